@@ -1,0 +1,133 @@
+// Package durable writes files that are there, whole, after a power cut, or not there at all.
+//
+// The idea is the old one: write under a temporary name, fsync, rename, fsync the folder. A name that is
+// seen under its final form is whole; what a crash leaves under a temporary name is found by IsTemp.
+// Names are relative to an *os.Root, so that no link planted in the folder leads elsewhere.
+package durable
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+const tempMark = ".z2c-tmp-"
+
+// IsTemp tells whether a base name is one that this package gave to an unfinished file.
+func IsTemp(name string) bool { return strings.HasPrefix(path.Base(name), tempMark) }
+
+// File is a file being written. Exactly one of Commit and Abort ends it; Abort after Commit does nothing.
+type File struct {
+	*os.File
+	root *os.Root
+	temp string
+	name string
+	done bool
+}
+
+// Create begins a file that will be NAME in ROOT, mode 0600. The temporary name is random and O_EXCL.
+func Create(root *os.Root, name string) (*File, error) {
+	var b [8]byte
+	rand.Read(b[:])
+	temp := path.Join(path.Dir(name), tempMark+hex.EncodeToString(b[:]))
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	// The umask may have taken bits away, or, at 0777, all of them.
+	if err := f.Chmod(0o600); err != nil {
+		return nil, errors.Join(err, f.Close(), root.Remove(temp))
+	}
+	return &File{File: f, root: root, temp: temp, name: name}, nil
+}
+
+// Commit fsyncs the file, gives it its name, over whatever had it, and fsyncs the folder.
+func (f *File) Commit() error {
+	if f.done {
+		return fs.ErrClosed
+	}
+	f.done = true
+	err := f.File.Sync()
+	if cerr := f.File.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = f.root.Rename(f.temp, f.name)
+	}
+	if err != nil {
+		return errors.Join(err, f.root.Remove(f.temp))
+	}
+	return SyncDir(f.root, path.Dir(f.name))
+}
+
+// Abort removes what was written.
+func (f *File) Abort() error {
+	if f.done {
+		return nil
+	}
+	f.done = true
+	return errors.Join(f.File.Close(), f.root.Remove(f.temp))
+}
+
+// SyncDir fsyncs a folder, so that the names in it survive a power cut.
+func SyncDir(root *os.Root, dir string) error {
+	d, err := root.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("fsync folder: %w", err)
+	}
+	return nil
+}
+
+// Write makes NAME in ROOT have exactly this content, or leaves it as it was.
+func Write(root *os.Root, name string, data []byte) error {
+	f, err := Create(root, name)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return errors.Join(err, f.Abort())
+	}
+	return f.Commit()
+}
+
+// WriteFile is Write for an absolute path whose folder is ours.
+func WriteFile(name string, data []byte) error {
+	root, err := os.OpenRoot(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return Write(root, filepath.Base(name), data)
+}
+
+// Remove removes NAME, which need not be there, and fsyncs its folder.
+func Remove(root *os.Root, name string) error {
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return SyncDir(root, path.Dir(name))
+}
+
+// Mkdir makes a folder, mode 0700, and fsyncs its parent. That it exists is an error: mkdir is a claim.
+func Mkdir(root *os.Root, name string) error {
+	if err := root.Mkdir(name, 0o700); err != nil {
+		return err
+	}
+	if err := root.Chmod(name, 0o700); err != nil {
+		return err
+	}
+	return SyncDir(root, path.Dir(name))
+}

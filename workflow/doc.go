@@ -1,0 +1,2 @@
+// Package workflow runs backups as persisted state machines.
+package workflow
