@@ -1,0 +1,46 @@
+package chunk
+
+import (
+	"fmt"
+	"strings"
+
+	"zfs2cloud/actions/settings"
+)
+
+// maxName is the longest file name that Linux's file systems take, in bytes.
+const maxName = 255
+
+// Name is the file name of chunk N of a backup, without a folder: tank-data@20261125035200.zfs.000000.gpg.
+// Chunks of a later generation say so (.g2), and without encryption there is no .gpg. Whatever the
+// arguments, the name holds no slash, no blank and no control character, and is neither "." nor "..".
+func Name(dataset, stamp string, n, gen int, enc settings.Encryption) string {
+	name := fmt.Sprintf("%s@%s.zfs.%06d", inName(dataset), inName(stamp), n)
+	if gen >= 2 {
+		name += fmt.Sprintf(".g%d", gen)
+	}
+	if enc != settings.None {
+		name += ".gpg"
+	}
+	return name
+}
+
+// CheckName tells beforehand whether every chunk of a dataset will have a name that a file system takes.
+func CheckName(dataset string) error {
+	const stamp, most, generations = "20261125035200", 9_999_999, 999
+	if n := len(Name(dataset, stamp, most, generations, settings.GPG)); n > maxName {
+		return fmt.Errorf("dataset %q: its chunks' file names would have %d bytes, %d are possible", dataset, n, maxName)
+	}
+	return nil
+}
+
+func inName(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '/':
+			return '-'
+		case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9', strings.ContainsRune("._:-", r):
+			return r
+		}
+		return '_'
+	}, s)
+}
