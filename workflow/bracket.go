@@ -1,0 +1,207 @@
+package workflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"zfs2cloud/state"
+)
+
+// A bracket is the snapshot with the scripts around it: those directly before are pre-snapshot
+// operations, those directly behind post-snapshot operations, and lock or unlock between do not end it.
+// Once the first pre-snapshot operation was started, every post-snapshot operation is run (I3), by this
+// process or by the next command that takes the dataset.
+type bracket struct {
+	first, last int   // of the steps that a rewind takes back
+	snapshot    int   //
+	pre, post   []int // positions of scripts
+}
+
+// bracketOf finds the bracket of a plan; there is none without a snapshot step.
+func bracketOf(steps []state.Step) (bracket, bool) {
+	b := bracket{snapshot: -1}
+	for i, s := range steps {
+		if Kind(s.Kind) == Snapshot {
+			b.snapshot = i
+			break
+		}
+	}
+	if b.snapshot < 0 {
+		return b, false
+	}
+	b.first, b.last = b.snapshot, b.snapshot
+	for i := b.snapshot - 1; i >= 0 && inBracket(steps[i]); i-- {
+		if Kind(steps[i].Kind) == Hook {
+			b.pre = append([]int{i}, b.pre...)
+			b.first = i
+		}
+	}
+	for i := b.snapshot + 1; i < len(steps) && inBracket(steps[i]); i++ {
+		if Kind(steps[i].Kind) == Hook {
+			b.post = append(b.post, i)
+			b.last = i
+		}
+	}
+	return b, true
+}
+
+func inBracket(s state.Step) bool {
+	switch Kind(s.Kind) {
+	case Hook, Lock, Unlock:
+		return true
+	}
+	return false
+}
+
+// Phase tells a script where it stands: "pre" or "post" in the bracket, "step" elsewhere.
+func Phase(steps []state.Step, i int) string {
+	b, ok := bracketOf(steps)
+	switch {
+	case ok && len(b.pre) > 0 && i >= b.first && i < b.snapshot:
+		return "pre"
+	case ok && i > b.snapshot && i <= b.last:
+		return "post"
+	}
+	return "step"
+}
+
+// opens tells whether starting step i opens the bracket: the first pre-snapshot operation does.
+func (b bracket) opens(i int) bool { return len(b.pre) > 0 && b.pre[0] == i }
+
+// settleTime bounds the one look at ZFS while the application is stopped.
+const settleTime = 5 * time.Second
+
+// closeBracket runs what is left of the post-snapshot operations, each tried even if one fails. If all
+// were run, the bracket is closed and, unless this attempt's snapshot exists, taken back, so that the run
+// starts again from its first pre-snapshot operation. The error says which operation failed: then the
+// bracket stays open, and the next command tries again.
+func (e *Engine) closeBracket(s *Session) error {
+	run := s.Run()
+	b, ok := bracketOf(run.Steps)
+	if !ok || !BracketMachine.In(run.Bracket, BracketOpen) {
+		return nil
+	}
+	e.waitForCutOffHook(s)
+	there := e.snapshotThere(s, b)
+	var errs []error
+	for _, i := range b.post {
+		if StepMachine.In(s.Run().Steps[i].State, StepDone) {
+			continue
+		}
+		if err := e.perform(s, i); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		return &BracketError{Run: run.ID, Err: errors.Join(errs...)}
+	}
+	err := s.update(func(tx *state.Tx, r *state.Run) error {
+		// The last post-snapshot operation closed it already, if all before it were done.
+		if BracketMachine.In(r.Bracket, BracketOpen) {
+			if err := BracketMachine.Fire(tx, &r.Bracket, BracketCloses); err != nil {
+				return err
+			}
+		}
+		if there {
+			return nil
+		}
+		return rewind(tx, r, b)
+	})
+	if err != nil {
+		return err
+	}
+	return e.dropBracketNote(run)
+}
+
+// snapshotThere tells whether this attempt's snapshot exists: by its stored result, else by one short
+// look before the first post-snapshot operation, where "don't know" counts as no. What turns up once the
+// application runs again is never used.
+func (e *Engine) snapshotThere(s *Session, b bracket) bool {
+	steps := s.Run().Steps
+	switch step := steps[b.snapshot]; {
+	case StepMachine.In(step.State, StepDone):
+		return true
+	case StepMachine.In(step.State, StepWaiting):
+		return false
+	}
+	for _, i := range b.post {
+		if !StepMachine.In(steps[i].State, StepWaiting) {
+			return false
+		}
+	}
+	def, err := e.Step(steps[b.snapshot])
+	if err != nil || def.Settle == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	there, err := def.Settle(ctx, s.at(b.snapshot))
+	if err != nil {
+		e.Log.Warn("can't tell whether the snapshot was made; it is not used", "run", s.id, "err", err)
+		return false
+	}
+	if !there {
+		return false
+	}
+	err = s.update(func(tx *state.Tx, r *state.Run) error {
+		step := &r.Steps[b.snapshot]
+		if StepMachine.In(step.State, StepFailed) {
+			if err := StepMachine.Fire(tx, &step.State, StepRetry); err != nil {
+				return err
+			}
+		}
+		return finishStep(tx, r, b.snapshot, s.now())
+	})
+	return err == nil
+}
+
+// rewind takes the bracket's steps back to waiting, with a new attempt.
+func rewind(tx *state.Tx, r *state.Run, b bracket) error {
+	for i := b.first; i <= b.last; i++ {
+		step := &r.Steps[i]
+		if k := Kind(step.Kind); k == Lock || k == Unlock {
+			continue
+		}
+		if !StepMachine.In(step.State, StepWaiting) {
+			if err := StepMachine.Fire(tx, &step.State, StepRewind); err != nil {
+				return err
+			}
+		}
+		step.Attempt++
+		step.Started, step.Ended, step.Error, step.Detail = nil, nil, "", ""
+	}
+	r.Snapshot, r.SnapshotGUID = "", ""
+	return BracketMachine.Fire(tx, &r.Bracket, BracketRewind)
+}
+
+// hookEndTime bounds the wait for a hook that was cut off.
+const hookEndTime = time.Minute
+
+// waitForCutOffHook waits for the process of a hook that outlived the one that started it, but not for
+// what it left behind: that is the application.
+func (e *Engine) waitForCutOffHook(s *Session) {
+	h := s.Run().Hook
+	if h == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), hookEndTime)
+	defer cancel()
+	id := ProcessID{PID: h.PID, Start: h.Start, Boot: h.Boot}
+	if err := e.Host.WaitGone(ctx, id); err != nil {
+		e.Log.Warn("a hook that was cut off does not end; going on", "pid", h.PID, "err", err)
+	}
+}
+
+// BracketError says that the application could not be brought back.
+type BracketError struct {
+	Run string
+	Err error
+}
+
+func (e *BracketError) Error() string {
+	return fmt.Sprintf("run %s: the application may still be stopped: %v", e.Run, e.Err)
+}
+
+func (e *BracketError) Unwrap() error { return e.Err }

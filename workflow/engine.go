@@ -1,0 +1,428 @@
+package workflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"zfs2cloud/state"
+)
+
+// Engine drives runs through their plans. It knows steps by their kind only.
+type Engine struct {
+	Store *state.Store
+	World World
+	Host  Host
+	Stop  *Stop
+	Log   *slog.Logger
+	Watch Watch
+	// Notes is the fixed folder of liveness files and notes, whatever database is in use.
+	Notes state.Folder
+	// Owner is this process, which owns the dataset with this GUID.
+	Owner   state.Owner
+	Dataset string
+	// Step finds what a planned step does.
+	Step func(state.Step) (StepDef, error)
+	// Clean removes what a run that is given up left behind, and settles what became of its backup.
+	Clean func(ctx context.Context, s *Session) error
+	// Hook runs a script of a bracket that only a note tells of, its database being out of reach.
+	Hook func(ctx context.Context, argv []string, env []string, timeout time.Duration) error
+}
+
+// Host is what the engine asks of the machine.
+type Host interface {
+	// Sweep ends zfs, gpg and rclone that outlived the process that started them.
+	Sweep(ctx context.Context, kids string) error
+	// WaitGone waits for the end of a process that is no child of ours.
+	WaitGone(ctx context.Context, id ProcessID) error
+}
+
+// Watch is told what goes on, for a terminal. Each is optional.
+type Watch struct {
+	Step     func(run state.Run, i int) // a step began, ended or failed
+	Progress func(i int, done, total int64, estimated bool)
+}
+
+// Begin stores a new run. Its id, its states and its owner are given here.
+func (e *Engine) Begin(r state.Run) (*Session, error) {
+	now := e.World.Now()
+	err := e.Store.Update(func(tx *state.Tx) error {
+		id, err := tx.NewRunID()
+		if err != nil {
+			return err
+		}
+		r.ID, r.Owner, r.Started, r.Updated = id, e.Owner, now, now
+		r.DatasetGUID = e.Dataset
+		err = errors.Join(RunMachine.Born(tx, &r.State), BracketMachine.Born(tx, &r.Bracket))
+		for i := range r.Steps {
+			err = errors.Join(err, StepMachine.Born(tx, &r.Steps[i].State))
+		}
+		if err != nil {
+			return err
+		}
+		return tx.PutRun(r)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store new run: %w", err)
+	}
+	return e.session(r), nil
+}
+
+func (e *Engine) session(r state.Run) *Session {
+	return &Session{core: &core{engine: e, id: r.ID, run: r}, pos: -1}
+}
+
+// Open takes an unfinished run in hand.
+func (e *Engine) Open(id string) (*Session, error) {
+	var r state.Run
+	err := e.Store.Update(func(tx *state.Tx) (err error) {
+		var ok bool
+		if r, ok, err = tx.Run(id); err != nil {
+			return err
+		}
+		if !ok || RunMachine.In(r.State, RunSucceeded, RunAborted) {
+			return fmt.Errorf("no unfinished run %s", id)
+		}
+		r.Owner = e.Owner
+		return tx.PutRun(r)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e.session(r), nil
+}
+
+// Drive takes a run through what is left of its plan. The error is nil if it succeeded; ErrInterrupted,
+// *StuckError, *GivenUp, *StepError and *BracketError say how it ended otherwise.
+func (e *Engine) Drive(s *Session, force bool) error {
+	if RunMachine.In(s.Run().State, RunAborting) {
+		return e.Abort(s, s.Run().Why, false)
+	}
+	if err := e.start(s, force); err != nil {
+		return err
+	}
+	backs := 0
+	for {
+		i := nextStep(s.Run())
+		if i < 0 {
+			return s.update(func(tx *state.Tx, r *state.Run) error {
+				return end(tx, r, RunSucceed, s.now())
+			})
+		}
+		if e.Stop.Asked() {
+			return e.interrupt(s)
+		}
+		err := e.perform(s, i)
+		var back *Back
+		var hopeless *Hopeless
+		switch {
+		case err == nil:
+			continue
+		case s.broken != nil:
+			return s.broken
+		case errors.As(err, &back) && backs < maxBacks:
+			if rerr := e.reopen(s, i, back); rerr == nil {
+				backs++
+				continue
+			}
+		}
+		if cerr := e.closeBracket(s); cerr != nil {
+			return e.fail(s, i, errors.Join(err, cerr))
+		}
+		switch {
+		case e.Stop.Asked():
+			return e.interrupt(s)
+		case errors.As(err, &hopeless):
+			if aerr := e.Abort(s, err.Error(), false); aerr != nil {
+				return errors.Join(&StepError{Step: s.Run().Steps[i], Err: err}, aerr)
+			}
+			return &GivenUp{Run: s.id, Err: err}
+		}
+		return e.fail(s, i, err)
+	}
+}
+
+// maxBacks bounds how often one process reopens steps: a remote that loses all it is given would
+// otherwise keep it busy for ever.
+const maxBacks = 3
+
+// nextStep is the first step that is neither done nor skipped, or -1.
+func nextStep(r state.Run) int {
+	for i, s := range r.Steps {
+		if !StepMachine.In(s.State, StepDone, StepSkipped) {
+			return i
+		}
+	}
+	return -1
+}
+
+// start makes a stored run a running one, and takes its lock record again where its plan stands between
+// a done lock and its unlock.
+func (e *Engine) start(s *Session, force bool) error {
+	if r := s.Run(); RunMachine.In(r.State, RunStuck) && !force {
+		return &StuckError{Run: r}
+	}
+	return s.update(func(tx *state.Tx, r *state.Run) error {
+		event := RunStart
+		if RunMachine.In(r.State, RunStuck) {
+			event = RunForce
+			r.Deaths = nil
+			r.StartOvers = 0
+		}
+		if err := RunMachine.Fire(tx, &r.State, event); err != nil {
+			return err
+		}
+		r.HighAtLast = r.High
+		r.Error, r.Ended = "", nil
+		if locked(*r) {
+			return TakeLock(tx, *r, s.now())
+		}
+		return nil
+	})
+}
+
+// locked tells whether a plan stands between a done lock and its unlock.
+func locked(r state.Run) bool {
+	in := false
+	for _, step := range r.Steps {
+		if !StepMachine.In(step.State, StepDone) {
+			continue
+		}
+		switch Kind(step.Kind) {
+		case Lock:
+			in = true
+		case Unlock:
+			in = false
+		}
+	}
+	return in
+}
+
+// perform runs one step and stores how it ended.
+func (e *Engine) perform(s *Session, i int) error {
+	s = s.at(i)
+	step := s.Step()
+	def, err := e.Step(step)
+	if err != nil {
+		return err
+	}
+	run := s.Run()
+	b, hasBracket := bracketOf(run.Steps)
+	opens := hasBracket && b.opens(i) && BracketMachine.In(run.Bracket, BracketIdle)
+	if opens {
+		if err := e.prepareBracket(s, b); err != nil {
+			return err
+		}
+	} else if def.Prepare != nil && !BracketMachine.In(run.Bracket, BracketOpen) {
+		if err := def.Prepare(e.Stop.Soft(), s); err != nil {
+			return err
+		}
+	}
+	err = s.update(func(tx *state.Tx, r *state.Run) error {
+		if opens {
+			if err := BracketMachine.Fire(tx, &r.Bracket, BracketOpens); err != nil {
+				return err
+			}
+		}
+		return startStep(tx, r, i, s.now())
+	})
+	if err != nil {
+		return err
+	}
+	e.watchStep(s, i)
+	defer e.watchStep(s, i)
+
+	ctx := e.Stop.Soft()
+	if BracketMachine.In(s.Run().Bracket, BracketOpen) {
+		// While the application is stopped, what was begun is brought to its end.
+		ctx = context.WithoutCancel(ctx)
+	}
+	if err := def.Run(ctx, s, step.Args); err != nil {
+		return errors.Join(err, s.failStep(i, err))
+	}
+	err = s.update(func(tx *state.Tx, r *state.Run) error { return finishStep(tx, r, i, s.now()) })
+	if err != nil {
+		return err
+	}
+	if hasBracket && i >= b.first && i <= b.last && BracketMachine.In(s.Run().Bracket, BracketClosed) {
+		return e.dropBracketNote(s.Run())
+	}
+	return nil
+}
+
+// prepareBracket looks up what the snapshot needs, before the application is stopped, and leaves the
+// note by which a command with another database finds an open bracket.
+func (e *Engine) prepareBracket(s *Session, b bracket) error {
+	run := s.Run()
+	def, err := e.Step(run.Steps[b.snapshot])
+	if err != nil {
+		return err
+	}
+	if def.Prepare != nil {
+		if err := def.Prepare(e.Stop.Soft(), s.at(b.snapshot)); err != nil {
+			return err
+		}
+	}
+	return e.putBracketNote(run, b)
+}
+
+func startStep(tx *state.Tx, r *state.Run, i int, now time.Time) error {
+	step := &r.Steps[i]
+	var err error
+	switch {
+	case StepMachine.In(step.State, StepWaiting):
+		err = StepMachine.Fire(tx, &step.State, StepStart)
+	case StepMachine.In(step.State, StepFailed):
+		err = StepMachine.Fire(tx, &step.State, StepRetry)
+	}
+	step.Starts++
+	if step.Started == nil {
+		step.Started = &now
+	}
+	step.Ended, step.Error = nil, ""
+	return err
+}
+
+// finishStep stores a step's end, and closes the bracket if nothing of it is left to do.
+func finishStep(tx *state.Tx, r *state.Run, i int, now time.Time) error {
+	step := &r.Steps[i]
+	if err := StepMachine.Fire(tx, &step.State, StepFinish); err != nil {
+		return err
+	}
+	step.Ended = &now
+	done := 0
+	for _, s := range r.Steps {
+		if StepMachine.In(s.State, StepDone) {
+			done++
+		}
+	}
+	r.High.Raise(state.Progress{Steps: done})
+	b, ok := bracketOf(r.Steps)
+	if !ok || !BracketMachine.In(r.Bracket, BracketOpen) || !StepMachine.In(r.Steps[b.snapshot].State, StepDone) {
+		return nil
+	}
+	for _, p := range b.post {
+		if !StepMachine.In(r.Steps[p].State, StepDone) {
+			return nil
+		}
+	}
+	return BracketMachine.Fire(tx, &r.Bracket, BracketCloses)
+}
+
+func (s *Session) failStep(i int, cause error) error {
+	if s.broken != nil || s.engine.Stop.Asked() {
+		return nil // the errors of children after a stop signal are the signal's
+	}
+	return s.update(func(tx *state.Tx, r *state.Run) error {
+		step := &r.Steps[i]
+		now := s.now()
+		step.Ended, step.Error = &now, cause.Error()
+		return StepMachine.Fire(tx, &step.State, StepFail)
+	})
+}
+
+// reopen takes the nearest earlier step of the kind asked for back to waiting, checkpoints kept.
+func (e *Engine) reopen(s *Session, i int, back *Back) error {
+	target := -1
+	for j := i - 1; j >= 0; j-- {
+		if Kind(s.Run().Steps[j].Kind) == back.To {
+			target = j
+			break
+		}
+	}
+	if target < 0 {
+		return errors.New("no step to go back to")
+	}
+	e.Log.Warn("an earlier step's work is lost; it is done again", "run", s.id, "err", back.Err)
+	return s.update(func(tx *state.Tx, r *state.Run) error {
+		return StepMachine.Fire(tx, &r.Steps[target].State, StepReopen)
+	})
+}
+
+// interrupt closes the bracket if one is open, and stores that the run was asked to stop.
+func (e *Engine) interrupt(s *Session) error {
+	if err := e.closeBracket(s); err != nil {
+		return e.fail(s, -1, err)
+	}
+	err := s.update(func(tx *state.Tx, r *state.Run) error {
+		return RunMachine.Fire(tx, &r.State, RunInterrupt)
+	})
+	if err != nil {
+		return err
+	}
+	return ErrInterrupted
+}
+
+// fail stores that the run failed, in step i unless that is -1, and returns the error to report.
+func (e *Engine) fail(s *Session, i int, cause error) error {
+	var jammed *Jammed
+	event := RunFail
+	if errors.As(cause, &jammed) {
+		event = RunJam
+	}
+	report := cause
+	if i >= 0 {
+		report = &StepError{Step: s.Run().Steps[i], Err: cause}
+	}
+	err := s.update(func(tx *state.Tx, r *state.Run) error {
+		r.Error = report.Error()
+		return end(tx, r, event, s.now())
+	})
+	if err != nil {
+		return errors.Join(report, err)
+	}
+	if event == RunJam {
+		return &StuckError{Run: s.Run()}
+	}
+	return report
+}
+
+func end(tx *state.Tx, r *state.Run, event RunEvent, now time.Time) error {
+	r.Ended = &now
+	return RunMachine.Fire(tx, &r.State, event)
+}
+
+// Abort gives a run up: the bracket is closed (or, with skipHooks, taken as closed), what the run left is
+// removed, its record stays.
+func (e *Engine) Abort(s *Session, why string, skipHooks bool) error {
+	if !RunMachine.In(s.Run().State, RunAborting) {
+		err := s.update(func(tx *state.Tx, r *state.Run) error {
+			r.Why = why
+			return RunMachine.Fire(tx, &r.State, RunGiveUp)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if skipHooks && BracketMachine.In(s.Run().Bracket, BracketOpen) {
+		err := s.update(func(tx *state.Tx, r *state.Run) error {
+			return BracketMachine.Fire(tx, &r.Bracket, BracketCloses)
+		})
+		if err != nil {
+			return err
+		}
+		if err := e.dropBracketNote(s.Run()); err != nil {
+			return err
+		}
+	}
+	if err := e.closeBracket(s); err != nil {
+		return err
+	}
+	if err := e.Clean(e.Stop.Soft(), s.at(len(s.Run().Steps)-1)); err != nil {
+		return fmt.Errorf("clean up after run %s: %w", s.id, err)
+	}
+	return s.update(func(tx *state.Tx, r *state.Run) error {
+		if err := FreeLock(tx, *r); err != nil {
+			return err
+		}
+		return end(tx, r, RunAbort, s.now())
+	})
+}
+
+func (e *Engine) watchStep(s *Session, i int) {
+	if w := e.Watch.Step; w != nil {
+		w(s.Run(), i)
+	}
+}

@@ -1,0 +1,202 @@
+package workflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"zfs2cloud/state"
+)
+
+// maxDeaths in a row, without progress, make a run stuck.
+const maxDeaths = 5
+
+// Takeover is what every command does that takes a dataset, before anything else: it ends the zfs, gpg
+// and rclone that outlived a dead process, makes the unfinished runs of all jobs on the dataset its own,
+// and closes their brackets, by each run's own plan. It returns the unfinished runs, the oldest first.
+// The error says which application could not be brought back; the runs are valid all the same.
+func (e *Engine) Takeover(ctx context.Context) ([]state.Run, error) {
+	if err := e.Host.Sweep(ctx, e.Notes.KidsPath(e.Dataset)); err != nil {
+		return nil, fmt.Errorf("end what a dead run left behind: %w", err)
+	}
+	ids, err := e.unfinished()
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, id := range ids {
+		if err := e.takeOver(id); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, e.closeNoted(ctx)...)
+	var runs []state.Run
+	err = e.Store.View(func(tx *state.Tx) error {
+		for _, id := range ids {
+			r, ok, err := tx.Run(id)
+			if err != nil {
+				return err
+			}
+			if ok {
+				runs = append(runs, r)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return runs, errors.Join(errs...)
+}
+
+// unfinished lists the dataset's runs that are neither succeeded nor aborted, the oldest first.
+func (e *Engine) unfinished() ([]string, error) {
+	var ids []string
+	err := e.Store.View(func(tx *state.Tx) error {
+		runs, err := tx.Runs()
+		for _, r := range runs {
+			if r.DatasetGUID == e.Dataset && !RunMachine.In(r.State, RunSucceeded, RunAborted) {
+				ids = append(ids, r.ID)
+			}
+		}
+		slices.Reverse(ids)
+		return err
+	})
+	return ids, err
+}
+
+// takeOver makes a run ours, whose process is dead since we own its dataset, stores what its end means,
+// and closes its bracket.
+func (e *Engine) takeOver(id string) error {
+	var taken *state.Run
+	err := e.Store.Update(func(tx *state.Tx) error {
+		r, ok, err := tx.Run(id)
+		if err != nil || !ok {
+			return err
+		}
+		died := RunMachine.In(r.State, RunRunning, RunPending) && r.Owner.Nonce != e.Owner.Nonce
+		if !died && !BracketMachine.In(r.Bracket, BracketOpen) {
+			return nil
+		}
+		r.Owner = e.Owner
+		if died {
+			if err := processDied(tx, &r); err != nil {
+				return err
+			}
+		}
+		taken = &r
+		return tx.PutRun(r)
+	})
+	if err != nil || taken == nil {
+		return err
+	}
+	return e.closeBracket(e.session(*taken))
+}
+
+// processDied stores that a run's process ended without a word.
+func processDied(tx *state.Tx, r *state.Run) error {
+	if r.High.Beyond(r.HighAtLast) {
+		r.Deaths = nil
+	} else {
+		r.Deaths = append(r.Deaths, state.Death{At: r.Updated, Where: where(*r)})
+	}
+	if err := RunMachine.Fire(tx, &r.State, RunInterrupt); err != nil {
+		return err
+	}
+	if len(r.Deaths) < maxDeaths {
+		return nil
+	}
+	r.Error = fmt.Sprintf("killed %d times without progress, last in %s", len(r.Deaths), where(*r))
+	return RunMachine.Fire(tx, &r.State, RunJam)
+}
+
+// where says in words what a run was at.
+func where(r state.Run) string {
+	if i := nextStep(r); i >= 0 {
+		return r.Steps[i].Shown
+	}
+	return "its end"
+}
+
+// bracketNote is what a command with another database needs to bring an application back.
+type bracketNote struct {
+	Database string        `json:"database"`
+	Run      string        `json:"run"`
+	Dataset  string        `json:"dataset"`
+	Post     [][]string    `json:"post"` // argv of each post-snapshot operation
+	Timeout  time.Duration `json:"timeout"`
+}
+
+const bracketNotes = "bracket"
+
+func (e *Engine) putBracketNote(r state.Run, b bracket) error {
+	n := bracketNote{Database: e.Store.Path(), Run: r.ID, Dataset: r.Frozen.Dataset, Timeout: r.Frozen.HookTimeout}
+	for _, i := range b.post {
+		n.Post = append(n.Post, append([]string{r.Steps[i].Name}, r.Steps[i].Args...))
+	}
+	return e.Notes.PutNote(bracketNotes, r.DatasetGUID, r.ID, n)
+}
+
+func (e *Engine) dropBracketNote(r state.Run) error {
+	return e.Notes.DropNote(bracketNotes, r.DatasetGUID, r.ID)
+}
+
+// closeNoted closes the brackets that only a note tells of: their runs are in another database, or in
+// one that was lost.
+func (e *Engine) closeNoted(ctx context.Context) []error {
+	notes, err := e.Notes.Notes(bracketNotes, e.Dataset)
+	if err != nil {
+		return []error{fmt.Errorf("read notes of open brackets: %w", err)}
+	}
+	var errs []error
+	for _, note := range notes {
+		var n bracketNote
+		if err := note.Decode(&n); err != nil {
+			errs = append(errs, fmt.Errorf("note of an open bracket of run %s can't be read: %w", note.ID, err))
+			continue
+		}
+		if err := e.closeNote(ctx, n); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+func (e *Engine) closeNote(ctx context.Context, n bracketNote) error {
+	other := *e
+	if n.Database != e.Store.Path() {
+		other.Store = state.New(n.Database)
+	}
+	var r state.Run
+	var known bool
+	err := other.Store.View(func(tx *state.Tx) (err error) {
+		r, known, err = tx.Run(n.Run)
+		return err
+	})
+	if err == nil && known {
+		if n.Database != e.Store.Path() {
+			if err := other.takeOver(n.Run); err != nil {
+				return err
+			}
+			return e.dropBracketNote(r)
+		}
+		if !BracketMachine.In(r.Bracket, BracketOpen) {
+			return e.dropBracketNote(r) // it was closed, and the process died before it could drop the note
+		}
+		return nil // takeOver tried, and has reported why it is still open
+	}
+	e.Log.Warn("a bracket was left open and its database does not tell of it; its post-snapshot operations are run", "run", n.Run, "database", n.Database, "err", err)
+	env := []string{"ZFS2CLOUD_RUN=" + n.Run, "ZFS2CLOUD_DATASET=" + n.Dataset, "ZFS2CLOUD_SNAPSHOT=", "ZFS2CLOUD_PHASE=post"}
+	var errs []error
+	for _, argv := range n.Post {
+		if err := e.Hook(ctx, argv, env, n.Timeout); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", argv[0], err))
+		}
+	}
+	if len(errs) > 0 {
+		return &BracketError{Run: n.Run, Err: errors.Join(errs...)}
+	}
+	return e.Notes.DropNote(bracketNotes, e.Dataset, n.Run)
+}
