@@ -1,0 +1,153 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"zfs2cloud/workflow"
+)
+
+// termGrace is what a child has between SIGTERM and SIGKILL. rclone 1.76 cleans up in it.
+const termGrace = 3 * time.Second
+
+// child is a started program. Its process stays a zombie until reap, so that until then its number, and
+// that of its group, can't have become another's.
+type child struct {
+	argv    []string // masked
+	log     *slog.Logger
+	now     func() time.Time
+	ctx     context.Context
+	started time.Time
+	process *os.Process
+	id      workflow.ProcessID
+	hook    bool
+	gate    *os.File // of a hook; nil once it is open
+	gateMu  sync.Mutex
+	*plumbing
+
+	mu       sync.Mutex // held while the group is signalled, and while the process is reaped
+	reaped   chan struct{}
+	waitOnce sync.Once
+	waitErr  error
+}
+
+// ID names the process.
+func (c *child) ID() workflow.ProcessID { return c.id }
+
+// Kill sends SIGKILL to the group.
+func (c *child) Kill() { c.signal(unix.SIGKILL) }
+
+// signal signals the group while it is certainly the child's. A hook whose own process has ended is left
+// alone: its group then is the application.
+func (c *child) signal(sig syscall.Signal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.reaped:
+		return
+	default:
+	}
+	if c.hook && c.ended() {
+		return
+	}
+	// It has its group since before it executed anything. ESRCH is the only error, and says that nobody
+	// is left.
+	_ = unix.Kill(-c.process.Pid, sig)
+}
+
+// watch ends the child when its context ends.
+func (c *child) watch(ctx context.Context) {
+	select {
+	case <-c.reaped:
+		return
+	case <-ctx.Done():
+	}
+	c.signal(unix.SIGTERM)
+	timer := time.NewTimer(termGrace)
+	defer timer.Stop()
+	select {
+	case <-c.reaped:
+	case <-timer.C:
+		c.signal(unix.SIGKILL)
+	}
+}
+
+// Wait waits for the child and its output. It may be called more than once.
+func (c *child) Wait() error {
+	c.waitOnce.Do(func() { c.waitErr = c.wait() })
+	return c.waitErr
+}
+
+func (c *child) wait() error {
+	if err := c.awaitExit(); err != nil {
+		return fmt.Errorf("wait for %s: %w", c.argv[0], err)
+	}
+	c.closeGate()
+	left := c.plumbing.settle()
+	stopped := c.ctx != nil && c.ctx.Err() != nil
+	if left || stopped {
+		c.signal(unix.SIGKILL) // who keeps a pipe of ours open, or ignored the SIGTERM
+	}
+	state, err := c.reap()
+	if err != nil {
+		return fmt.Errorf("wait for %s: %w", c.argv[0], err)
+	}
+	err = c.verdict(state)
+	if err != nil && stopped && !errors.Is(err, context.Cause(c.ctx)) {
+		err = fmt.Errorf("%w: %w", context.Cause(c.ctx), err)
+	}
+	c.log.Debug("program ended", "argv", c.argv, "pid", c.id.PID,
+		"took", c.now().Sub(c.started), "exit", state.String(), "stderr", c.plumbing.tail())
+	return err
+}
+
+// verdict says what is told of the ways in which it went wrong: our own reader's or writer's error comes
+// first, since the child's is only its echo.
+func (c *child) verdict(state *os.ProcessState) error {
+	if err := c.plumbing.ownError(); err != nil {
+		return err
+	}
+	if !state.Success() {
+		e := &workflow.ExitError{Argv: c.argv, Code: state.ExitCode(), Stderr: c.plumbing.tail()}
+		if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			e.Signal = ws.Signal().String()
+		}
+		return e
+	}
+	if c.plumbing.cutShort() {
+		return fmt.Errorf("%s: %w", c.argv[0], ErrHeld)
+	}
+	return nil
+}
+
+// awaitExit waits until the process is a zombie, and leaves it one.
+func (c *child) awaitExit() error {
+	for {
+		err := unix.Waitid(unix.P_PID, c.process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// ended tells, under the lock and before the reaping, whether the process is a zombie.
+func (c *child) ended() bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, c.process.Pid, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
+	return err == nil && info.Signo != 0
+}
+
+func (c *child) reap() (*os.ProcessState, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer close(c.reaped)
+	return c.process.Wait()
+}

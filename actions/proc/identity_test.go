@@ -1,0 +1,103 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"testing"
+	"time"
+
+	"zfs2cloud/workflow"
+)
+
+func TestParseStat(t *testing.T) {
+	line := "42 (a) R (b) S 1 40 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 123456 20 21\n"
+	st, err := parseStat([]byte(line))
+	if err != nil || st != (stat{state: 'S', group: 40, start: 123456}) {
+		t.Errorf("got %+v, %v", st, err)
+	}
+	for _, bad := range []string{"", "42 (x) S 1", "42 (x) S 1 x 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 1"} {
+		if st, err := parseStat([]byte(bad)); err == nil {
+			t.Errorf("%q: got %+v", bad, st)
+		}
+	}
+}
+
+func TestAlive(t *testing.T) {
+	t.Parallel()
+	self, err := Self()
+	must(t, err)
+	wantAlive(t, self)
+	for name, change := range map[string]func(*workflow.ProcessID){
+		"earlier boot":    func(id *workflow.ProcessID) { id.Boot = "x" },
+		"earlier process": func(id *workflow.ProcessID) { id.Start-- },
+		"no process":      func(id *workflow.ProcessID) { id.PID = 1<<22 + 1 },
+		"no number":       func(id *workflow.ProcessID) { id.PID = 0 },
+	} {
+		other := self
+		change(&other)
+		if alive, err := Alive(other); alive || err != nil {
+			t.Errorf("%s: %v, %v", name, alive, err)
+		}
+		if err := KillGroup(other); !errors.Is(err, os.ErrProcessDone) {
+			t.Errorf("%s: kill group: %v", name, err)
+		}
+		must(t, WaitGone(t.Context(), other))
+	}
+	if _, err := IDOf(1<<22 + 1); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no process: %v", err)
+	}
+}
+
+func TestZombieIsNotAlive(t *testing.T) {
+	t.Parallel()
+	c, err := new(World).Start(t.Context(), workflow.Spec{Argv: []string{"true"}})
+	must(t, err)
+	must(t, c.(*child).awaitExit())
+	if alive, err := Alive(c.ID()); alive || err != nil {
+		t.Errorf("got %v, %v", alive, err)
+	}
+	must(t, c.Wait())
+}
+
+func TestWaitGone(t *testing.T) {
+	t.Parallel()
+	c, err := new(World).Start(t.Context(), workflow.Spec{Argv: []string{"sleep", "1000"}})
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := WaitGone(ctx, c.ID()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	done := make(chan error)
+	go func() { done <- WaitGone(context.Background(), c.ID()) }()
+	c.Kill()
+	must(t, <-done)
+	_ = c.Wait()
+}
+
+func TestKillGroupOfNoLeader(t *testing.T) {
+	t.Parallel()
+	r, w := pipe(t)
+	s := sh(`sleep 1000 & echo $! >&3; wait`)
+	s.Extra = []*os.File{w}
+	c, err := new(World).Start(t.Context(), s)
+	must(t, err)
+	member := pidFrom(t, r)
+	if err := KillGroup(member); err == nil {
+		t.Error("killed a group by one of its members")
+	}
+	wantAlive(t, member)
+	must(t, KillGroup(c.ID()))
+	wantGone(t, member)
+	_ = c.Wait()
+}
+
+func TestBootTime(t *testing.T) {
+	at, err := BootTime()
+	must(t, err)
+	if age := time.Since(at); age < 0 || age > 10*365*24*time.Hour {
+		t.Errorf("got %v", at)
+	}
+}
