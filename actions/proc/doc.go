@@ -31,6 +31,10 @@
 //
 //   - A signal that we ignore is ignored by children too. Use signal.Notify, never signal.Ignore.
 //   - Descriptors that our own parent left open reach the children unless CloseInherited ran first.
+//   - Wait waits for a Stdout writer that blocks, however long: such a writer heeds the context itself. For a
+//     Stdin reader that blocks it does not wait.
+//   - Hooks get back the soft limit on core files. Lower the soft limit only: who isn't root can't raise the
+//     hard one again.
 //   - The gate's shell is /bin/sh. Variables whose names are no shell names (BASH_FUNC_f%%) are dropped by
 //     dash on the way to the script, and PWD is set.
 //   - pidfd_open needs Linux 5.3.

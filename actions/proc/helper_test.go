@@ -3,11 +3,14 @@ package proc
 import (
 	"bufio"
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,6 +36,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	// The tests wait more than they work.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	// Keeps the tests' goroutines off the main thread, which alone doesn't end with a goroutine locked to it.
+	runtime.LockOSThread()
 	os.Exit(m.Run())
 }
 
@@ -205,6 +215,16 @@ func wantAlive(t *testing.T, id workflow.ProcessID) {
 	must(t, err)
 	if !alive {
 		t.Fatalf("process %d is gone", id.PID)
+	}
+}
+
+// wantStays is wantAlive for a process that a signal might be about to end.
+func wantStays(t *testing.T, id workflow.ProcessID) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := WaitGone(ctx, id); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("process %d is gone (%v)", id.PID, err)
 	}
 }
 

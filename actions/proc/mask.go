@@ -19,7 +19,7 @@ var (
 	// inside a quoted value is doubled.
 	connection = regexp.MustCompile(`(?i)(,[a-z0-9_]*` + telling + `[a-z0-9_]*=)` +
 		`("(?:[^"]|"")*(?:"|$)|'(?:[^']|'')*(?:'|$)|[^,:]*)`)
-	flag = regexp.MustCompile(`(?i)^--?[a-z0-9_-]*` + telling + `[a-z0-9_-]*(=|$)`)
+	secretFlag = regexp.MustCompile(`(?i)^--?[a-z0-9_-]*` + telling + `[a-z0-9_-]*(=|$)`)
 )
 
 // Mask is a command line fit to be shown: secrets in addresses, after flags and in rclone's connection
@@ -28,7 +28,7 @@ func Mask(argv []string) []string {
 	shown := make([]string, len(argv))
 	isValue := false
 	for i, arg := range argv {
-		m := flag.FindStringSubmatch(arg)
+		m := secretFlag.FindStringSubmatch(arg)
 		switch {
 		case isValue:
 			shown[i], isValue = masked, false

@@ -50,11 +50,15 @@ func Sweep(ctx context.Context, kidsFile string, log *slog.Logger) ([]Swept, err
 	var all []Swept
 	for {
 		found, err := findHolders(file)
-		if err != nil || len(found) == 0 {
-			return all, err
+		if err != nil {
+			return all, fmt.Errorf("sweep: %w", err)
+		}
+		if len(found) == 0 {
+			return all, nil
 		}
 		// Again after that: one of them may have forked while we looked.
 		swept, err := end(ctx, found, listener(log))
+		closeAll(found)
 		all = append(all, swept...)
 		if err != nil {
 			return all, fmt.Errorf("sweep: %w", err)
@@ -65,7 +69,6 @@ func Sweep(ctx context.Context, kidsFile string, log *slog.Logger) ([]Swept, err
 // end ends processes, politely first. It returns those that are gone.
 func end(ctx context.Context, found []*holder, log *slog.Logger) (swept []Swept, err error) {
 	for _, h := range found {
-		defer h.close()
 		log.Info("ending a process that outlived its run", "pid", h.ID.PID, "argv", h.Argv)
 		if err := h.signal(unix.SIGTERM, 0); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			return nil, fmt.Errorf("end process %d: %w", h.ID.PID, err)
@@ -133,14 +136,18 @@ func findHolders(file inode) ([]*holder, error) {
 			continue
 		}
 		if err != nil {
-			for _, h := range found {
-				h.close()
-			}
+			closeAll(found)
 			return nil, err
 		}
 		found = append(found, h)
 	}
 	return found, nil
+}
+
+func closeAll(found []*holder) {
+	for _, h := range found {
+		h.close()
+	}
 }
 
 // pinHolder pins a process and looks again: only what holds the file while it is pinned is the one.

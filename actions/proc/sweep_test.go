@@ -65,7 +65,7 @@ func TestSweepLeavesReadersAndUsAlone(t *testing.T) {
 	if err != nil || len(swept) != 0 {
 		t.Errorf("got %+v, %v", swept, err)
 	}
-	wantAlive(t, identify(t, reader.Process.Pid))
+	wantStays(t, identify(t, reader.Process.Pid))
 	swept, err = Sweep(t.Context(), filepath.Join(t.TempDir(), "none"), nil)
 	if err != nil || len(swept) != 0 {
 		t.Errorf("no file: got %+v, %v", swept, err)
