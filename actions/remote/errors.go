@@ -1,0 +1,152 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"zfs2cloud/workflow"
+)
+
+// What callers decide by.
+var (
+	ErrNotThere = errors.New("not there")
+	ErrFull     = errors.New("no space left, or over quota")
+	ErrDenied   = errors.New("not permitted")
+	ErrNoRemote = errors.New("no such remote in rclone's config")
+	ErrNoRoot   = errors.New("the folder is not there: is the disk mounted?")
+	ErrNotEmpty = errors.New("folder not empty")
+	ErrTooBig   = errors.New("larger than it may be")
+)
+
+// Error says which operation on what did not work. The message of a program stands in Err.
+type Error struct {
+	Op     string // "put"
+	Remote string // as the user spelled it
+	Name   string // of the object or folder, empty for the root
+	Kind   error  // one of the above, or nil
+	Err    error  // what came back
+
+	passes bool // it may pass by itself
+}
+
+func (e *Error) Error() string {
+	where := e.Remote
+	if e.Name != "" {
+		where = join(e.Remote, e.Name)
+	}
+	if e.Kind == nil {
+		return fmt.Sprintf("%s %q: %v", e.Op, where, e.Err)
+	}
+	if e.Err == nil || errors.Is(e.Err, e.Kind) {
+		return fmt.Sprintf("%s %q: %v", e.Op, where, e.Kind)
+	}
+	return fmt.Sprintf("%s %q: %v: %v", e.Op, where, e.Kind, e.Err)
+}
+
+func (e *Error) Unwrap() []error {
+	var all []error
+	for _, err := range []error{e.Kind, e.Err} {
+		if err != nil {
+			all = append(all, err)
+		}
+	}
+	return all
+}
+
+// Conflict is the error of a Put whose name is taken by something else. Nothing was written.
+type Conflict struct {
+	Remote string
+	Name   string
+	There  Object
+	Size   int64 // of what was to be stored
+}
+
+func (e *Conflict) Error() string {
+	what := fmt.Sprintf("an object of %d bytes", e.There.Size)
+	if e.There.IsDir {
+		what = "a folder"
+	}
+	if e.There.Size == e.Size && !e.There.IsDir {
+		what += " with other content"
+	}
+	return fmt.Sprintf("put %q: %s is there already, and is not overwritten (to be stored: %d bytes)",
+		join(e.Remote, e.Name), what, e.Size)
+}
+
+// Temporary tells whether an operation may work when tried again soon: limits of rate, errors of the
+// server's, timeouts, connections that were cut or refused. What it doesn't know is not.
+func Temporary(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	var e *Error
+	return errors.As(err, &e) && e.passes
+}
+
+// join puts a name behind a remote. After "name:" a slash would mean the server's root (sftp, local).
+func join(remote, name string) string {
+	if name == "" || strings.HasSuffix(remote, ":") || strings.HasSuffix(remote, "/") {
+		return remote + name
+	}
+	return remote + "/" + name
+}
+
+// The words by which backends say the same. rclone's exit code 1 is for all of these and more, so the text is
+// all there is; code 5 alone is sure (measured with 1.60).
+var (
+	sayNoRemote = regexp.MustCompile(`didn't find section in config file`)
+	sayFull     = regexp.MustCompile(`(?i)no space left|remaining disk space|disk (quota|full)|quota ?exceeded|over ?quota|` +
+		`insufficient[_ ]?(storage|space)|out of (storage|space)|storage ?limit|\b507 `)
+	sayDenied = regexp.MustCompile(`(?i)permission denied|operation not permitted|read-only file system|access ?denied|` +
+		`unauthori[sz]ed|forbidden|invalid_?grant|InvalidAccessKeyId|SignatureDoesNotMatch|expired_?(access_)?token|` +
+		`unable to authenticate|bad_auth_token`)
+	sayPasses = regexp.MustCompile(`(?i)\b429 too many|too ?many ?requests|rate ?limit|slow ?down|` +
+		`\b(408|500|502|503|504) [a-z]|(error|status|status ?code|http)[:= ]+(408|429|500|502|503|504)\b|` +
+		`time-?out|timed out|deadline exceeded|connection (reset|refused|closed)|broken pipe|unexpected eof|` +
+		`no such host|name resolution|server misbehaving|network is (unreachable|down)|no route to host|` +
+		`internal ?error|service ?unavailable|temporarily`)
+)
+
+// rcloneError makes sense of how an rclone ended. Some stores answer 403 for a rate limit, so what
+// passes is looked at before what is denied; a full store is full also where it calls that retriable.
+func rcloneError(err error) (kind error, passes bool) {
+	var exit *workflow.ExitError
+	if !errors.As(err, &exit) {
+		return nil, false
+	}
+	text := exit.Stderr
+	switch {
+	case sayNoRemote.MatchString(text):
+		return ErrNoRemote, false
+	case sayFull.MatchString(text):
+		return ErrFull, false
+	case exit.Code == 3 || exit.Code == 4:
+		return nil, false
+	case sayPasses.MatchString(text):
+		return nil, true
+	case sayDenied.MatchString(text):
+		return ErrDenied, false
+	}
+	return nil, exit.Code == 5
+}
+
+// fileError is rcloneError for a local folder. The errors that pass are a network file system's.
+func fileError(err error) (kind error, passes bool) {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return ErrFull, false
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return ErrDenied, false
+	case errors.Is(err, syscall.ENOTEMPTY):
+		return ErrNotEmpty, false
+	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.ESTALE), errors.Is(err, syscall.EAGAIN),
+		errors.Is(err, syscall.EHOSTDOWN), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETDOWN):
+		return nil, true
+	}
+	return nil, false
+}

@@ -1,0 +1,188 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"zfs2cloud/workflow"
+)
+
+func TestWhatRcloneSays(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		code   int
+		text   string
+		kind   error
+		passes bool
+	}{
+		{1, `Failed to create file system for "nope:": didn't find section in config file`, ErrNoRemote, false},
+		{1, "preallocate: file too big for remaining disk space", ErrFull, false},
+		{5, "write /mnt/x: no space left on device", ErrFull, false},
+		{1, "googleapi: Error 403: The user's Drive storage quota has been exceeded., storageQuotaExceeded", ErrFull, false},
+		{1, "googleapi: Error 403: User Rate Limit Exceeded, userRateLimitExceeded", nil, true},
+		{1, "AccessDenied: Access Denied\n\tstatus code: 403, request id: 7", ErrDenied, false},
+		{1, "mkdir /mnt/x: permission denied", ErrDenied, false},
+		{1, "SlowDown: Please reduce your request rate.\n\tstatus code: 503", nil, true},
+		{1, "500 Internal Server Error", nil, true},
+		{1, "read tcp 10.0.0.1:4->10.0.0.2:443: read: connection reset by peer", nil, true},
+		{1, "dial tcp: lookup s3.example.org: i/o timeout", nil, true},
+		{5, "something", nil, true},
+		{1, "something", nil, false},
+		{1, "tank-data@20261125035200.zfs.000503.gpg: corrupted on transfer: sizes differ 429 vs 503", nil, false},
+		{3, "directory not found", nil, false},
+	} {
+		kind, passes := rcloneError(&workflow.ExitError{Code: c.code, Stderr: c.text})
+		if kind != c.kind || passes != c.passes {
+			t.Errorf("exit %d, %q: %v, %v; want %v, %v", c.code, c.text, kind, passes, c.kind, c.passes)
+		}
+	}
+}
+
+func TestUnknownRemote(t *testing.T) {
+	t.Parallel()
+	r := rcloneOver(t, localConf, "", "nope:path")
+	_, err := r.List(t.Context(), &recorder{}, "", "")
+	if !errors.Is(err, ErrNoRemote) || errors.Is(err, ErrNotThere) || Temporary(err) {
+		t.Errorf("%v", err)
+	}
+	if !strings.Contains(err.Error(), `list "nope:path"`) || !strings.Contains(err.Error(), "didn't find section") {
+		t.Errorf("says too little: %v", err)
+	}
+}
+
+func TestConnectionRefused(t *testing.T) {
+	t.Parallel()
+	for _, conf := range []string{
+		"[x]\ntype = webdav\nvendor = other\nurl = http://127.0.0.1:1/\n", s3Conf("http://127.0.0.1:1/"),
+	} {
+		r := rcloneOver(t, conf, "", "x:bucket", "--low-level-retries", "1")
+		_, err := r.Stat(t.Context(), &recorder{}, "a", "")
+		if !Temporary(err) || errors.Is(err, ErrNotThere) {
+			t.Errorf("%v", err)
+		}
+		if strings.Contains(err.Error(), `"level"`) || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("no readable text: %v", err)
+		}
+	}
+}
+
+// rclone#7817, #1135: "not there" and "could not look" were one. An S3 that refuses to tell of the
+// object, but lists it.
+func TestCouldNotLook(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		object := ""
+		if !strings.Contains(r.URL.Query().Get("prefix"), "chunk") {
+			object = "<Contents><Key>chunk</Key><Size>10</Size><LastModified>2026-11-25T03:52:00.000Z</LastModified></Contents>"
+		}
+		fmt.Fprintf(w, `<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>%s</ListBucketResult>`, object)
+	}))
+	t.Cleanup(server.Close)
+	r := rcloneOver(t, s3Conf(server.URL), "", "x:bucket", "--low-level-retries", "1")
+	// Newer ones find it in a listing.
+	o, err := r.Stat(t.Context(), &recorder{}, "chunk", "")
+	if errors.Is(err, ErrNotThere) || err == nil && o.Size != 10 {
+		t.Errorf("refused: %+v, %v", o, err)
+	}
+}
+
+func TestNoProgram(t *testing.T) {
+	t.Parallel()
+	r, err := Open(Options{Remote: "x:", Rclone: []string{"rclone-that-is-not-there"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.List(t.Context(), &recorder{}, "", ""); !errors.Is(err, workflow.ErrNoProgram) || Temporary(err) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("needs a mount of tmpfs: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	from, _ := newSource(t, 2<<20)
+	for _, r := range []Remote{openFolder(t, dir), rcloneOver(t, localConf, "", "x:"+dir)} {
+		w := &recorder{}
+		if err := r.Put(t.Context(), w, aName, from, nil); !errors.Is(err, ErrFull) || Temporary(err) {
+			t.Errorf("%s: %v", r, err)
+		}
+		if _, err := r.Stat(t.Context(), w, aName, ""); !errors.Is(err, ErrNotThere) {
+			t.Errorf("%s: something is left: %v", r, err)
+		}
+	}
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	passes, final := &Error{Op: "put", Err: errors.New("503"), passes: true}, &Error{Op: "put", Err: errors.New("no")}
+	for _, c := range []struct {
+		answers []error
+		tries   int
+		want    error
+	}{
+		{[]error{nil}, 1, nil},
+		{[]error{final}, 1, final},
+		{[]error{passes, nil}, 2, nil},
+		{[]error{passes, final}, 2, final},
+		{[]error{passes, passes, passes, nil}, 3, passes},
+		{[]error{context.Canceled}, 1, context.Canceled},
+	} {
+		var slept []time.Duration
+		tries := 0
+		err := Retry(t.Context(), func(_ context.Context, d time.Duration) error {
+			slept = append(slept, d)
+			return nil
+		}, func(context.Context) error {
+			tries++
+			return c.answers[tries-1]
+		})
+		if err != c.want || tries != c.tries || len(slept) != tries-1 {
+			t.Errorf("%v: %v after %d tries, slept %v", c.answers, err, tries, slept)
+		}
+		if len(slept) == 2 && (slept[0] != 5*time.Second || slept[1] != 30*time.Second) {
+			t.Errorf("slept %v", slept)
+		}
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Retry(ctx, Pause, func(context.Context) error { return passes }); err != error(passes) {
+		t.Errorf("cancelled in the pause: %v", err)
+	}
+}
+
+func TestNoRoot(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "not", "mounted")
+	r, w := openFolder(t, dir), &recorder{}
+	p := newPlace(t, r, mine)
+	_, listErr := r.List(t.Context(), w, "", "")
+	for what, err := range map[string]error{
+		"List": listErr, "PutBytes": r.PutBytes(t.Context(), w, "a", nil), "Delete": r.Delete(t.Context(), w, "a"),
+		"Claim": p.Claim(t.Context(), w),
+	} {
+		if !errors.Is(err, ErrNoRoot) || errors.Is(err, ErrNotThere) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Dir(dir)); !os.IsNotExist(err) {
+		t.Errorf("made: %v", err)
+	}
+}

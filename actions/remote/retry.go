@@ -1,0 +1,34 @@
+package remote
+
+import (
+	"context"
+	"time"
+)
+
+// pauses lie between the tries of Retry.
+var pauses = []time.Duration{5 * time.Second, 30 * time.Second}
+
+// Retry tries three times, with 5 and 30 seconds between, for as long as the error is Temporary. The pause is
+// Pause, or a test's; if it returns an error, the last try's error is the answer.
+func Retry(ctx context.Context, pause func(context.Context, time.Duration) error, try func(context.Context) error) error {
+	err := try(ctx)
+	for _, d := range pauses {
+		if err == nil || !Temporary(err) || pause(ctx, d) != nil {
+			return err
+		}
+		err = try(ctx)
+	}
+	return err
+}
+
+// Pause waits, or returns the context's error when that ends first.
+func Pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
