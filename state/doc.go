@@ -1,0 +1,53 @@
+// Package state remembers: records of runs, jobs, backups, chunks and locks in one bbolt file a host, and,
+// beside it, who is alive. It knows no machine and no step. What it promises is that a record is stored
+// whole or not at all, that a state in it was reached by an event of its machine, and that what was damaged
+// is said to be damaged.
+//
+// # A transaction
+//
+// bbolt locks its file for as long as a process has it open. So Store opens it for one transaction and
+// closes it again, behind a gate (gate.go) that keeps a crowd of readers from starving the one writer. A
+// process that shows and one that works can do so at any time, and each has only to be short: inside a
+// transaction there is no output, no child, no network, and no other transaction.
+//
+// Readers give up after 700 ms and say so (ErrBusy); a writer waits up to a minute. A file that is missing
+// or empty is an empty database to a reader, who makes nothing.
+//
+// # A state
+//
+// A Cell is a state that only Tx.Fire changes, by asking the machine that the caller hands in (package
+// workflow has the tables). If the transaction comes to nothing, the Cell in memory goes back as well.
+//
+// # The tree
+//
+// Every bucket stands at the top of the file, and each of its values is one record: its JSON, with a
+// checksum over bucket, key and JSON in front (record.go). buckets.go names every key.
+//
+//	meta
+//	    schema                        the version of this tree; migrations.go has the way from each to the next
+//	    count/BUCKET                  how many records BUCKET has, so that a missing one is seen
+//	jobs
+//	    JOB                           Job
+//	runs
+//	    RUN                           Run
+//	journal
+//	    RUN/STEP/ATTEMPT/EFFECT       Entry: an effect's intent and result
+//	backups
+//	    JOB/NAME                      Backup
+//	chunks
+//	    JOB/NAME/NUMBER.GENERATION    Chunk
+//	locks
+//	    DATASET GUID                  Lock
+//
+// # Who is alive
+//
+// That is never in a record. A process that works on a dataset holds a lock of the kernel's for as long as
+// it lives (live.go), in a fixed folder, whatever database it uses. What must survive the loss of the
+// database lies there too, as small files (notes.go).
+//
+// # What this package does not do
+//
+// It finds damage, and does not repair it. Some damage no Go program survives when it meets it (a page that
+// leads back to itself overflows the stack), which is why a suspected file is best checked by a process of
+// its own. And it must be on a local disk: see OnLocalDisk.
+package state
