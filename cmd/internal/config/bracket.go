@@ -1,0 +1,85 @@
+package config
+
+import (
+	"fmt"
+
+	"zfs2cloud/actions/settings"
+)
+
+// Scripts directly before and after the snapshot stop and start the application. What looks as if it was
+// meant so, and is not, is said.
+
+func (l *loader) checkSequence() {
+	l.onlySnapshot()
+	l.warnBracket()
+	l.warnWrongUpload()
+}
+
+// onlySnapshot refuses a second snapshot: a run has one bracket.
+func (l *loader) onlySnapshot() {
+	seen := false
+	for _, s := range l.s.Steps {
+		if s.Name == stepSnapshot && seen {
+			l.problems = append(l.problems, Problem{Line: s.Line, Section: l.section(s), Key: s.Key, Value: s.Shown,
+				Text: "a second snapshot", Hint: "one for each sequence"})
+		}
+		seen = seen || s.Name == stepSnapshot
+	}
+}
+
+// warnBracket says so if an application is stopped and not started, or stopped too early.
+func (l *loader) warnBracket() {
+	at := l.stepAt(stepSnapshot)
+	if at < 0 {
+		return
+	}
+	before, next := l.scriptFrom(at, -1)
+	after, _ := l.scriptFrom(at, +1)
+	if before && !after {
+		l.warnStep(l.s.Steps[at], "a script directly before snapshot, and none directly after: what it stops stays stopped")
+	}
+	if !before && next >= 0 && l.s.Steps[next].Script {
+		l.warnStep(l.s.Steps[next], fmt.Sprintf("%s is not directly before snapshot: if the run ends in between, no script after it is run",
+			printable(l.s.Steps[next].Shown)))
+	}
+}
+
+// scriptFrom goes from the snapshot in a direction, past lock and unlock. It says whether a script is next
+// and, if not, which step is beyond the next one.
+func (l *loader) scriptFrom(at, direction int) (script bool, beyond int) {
+	within := func(i int) bool { return i >= 0 && i < len(l.s.Steps) }
+	i := at + direction
+	for within(i) && (l.s.Steps[i].Name == "lock" || l.s.Steps[i].Name == "unlock") {
+		i += direction
+	}
+	if within(i) && l.s.Steps[i].Script {
+		return true, -1
+	}
+	if i += direction; within(i) {
+		return false, i
+	}
+	return false, -1
+}
+
+// warnWrongUpload: the Python tool's own example of file mode calls the upload of chunk files between
+// mount and umount, which makes the remote equal to the mounted snapshot.
+func (l *loader) warnWrongUpload() {
+	mount, upload, umount := l.stepAt(stepMount), l.stepAt(stepUpload), l.stepAt(stepUmount)
+	if l.s.Mode == settings.File && mount >= 0 && mount < upload && (umount < 0 || upload < umount) {
+		l.warnStep(l.s.Steps[upload], "makes the remote equal to the mounted snapshot and deletes the rest there; "+stepUploadFiles+" is probably meant")
+	}
+}
+
+func (l *loader) warnStep(s settings.Step, text string) {
+	l.s.Warnings = append(l.s.Warnings, settings.Warning{Line: s.Line, Section: l.section(s), Key: s.Key, Text: text})
+}
+
+// section is the spelling of the sequence's name in the file.
+func (l *loader) section(s settings.Step) string {
+	for _, e := range l.doc.entries {
+		if e.line == s.Line {
+			return e.section
+		}
+	}
+	return sequence
+}

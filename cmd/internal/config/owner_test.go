@@ -1,0 +1,183 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"zfs2cloud/actions/settings"
+)
+
+func asRoot(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+}
+
+func try(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// isOwner demands an OwnerError at the path, for the reason.
+func isOwner(t *testing.T, err error, path, reason string) {
+	t.Helper()
+	owner, ok := errors.AsType[*OwnerError](err)
+	if !ok || owner.Path != path || !strings.Contains(owner.Reason, reason) {
+		t.Errorf("%v; want that %s %s", err, path, reason)
+	}
+}
+
+func TestCheckOwned(t *testing.T) {
+	asRoot(t)
+	top := t.TempDir() // in /tmp, which all may write, and is sticky
+	dir := filepath.Join(top, "dir")
+	file := filepath.Join(dir, "file")
+	try(t, os.Mkdir(dir, 0o755))
+	try(t, os.WriteFile(file, nil, 0o644))
+	try(t, CheckOwned(file, 0))
+	try(t, CheckOwned(file, 1000)) // root's file is everybody's
+
+	try(t, os.Chown(file, 1000, 1000))
+	isOwner(t, CheckOwned(file, 0), file, "not to root")
+	try(t, CheckOwned(file, 1000))
+	isOwner(t, CheckOwned(file, 1001), file, "belongs to")
+	try(t, os.Chown(file, 0, 0))
+
+	try(t, os.Chmod(dir, 0o775))
+	isOwner(t, CheckOwned(file, 0), dir, "can be written by its group")
+	try(t, os.Chmod(dir, 0o777|fs.ModeSticky))
+	try(t, CheckOwned(file, 0))
+	try(t, os.Chown(file, 1000, 1000)) // what comes next on the path is a stranger's
+	isOwner(t, CheckOwned(file, 0), file, "not to root")
+	try(t, os.Chown(file, 0, 0))
+	try(t, os.Chown(dir, 1000, 1000)) // sticky, but the folder's owner can remove all
+	isOwner(t, CheckOwned(file, 0), dir, "not to root")
+	try(t, os.Chown(file, 1000, 1000))
+	isOwner(t, CheckOwned(file, 1000), dir, "can be written by others") // the exception is for root's folders
+	try(t, os.Chown(file, 0, 0))
+	try(t, os.Chown(dir, 0, 0))
+	try(t, os.Chmod(dir, 0o755))
+	try(t, os.Chmod(file, 0o666|fs.ModeSticky)) // and for folders
+	isOwner(t, CheckOwned(file, 0), file, "can be written by others")
+	try(t, os.Chmod(file, 0o644))
+
+	isOwner(t, CheckOwned(dir, 0), dir, "is not a file")
+	if err := CheckOwned(filepath.Join(dir, "nothing"), 0); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// A link is followed by hand, so that the folders on its way are looked at too.
+func TestCheckOwnedFollowsLinks(t *testing.T) {
+	asRoot(t)
+	top := t.TempDir()
+	theirs, ours := filepath.Join(top, "theirs"), filepath.Join(top, "ours")
+	try(t, os.Mkdir(theirs, 0o777))
+	try(t, os.Mkdir(ours, 0o755))
+	try(t, os.WriteFile(filepath.Join(theirs, "file"), nil, 0o644))
+	try(t, os.WriteFile(filepath.Join(ours, "file"), nil, 0o644))
+	link := filepath.Join(ours, "link")
+
+	try(t, os.Symlink("../ours/./file", link))
+	try(t, CheckOwned(link, 0))
+	try(t, os.Lchown(link, 1000, 1000))
+	isOwner(t, CheckOwned(link, 0), link, "not to root")
+	try(t, os.Remove(link))
+
+	try(t, os.Chown(theirs, 1000, 1000))
+	for _, target := range []string{"../theirs/file", filepath.Join(theirs, "file")} {
+		try(t, os.Symlink(target, link))
+		isOwner(t, CheckOwned(link, 0), theirs, "not to root")
+		try(t, os.Remove(link))
+	}
+	try(t, os.Symlink("link", link))
+	if err := CheckOwned(link, 0); err == nil || !strings.Contains(err.Error(), "too many levels") {
+		t.Error(err)
+	}
+}
+
+func TestConfigIsPrivate(t *testing.T) {
+	asRoot(t)
+	p := newPlace(t)
+	path := p.write("config.ini", minimal(), 0o600)
+	load := func(mode os.FileMode, uid int) error {
+		t.Helper()
+		try(t, os.Chown(path, uid, uid))
+		try(t, os.Chmod(path, mode))
+		env := p.env
+		env.UID = uid
+		_, err := Load(path, env)
+		return err
+	}
+	try(t, load(0o600, 0))
+	try(t, load(0o640, 0))
+	next := "\nNext: chmod 600 " + path
+	for _, err := range []error{load(0o644, 0), load(0o604, 0)} {
+		if all := p.isBad(err, "line 4  [main] encryption_passphrase\n"); !strings.HasSuffix(all.Error(), next) {
+			t.Error(all)
+		}
+	}
+	try(t, os.Chmod(p.dir, 0o755))
+	try(t, os.Chmod(filepath.Dir(p.dir), 0o755))
+	try(t, load(0o600, 1000))
+	p.isBad(load(0o640, 1000), next)
+
+	// Without a passphrase in it, all may read it.
+	p.write("config.ini", strings.Replace(minimal("encryption = none"), "encryption_passphrase = secret\n", "", 1), 0o644)
+	try(t, load(0o644, 0))
+	p.isBad(load(0o664, 0), "can be written by its group", "Next: chmod go-w "+path)
+}
+
+func TestReadPassphrase(t *testing.T) {
+	p := newPlace(t)
+	for content, want := range map[string]string{
+		"abc": "abc", "abc\n": "abc", " a$b'\\ \n": " a$b'\\ ", "pä€\n": "pä€", "abc\r\n": "abc",
+		"": "error: empty", "\n": "error: empty", "abc\n\n": "error: control character", "a\x00b": "error: control character",
+		"abc\r": "error: control character", "\xff": "error: not UTF-8", strings.Repeat("x", 201): "error: 201 bytes",
+		strings.Repeat("x", 200) + "\n": strings.Repeat("x", 200), strings.Repeat("x", 1<<17): "error: more than 65536 bytes",
+	} {
+		source := settings.Passphrase{File: p.write("pass", content, 0o600)}
+		got, warnings, err := ReadPassphrase(context.Background(), source, nil)
+		if problem, bad := strings.CutPrefix(want, "error: "); bad {
+			if err == nil || !strings.Contains(err.Error(), problem) {
+				t.Errorf("%q: error %v, want %q", content, err, problem)
+			}
+			continue
+		}
+		if err != nil || string(got) != want || (len(warnings) > 0) != strings.HasSuffix(content, "\r\n") {
+			t.Errorf("%q: %q, %v, %v", content, string(got), warnings, err)
+		}
+	}
+	p.write("pass", "abc", 0o644)
+	_, _, err := ReadPassphrase(context.Background(), settings.Passphrase{File: p.path("pass")}, nil)
+	isOwner(t, err, p.path("pass"), "can be read by others")
+
+	run := func(_ context.Context, argv []string) ([]byte, error) {
+		return []byte(strings.Join(argv, "|") + "\n"), nil
+	}
+	got, _, err := ReadPassphrase(context.Background(), settings.Passphrase{Command: []string{"pass", "a b"}}, run)
+	if err != nil || string(got) != "pass|a b" {
+		t.Errorf("%q, %v", string(got), err)
+	}
+	if _, _, err := ReadPassphrase(context.Background(), settings.Passphrase{}, nil); err == nil {
+		t.Error("a passphrase out of nothing")
+	}
+}
+
+func TestPassphraseFileInConfig(t *testing.T) {
+	p := newPlace(t)
+	p.write("pass", "abc\n", 0o600)
+	text := strings.Replace(minimal(), "encryption_passphrase = secret", "encryption_passphrase_file = ./pass", 1)
+	if s := p.good(text); s.Passphrase.File != p.path("pass") {
+		t.Error(s.Passphrase.File)
+	}
+	p.write("pass", "abc\n", 0o604)
+	p.bad(text, "can be read by others", "Next: chmod 600 "+p.path("pass"))
+}
