@@ -15,7 +15,7 @@ import (
 // What no single key can tell: how keys, steps and files go together.
 
 func (l *loader) checkAll(st unix.Stat_t) {
-	if l.s.FullEveryDays >= l.s.OldestSnapshotDays {
+	if l.s.FullEveryDays >= l.s.OldestSnapshotDays && !l.complained("full_every_x_days") && !l.complained("oldest_snapshot_days") {
 		l.aboutKeys("full_every_x_days", "oldest_snapshot_days",
 			fmt.Sprintf("not less than oldest_snapshot_days, which is %d", l.s.OldestSnapshotDays),
 			"else the snapshot of the last full is pruned while incrementals need it")
@@ -53,15 +53,10 @@ func (l *loader) checkPassphraseKeys() {
 		for _, e := range given[1:] {
 			l.bad(field{entry: e, hide: true}, "a second source of the passphrase; "+given[0].key+" is the first", "leave one of the two out")
 		}
-	case len(given) == 0 && l.seals() && !l.refusedPassphrase():
+	case len(given) == 0 && l.seals() && !l.complained("mode") && !slices.ContainsFunc(passphraseKeys, l.complained):
 		l.problems = append(l.problems, Problem{Section: mainSection, Key: "encryption_passphrase_file", Text: "missing",
 			Hint: "name a file of mode 0600 with the passphrase; or encryption = none, if the remote encrypts by itself"})
 	}
-}
-
-// refusedPassphrase says whether a source was given, but the scanner has complained about it.
-func (l *loader) refusedPassphrase() bool {
-	return slices.ContainsFunc(passphraseKeys, l.refusedKey)
 }
 
 // given lists which of the keys have a value, or a bad one, in the file.
@@ -99,7 +94,7 @@ func (l *loader) checkConfigPrivate(st unix.Stat_t) {
 
 // checkRemoteThere demands a remote where a step uses it.
 func (l *loader) checkRemoteThere() {
-	if l.s.Remote != "" || l.refusedRemote() {
+	if l.s.Remote != "" || l.complained("remote") {
 		return
 	}
 	for _, name := range []string{stepUpload, stepUploadFiles} {

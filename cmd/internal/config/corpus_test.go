@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"gopkg.in/ini.v1"
 )
 
 // corpus is where INI files lie, each beside configparser's reading of it.
@@ -116,6 +118,29 @@ func ourReading(data string) (sections map[string]map[string]any, refused []stri
 		}
 	}
 	return sections, refused
+}
+
+// What the scanner and ini.v1 see differently is not taken.
+func TestAgrees(t *testing.T) {
+	file, err := ini.LoadSources(iniOptions(100), []byte("[main]\na = 1\nb = 2\n\t3\nc\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []entry{{key: "a", value: "1"}, {key: "b", value: "2\n3"}, {key: "c", bare: true}} {
+		e.section = "main"
+		if !agrees(file, e) {
+			t.Errorf("differ on %+v", e)
+		}
+	}
+	for _, e := range []entry{{key: "a", value: "2"}, {key: "b", value: "2"}, {key: "d"}, {key: "a", bare: true}} {
+		e.section = "main"
+		if agrees(file, e) {
+			t.Errorf("agree on %+v", e)
+		}
+	}
+	if agrees(file, entry{section: "other", key: "a", value: "1"}) {
+		t.Error("agree on a section that is not there")
+	}
 }
 
 // The line numbers are right however the lines before were read.

@@ -12,7 +12,8 @@
 //	interpolate.go  %(name)s and %%, as configparser has them
 //	shell.go        the words that /bin/sh would make of a value, which that tool left to `sh -c`
 //	keys.go         every key, a row each: what it means and who reads it
-//	steps.go        [backup-sequences]
+//	steps.go        [backup-sequences]; bracket.go what is odd about the order
+//	check.go        what no key can tell alone
 //	owner.go        whose files may be obeyed: security is not a matter of one key
 //
 // # Caveats

@@ -122,7 +122,7 @@ func (l *loader) readKeys() {
 func (l *loader) readKey(k Key) bool {
 	e, ok := l.doc.find(mainSection, k.Name)
 	if !ok || e.bare {
-		return l.refusedKey(k.Name)
+		return l.complained(k.Name)
 	}
 	f := field{entry: e, hide: k.Secret}
 	value, err := l.doc.interpolate(e, mainSection)
@@ -141,14 +141,12 @@ func (l *loader) readKey(k Key) bool {
 	return true
 }
 
-// refusedKey says whether the scanner has complained about the key already.
-func (l *loader) refusedKey(name string) bool {
-	for _, p := range l.doc.problems {
-		if p.Key == name && (p.Section == mainSection || p.Section == defaultSection) {
-			return true
-		}
-	}
-	return false
+// complained says whether a problem with the key of [main] is known already. Another that follows from
+// it would only be noise.
+func (l *loader) complained(key string) bool {
+	return slices.ContainsFunc(l.problems, func(p Problem) bool {
+		return p.Key == key && (p.Section == mainSection || p.Section == defaultSection)
+	})
 }
 
 func (l *loader) readPrograms() {
@@ -178,6 +176,9 @@ func (l *loader) bad(f field, text, hint string) {
 	p := Problem{Line: f.line, Section: f.section, Key: f.key, Text: text, Hint: hint}
 	if !f.hide {
 		p.Value = f.entry.value
+		if f.key == "remote" {
+			p.Value = maskRemote(p.Value)
+		}
 	}
 	l.problems = append(l.problems, p)
 }

@@ -240,9 +240,11 @@ func TestBadKeys(t *testing.T) {
 		"no passphrase":      {"[main]\nzfs_fs = a\nintermediate_basedir = /s\n", "[main] encryption_passphrase_file\n  missing"},
 		"two passphrases":    {minimal("encryption_passphrase_command = pass x"), "a second source of the passphrase"},
 		"none and secret":    {minimal("encryption = none"), "a passphrase with encryption = none"},
+		"mode":               {strings.Replace(minimal("mode = x"), "encryption_passphrase = secret\n", "", 1), ": 1 error\n"},
 		"encryption":         {minimal("encryption = false"), "one of gpg, none"},
 		"days":               {minimal("full_every_x_days = 120"), "not less than oldest_snapshot_days, which is 120"},
 		"days the other way": {minimal("oldest_snapshot_days = 30"), "line 5  [main] oldest_snapshot_days = 30\n          not more than full_every_x_days, which is 30"},
+		"days, one wrong":    {minimal("full_every_x_days = 200", "oldest_snapshot_days = x"), ": 1 error\n"},
 		"day words":          {minimal("full_every_x_days = weekly"), "not a number of days"},
 		"empty":              {minimal("split_size ="), "no value; its default is 1G"},
 		"percent":            {minimal("remote = b2:50%"), "neither %% nor %(name)s"},
@@ -385,7 +387,7 @@ func TestShowMasks(t *testing.T) {
 		if kv.Key == "encryption_passphrase" && kv.Value != masked {
 			t.Errorf("%+v", kv)
 		}
-		if kv.Key == "remote" && kv.Value != ":s3,***:bucket/x" {
+		if kv.Key == "remote" && kv.Value != ":s3,***" {
 			t.Errorf("%+v", kv)
 		}
 		if kv.Key == "backup_max_age" && kv.Value != "36h" {
@@ -394,7 +396,8 @@ func TestShowMasks(t *testing.T) {
 	}
 	// No problem shows a secret either.
 	for _, text := range []string{"encryption_passphrase = hidden$\n", "encryption_passphrse = hidden\n", "encryption_passphrase = hidden%\n",
-		"encryption_passphrase = hidden\n  # x\n  hidden\n", "encryption_passphrase = `hidden`\n", "encryption_passphrase = hidden\nencryption = none\n"} {
+		"encryption_passphrase = hidden\n  # x\n  hidden\n", "encryption_passphrase = `hidden`\n", "encryption_passphrase = hidden\nencryption = none\n",
+		"remote = ':s3,secret_access_key=hidden:b' x\n"} {
 		err := p.bad("[main]\nzfs_fs = a\nintermediate_basedir = /s\n" + text)
 		if strings.Contains(err.Error(), "hidden") {
 			t.Error(err)

@@ -7,10 +7,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"zfs2cloud/actions/settings"
 )
+
+// TestMain sets the umask: with others, the folders of t.TempDir can be written by their group.
+func TestMain(m *testing.M) {
+	syscall.Umask(0o022)
+	os.Exit(m.Run())
+}
 
 func asRoot(t *testing.T) {
 	if os.Getuid() != 0 {

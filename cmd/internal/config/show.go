@@ -99,14 +99,14 @@ func showDuration(d time.Duration) string {
 	return text + "m"
 }
 
-// maskRemote hides the parameters of a remote that is described in place: :s3,secret_access_key=…:bucket.
+// maskRemote hides the parameters of a remote that is described in place, which may be secrets:
+// :s3,secret_access_key=…:bucket. They stand between a comma and a colon, before any slash.
 func maskRemote(remote string) string {
 	name, _, described := strings.Cut(remote, ",")
-	if !described || strings.Contains(name, "/") {
+	if !described || strings.ContainsAny(strings.TrimLeft(name, `:'"`), ":/ ") {
 		return remote
 	}
-	path := remote[strings.LastIndexByte(remote, ':'):]
-	return name + "," + masked + path
+	return name + "," + masked
 }
 
 // quoteWords writes words so that they can be read back, in single quotes where needed.

@@ -181,18 +181,13 @@ func (l *loader) standardSequence() {
 		{Name: "prune-intermediates", Args: []string{"-y"}}, {Name: "prune-snapshots", Args: []string{"-y"}},
 		{Name: stepUpload}, {Name: "unlock"},
 	} {
-		if step.Name == stepUpload && l.s.Remote == "" && !l.refusedRemote() {
+		if step.Name == stepUpload && l.s.Remote == "" && !l.complained("remote") {
 			continue
 		}
 		step.Key = "step" + strconv.Itoa(len(l.s.Steps)+1)
 		step.Shown = step.Name
 		l.s.Steps = append(l.s.Steps, step)
 	}
-}
-
-// refusedRemote says whether a remote was given, but a bad one.
-func (l *loader) refusedRemote() bool {
-	return slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Key == "remote" })
 }
 
 func (l *loader) readStep(section string, e entry) {
