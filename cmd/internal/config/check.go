@@ -154,7 +154,7 @@ func (l *loader) checkUnknown() {
 		if slices.Contains(known, h.name) {
 			continue
 		}
-		if near := nearest(h.name, known); near != "" {
+		if near := Nearest(h.name, known); near != "" {
 			l.problems = append(l.problems, Problem{Line: h.line, Section: h.name, Text: "unknown section", Hint: "did you mean [" + near + "]?"})
 			continue
 		}
@@ -166,7 +166,7 @@ func (l *loader) checkUnknown() {
 			continue
 		}
 		f := field{entry: e, hide: true} // it may be the slip of a secret's name
-		if near := nearest(e.key, names); near != "" {
+		if near := Nearest(e.key, names); near != "" {
 			l.bad(f, "unknown key", "did you mean "+near+"?")
 			continue
 		}

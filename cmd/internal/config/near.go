@@ -2,9 +2,9 @@ package config
 
 import "unicode/utf8"
 
-// nearest is the known name that was probably meant, or empty. Two slips are forgiven, in a name of up
+// Nearest is the known name that was probably meant, or empty. Two slips are forgiven, in a name of up
 // to four letters one: any more, and one word is as near as the next.
-func nearest(name string, known []string) string {
+func Nearest(name string, known []string) string {
 	best, found := 3, ""
 	for _, k := range known {
 		limit := 2
@@ -20,7 +20,7 @@ func nearest(name string, known []string) string {
 
 // didYouMean is a hint that names the nearest known name, else lists them all by otherwise.
 func didYouMean(name string, known []string, otherwise string) string {
-	if near := nearest(name, known); near != "" {
+	if near := Nearest(name, known); near != "" {
 		return "did you mean " + near + "?"
 	}
 	return otherwise

@@ -90,7 +90,7 @@ func TestNearest(t *testing.T) {
 		"encryption_passphrse_file": "encryption_passphrase_file", "remot": "remote", "nmode": "mode", "split-size": "split_size",
 		"keep_intermediates": "", "spool_max": "", "base": "", "host": "",
 	} {
-		if got := nearest(name, keyNames()); got != want {
+		if got := Nearest(name, keyNames()); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)
 		}
 	}
