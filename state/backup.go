@@ -1,0 +1,97 @@
+package state
+
+import (
+	"fmt"
+	"time"
+)
+
+// Backup is one exported snapshot, from its export's first effect to the day when it expires.
+type Backup struct {
+	Job  string `json:"job"`
+	Name string `json:"name"` // its folder: STAMP or STAMP-full
+	Run  string `json:"run"`  // the run that began it
+
+	State   Cell      `json:"state"`
+	Full    bool      `json:"full"`
+	Reason  string    `json:"reason"` // why full or incremental, in words
+	Created time.Time `json:"created"`
+	Base    *Base     `json:"base,omitempty"`
+	// Previous is the job's last commit when this one was begun.
+	Previous *Commit `json:"previous,omitempty"`
+
+	Dataset      string   `json:"dataset"`
+	DatasetGUID  string   `json:"dataset_guid"`
+	PoolGUID     string   `json:"pool_guid"`
+	Host         string   `json:"host"`
+	Snapshot     string   `json:"snapshot"`
+	SnapshotGUID string   `json:"snapshot_guid"`
+	SendFlags    []string `json:"send_flags"`
+	SplitSize    int64    `json:"split_size"`
+	Encryption   string   `json:"encryption"`
+	Dir          string   `json:"dir"`   // intermediate_basedir that its folder is in
+	Place        string   `json:"place"` // where it is, or will be, committed
+
+	// Canary is a message sealed with the passphrase of this backup; only that passphrase opens it.
+	Canary []byte `json:"canary,omitempty"`
+
+	Estimate     int64  `json:"estimate,omitempty"` // of the stream, in bytes; 0: not known
+	StreamBytes  int64  `json:"stream_bytes,omitempty"`
+	StreamSHA256 string `json:"stream_sha256,omitempty"`
+	Sums         Sums   `json:"sums"`
+
+	Manifest       []byte `json:"manifest,omitempty"` // the exact object, until it is committed
+	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
+	ManifestSize   int64  `json:"manifest_size,omitempty"`
+
+	Committed *time.Time `json:"committed,omitempty"`
+	// Seen is when a listing last showed it whole at its place.
+	Seen *time.Time `json:"seen,omitempty"`
+	// Pruned says that its intermediate folder was removed.
+	Pruned bool `json:"pruned,omitempty"`
+}
+
+// Base is what an incremental is based on.
+type Base struct {
+	Name           string `json:"name"`
+	Snapshot       string `json:"snapshot"`
+	SnapshotGUID   string `json:"snapshot_guid"`
+	ManifestSHA256 string `json:"manifest_sha256"`
+}
+
+// Sums are counts over a backup's chunks in their present generation, so that nobody who only asks how
+// far things are has to read every chunk.
+type Sums struct {
+	Sealed        int   `json:"sealed"`         // encrypted here, uploaded or not
+	Uploaded      int   `json:"uploaded"`       // seen on the remote
+	PlainSealed   int64 `json:"plain_sealed"`   // bytes of the stream
+	BytesSealed   int64 `json:"bytes_sealed"`   // bytes of chunk files
+	BytesUploaded int64 `json:"bytes_uploaded"` // bytes of chunk files
+}
+
+func backupKey(job, name string) string { return job + "/" + name }
+
+// Backup returns a backup of a job by its name.
+func (tx *Tx) Backup(job, name string) (Backup, bool, error) {
+	return Get[Backup](tx, BucketBackups, backupKey(job, name))
+}
+
+// MustBackup is Backup where a missing record is an error.
+func (tx *Tx) MustBackup(job, name string) (Backup, error) {
+	b, ok, err := tx.Backup(job, name)
+	if err == nil && !ok {
+		err = fmt.Errorf("no record of backup %s", name)
+	}
+	return b, err
+}
+
+// PutBackup stores a backup.
+func (tx *Tx) PutBackup(b Backup) error { return Put(tx, BucketBackups, backupKey(b.Job, b.Name), b) }
+
+// Backups lists the backups of a job, or of all jobs if it is empty, by job and name: the oldest first.
+func (tx *Tx) Backups(job string) ([]Backup, error) {
+	prefix := ""
+	if job != "" {
+		prefix = job + "/"
+	}
+	return values[Backup](tx, BucketBackups, prefix)
+}

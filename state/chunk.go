@@ -1,0 +1,53 @@
+package state
+
+import "fmt"
+
+// Chunk is one chunk file of a backup, in one generation. It is its own journal: sealing and uploading
+// are intents, sealed and uploaded results.
+type Chunk struct {
+	Job    string `json:"job"`
+	Backup string `json:"backup"`
+	N      int    `json:"n"`
+	Gen    int    `json:"gen"` // 1 and up
+	Name   string `json:"name"`
+	State  Cell   `json:"state"`
+
+	Plain       int64             `json:"plain,omitempty"` // bytes of the stream in it
+	PlainSHA256 string            `json:"plain_sha256,omitempty"`
+	Size        int64             `json:"size,omitempty"` // bytes of the file
+	SHA256      string            `json:"sha256,omitempty"`
+	Hashes      map[string]string `json:"hashes,omitempty"` // of the file, by kind: what the remote can be asked for
+}
+
+func chunkKey(job, backup string, n, gen int) string {
+	return fmt.Sprintf("%s/%s/%08d.%04d", job, backup, n, gen)
+}
+
+// PutChunk stores a chunk.
+func (tx *Tx) PutChunk(c Chunk) error {
+	return Put(tx, BucketChunks, chunkKey(c.Job, c.Backup, c.N, c.Gen), c)
+}
+
+// Chunk returns a chunk.
+func (tx *Tx) Chunk(job, backup string, n, gen int) (Chunk, bool, error) {
+	return Get[Chunk](tx, BucketChunks, chunkKey(job, backup, n, gen))
+}
+
+// Chunks lists all chunks of a backup, discarded generations included, by number and generation.
+func (tx *Tx) Chunks(job, backup string) ([]Chunk, error) {
+	return values[Chunk](tx, BucketChunks, job+"/"+backup+"/")
+}
+
+// DropChunks removes the chunk records of a backup; its sums stay.
+func (tx *Tx) DropChunks(job, backup string) error {
+	chunks, err := tx.Chunks(job, backup)
+	if err != nil {
+		return err
+	}
+	for _, c := range chunks {
+		if err := Delete(tx, BucketChunks, chunkKey(c.Job, c.Backup, c.N, c.Gen)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

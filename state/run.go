@@ -1,0 +1,158 @@
+package state
+
+import (
+	"crypto/rand"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Run is one backup run, or one typed step, from its start to its end. It is frozen in what it does and
+// goes on in whatever process resumes it.
+type Run struct {
+	ID          string `json:"id"`
+	Job         string `json:"job"`
+	DatasetGUID string `json:"dataset_guid"`
+	Config      string `json:"config"`
+	// Typed is the built-in step that was typed as a command; empty for a run of the sequence.
+	Typed  string `json:"typed,omitempty"`
+	Frozen Frozen `json:"frozen"`
+
+	State   Cell   `json:"state"`
+	Bracket Cell   `json:"bracket"`
+	Steps   []Step `json:"steps"`
+
+	// Owner is the process that works on it, or was the last to.
+	Owner   Owner      `json:"owner"`
+	Started time.Time  `json:"started"`
+	Updated time.Time  `json:"updated"` // the last checkpoint
+	Ended   *time.Time `json:"ended,omitempty"`
+	Error   string     `json:"error,omitempty"`
+	Why     string     `json:"why,omitempty"` // why it was given up
+
+	Snapshot     string `json:"snapshot,omitempty"` // the part after @
+	SnapshotGUID string `json:"snapshot_guid,omitempty"`
+	Backup       string `json:"backup,omitempty"` // name of the backup that it makes or uploads
+	// KeepsHold: a typed snapshot, whose hold outlives its run until the snapshot is exported.
+	KeepsHold bool `json:"keeps_hold,omitempty"`
+
+	Hook *HookMark `json:"hook,omitempty"` // the hook at work
+
+	High       Progress `json:"high"`         // over the run's whole life
+	HighAtLast Progress `json:"high_at_last"` // when the present or last process took it on
+	Deaths     []Death  `json:"deaths,omitempty"`
+	StartOvers int      `json:"start_overs,omitempty"`
+
+	Notes []string `json:"notes,omitempty"` // what a person should know afterwards: what could not be reached or removed
+}
+
+// Frozen is what a run does not change under way.
+type Frozen struct {
+	Dataset         string   `json:"dataset"`
+	Remote          string   `json:"remote"` // empty where no step uploads
+	IntermediateDir string   `json:"intermediate_dir"`
+	SplitSize       int64    `json:"split_size"` // bytes of plaintext
+	SendFlags       []string `json:"send_flags"`
+	Encryption      string   `json:"encryption"` // gpg or none
+	// HookTimeout is the one setting of hooks that closing a bracket needs without a config.
+	HookTimeout time.Duration `json:"hook_timeout"`
+}
+
+// Step is one step of a run's plan.
+type Step struct {
+	Name    string     `json:"name"` // a built-in's name, or a script's absolute path
+	Shown   string     `json:"shown"`
+	Args    []string   `json:"args,omitempty"`
+	Kind    string     `json:"kind"`
+	Implied bool       `json:"implied,omitempty"` // not from the sequence
+	State   Cell       `json:"state"`
+	Attempt int        `json:"attempt"` // 1 and up; a rewind makes a new one, whose effects are new
+	Starts  int        `json:"starts"`
+	Started *time.Time `json:"started,omitempty"`
+	Ended   *time.Time `json:"ended,omitempty"`
+	Error   string     `json:"error,omitempty"`
+	Detail  string     `json:"detail,omitempty"` // one line for people: what it did
+}
+
+// HookMark names the process of a hook, so that whoever comes after a crash can wait for its end.
+type HookMark struct {
+	Step    int       `json:"step"`
+	PID     int       `json:"pid"`
+	Start   uint64    `json:"start"` // clock ticks since boot
+	Boot    string    `json:"boot"`
+	Started time.Time `json:"started"`
+}
+
+// Progress is a high-water mark.
+type Progress struct {
+	Steps    int `json:"steps"`
+	Sealed   int `json:"sealed"`
+	Uploaded int `json:"uploaded"`
+}
+
+// Beyond tells whether anything of p is higher than in q.
+func (p Progress) Beyond(q Progress) bool {
+	return p.Steps > q.Steps || p.Sealed > q.Sealed || p.Uploaded > q.Uploaded
+}
+
+// Raise lifts p to at least q.
+func (p *Progress) Raise(q Progress) {
+	p.Steps, p.Sealed, p.Uploaded = max(p.Steps, q.Steps), max(p.Sealed, q.Sealed), max(p.Uploaded, q.Uploaded)
+}
+
+// Death is an end of a process that said nothing, without progress since it began.
+type Death struct {
+	At    time.Time `json:"at"` // its last checkpoint
+	Where string    `json:"where"`
+}
+
+// runIDLetters leaves out what is mistaken for something else in a mail: 0 and o, 1, i and l.
+const runIDLetters = "23456789abcdefghjkmnpqrstuvwxyz"
+
+// NewRunID makes a short name for a run that no other run in the database has.
+func (tx *Tx) NewRunID() (string, error) {
+	for n := 4; ; n++ {
+		for range 20 {
+			b := make([]byte, n)
+			rand.Read(b)
+			for i := range b {
+				b[i] = runIDLetters[int(b[i])%len(runIDLetters)]
+			}
+			if _, taken, err := tx.Run(string(b)); err != nil || !taken {
+				return string(b), err
+			}
+		}
+	}
+}
+
+// Run returns a run by its id.
+func (tx *Tx) Run(id string) (Run, bool, error) { return Get[Run](tx, BucketRuns, id) }
+
+// PutRun stores a run.
+func (tx *Tx) PutRun(r Run) error { return Put(tx, BucketRuns, r.ID, r) }
+
+// Runs lists all runs, the newest first.
+func (tx *Tx) Runs() ([]Run, error) {
+	runs, err := values[Run](tx, BucketRuns, "")
+	slices.SortStableFunc(runs, func(a, b Run) int {
+		if c := b.Started.Compare(a.Started); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return runs, err
+}
+
+// DropRun removes a run and its journal.
+func (tx *Tx) DropRun(id string) error {
+	entries, err := List[Entry](tx, BucketJournal, id+"/")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := Delete(tx, BucketJournal, e.Key); err != nil {
+			return err
+		}
+	}
+	return Delete(tx, BucketRuns, id)
+}
