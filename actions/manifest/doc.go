@@ -1,0 +1,21 @@
+// Package manifest has the format of a backup on the remote: its manifest, the chain of bases behind it, and
+// the text that tells how to restore it without this program.
+//
+// A backup is a folder, named by its stamp: chunk files, RESTORE.txt, and, written last, the manifest. The
+// manifest is the commit, and the only thing on the remote that is believed: it names every chunk with its
+// size and hash, and its base with the hash of the base's manifest, so that one opened manifest proves a
+// whole chain.
+//
+// # Why it can be believed
+//
+// It is one sealed message like a chunk, but under a passphrase of its own, derived from the passphrase. Under
+// the same one, someone who owns a file in the dataset could have us encrypt, as a chunk, what reads as a
+// manifest. And it is read strictly: parsed and encoded again it must be the same bytes, since Go takes the
+// last of two equal keys, matches names without regard to case, and ignores what trails. Every name is
+// computed, none is taken from it, so that no file name leads out of the folder.
+//
+// # Caveat
+//
+// What was genuine once stays genuine: an older manifest that someone puts back under its own name opens. Only
+// a database, or a person, knows which is the newest.
+package manifest

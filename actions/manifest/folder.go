@@ -1,0 +1,42 @@
+package manifest
+
+import (
+	"strings"
+
+	"zfs2cloud/actions/settings"
+)
+
+const (
+	stampLen   = len("20060102150405")
+	fullSuffix = "-full"
+)
+
+// Folder is the name of a backup's folder.
+func Folder(stamp string, full bool) string {
+	if full {
+		return stamp + fullSuffix
+	}
+	return stamp
+}
+
+// ParseFolder takes such a name apart: ^[0-9]{14}(-full)?$.
+func ParseFolder(name string) (stamp string, full, ok bool) {
+	stamp, full = strings.CutSuffix(name, fullSuffix)
+	if len(stamp) != stampLen || !only(stamp, "0123456789") {
+		return "", false, false
+	}
+	return stamp, full, true
+}
+
+// FileName is the manifest's name in its folder. Both in one folder are nobody's honest work.
+func FileName(enc settings.Encryption) string {
+	if enc == settings.None {
+		return "manifest.json"
+	}
+	return "manifest.json.gpg"
+}
+
+// only tells whether S has no other characters than these.
+func only(s, characters string) bool {
+	return strings.Trim(s, characters) == "" // what is left between the trimmed ends begins with another
+}
