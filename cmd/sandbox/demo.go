@@ -79,6 +79,9 @@ func (c *DemoCmd) show(ctx context.Context, g *ground) error {
 	} {
 		began := time.Now()
 		text, err := scene.play(ctx)
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", scene.name, err)
 		}
