@@ -1,0 +1,170 @@
+package zfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// GUID tells a pool, a dataset or a snapshot from any other. In JSON it is a decimal string, since many
+// readers of JSON cut a number off at 53 bits.
+type GUID uint64
+
+func (g GUID) String() string { return strconv.FormatUint(uint64(g), 10) }
+
+// MarshalText writes it in decimal.
+func (g GUID) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (g *GUID) UnmarshalText(b []byte) error {
+	n, err := strconv.ParseUint(string(b), 10, 64)
+	*g = GUID(n)
+	return err
+}
+
+// Info is what zfs tells of a dataset.
+type Info struct {
+	GUID, PoolGUID GUID
+	Type           string // "filesystem" or "volume"
+	Mountpoint     string // a path, "none", "legacy", or "-" for a volume
+	Mounted        bool
+	// In bytes. Available is what this dataset may still take, by its pool and its quotas.
+	Referenced, Used, Available int64
+	Creation                    time.Time
+}
+
+// Info asks for a dataset.
+func (p Program) Info(ctx context.Context, d Dataset) (Info, error) {
+	doing := "get " + d.name
+	out, err := p.look(ctx, doing, d.subject(), p.zfs("get", "-Hp", "-o", "property,value",
+		"guid,type,mountpoint,mounted,referenced,used,available,creation", d.name))
+	if err != nil {
+		return Info{}, err
+	}
+	props := properties{}
+	for line := range strings.Lines(out) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		props[name] = value
+	}
+	info := Info{
+		GUID:       GUID(props.unsigned("guid", &err)),
+		Type:       props["type"],
+		Mountpoint: props["mountpoint"],
+		Mounted:    props["mounted"] == "yes",
+		Referenced: props.bytes("referenced", &err),
+		Used:       props.bytes("used", &err),
+		Available:  props.bytes("available", &err),
+		Creation:   props.time("creation", &err),
+	}
+	if err != nil {
+		return Info{}, &Error{Doing: doing, Err: err}
+	}
+	info.PoolGUID, err = p.poolGUID(ctx, d.Pool())
+	return info, err
+}
+
+// poolGUID reads the table that `zpool get` writes: zfs-fuse's has no -H. A pool's name may have blanks.
+func (p Program) poolGUID(ctx context.Context, pool Dataset) (GUID, error) {
+	doing := "pool get guid " + pool.name
+	out, err := p.look(ctx, doing, pool.subject(), p.zpool("get", "guid", pool.name))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(out) {
+		rest, ok := strings.CutPrefix(line, pool.name)
+		fields := strings.Fields(rest)
+		if !ok || len(fields) != 3 || fields[0] != "guid" {
+			continue
+		}
+		n, err := strconv.ParseUint(fields[1], 10, 64)
+		if err != nil {
+			return 0, &Error{Doing: doing, Err: err}
+		}
+		return GUID(n), nil
+	}
+	return 0, &Error{Doing: doing, Err: fmt.Errorf("no guid in %q", out)}
+}
+
+// Datasets lists all file systems and volumes.
+func (p Program) Datasets(ctx context.Context) ([]string, error) {
+	return p.list(ctx, "list", subject{})
+}
+
+// Children lists the file systems and volumes below a dataset, at any depth.
+func (p Program) Children(ctx context.Context, d Dataset) ([]string, error) {
+	names, err := p.list(ctx, "list "+d.name, d.subject(), "-r", d.name)
+	if err != nil {
+		return nil, err
+	}
+	var children []string
+	for _, name := range names {
+		if name != d.name {
+			children = append(children, name)
+		}
+	}
+	return children, nil
+}
+
+func (p Program) list(ctx context.Context, doing string, on subject, args ...string) ([]string, error) {
+	spec := p.zfs("list", "-H", "-o", "name", "-t", "filesystem,volume")
+	spec.Argv = append(spec.Argv, args...)
+	out, err := p.look(ctx, doing, on, spec)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for line := range strings.Lines(out) {
+		names = append(names, strings.TrimSuffix(line, "\n"))
+	}
+	return names, nil
+}
+
+// Version says in words which ZFS it is: what `zfs version` has in its first line, or, from a zfs that has no
+// such command, the version of its pools.
+func (p Program) Version(ctx context.Context) (string, error) {
+	out, err := p.look(ctx, "version", subject{}, p.zfs("version"))
+	if err == nil {
+		first, _, _ := strings.Cut(out, "\n")
+		return first, nil
+	}
+	if !errors.Is(err, ErrUnsupported) {
+		return "", err
+	}
+	out, err = p.look(ctx, "pool upgrade -v", subject{}, p.zpool("upgrade", "-v"))
+	if err != nil {
+		return "", err
+	}
+	_, version, ok := strings.Cut(out, "running ZFS pool version ")
+	if !ok {
+		return "unknown: zfs-fuse, or OpenZFS before 0.8", nil
+	}
+	version, _, _ = strings.Cut(version, ".")
+	return "unknown, of pool version " + version + ": zfs-fuse, or OpenZFS before 0.8", nil
+}
+
+// properties are those of one dataset or snapshot, as zfs get -p writes them.
+type properties map[string]string
+
+// unsigned reads a number. If it is none, *err says so, unless it says something already.
+func (p properties) unsigned(name string, err *error) uint64 {
+	n, e := strconv.ParseUint(p[name], 10, 64)
+	if e != nil && *err == nil {
+		*err = fmt.Errorf("property %s is %q", name, p[name])
+	}
+	return n
+}
+
+func (p properties) bytes(name string, err *error) int64 {
+	n := p.unsigned(name, err)
+	if n > 1<<63-1 && *err == nil {
+		*err = fmt.Errorf("property %s is %q", name, p[name])
+	}
+	return int64(n)
+}
+
+func (p properties) time(name string, err *error) time.Time {
+	return time.Unix(p.bytes(name, err), 0).UTC()
+}

@@ -1,0 +1,156 @@
+package zfs_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"zfs2cloud/actions/proc"
+	"zfs2cloud/actions/zfs"
+)
+
+// openZFS is a stand-in for what OpenZFS 2.1 says where zfs-fuse says something else, or nothing: its texts,
+// from cmd/zfs/zfs_main.c and lib/libzfs. Each call is appended to the file "calls" beside it.
+const openZFS = `#!/bin/sh
+echo "$*" >>"${0%/*}/calls"
+say() { printf '%s\n' "$2" >&2; exit "$1"; }
+case "$*" in
+version) printf 'zfs-2.1.11-1\nzfs-kmod-2.1.11-1\n' ;;
+'holds -H tank/a@s') printf 'tank/a@s\tzfs2cloud:run\tWed Nov 25  3:52 2026\ntank/a@s\tother tag\tWed Nov 25  3:52 2026\n' ;;
+'destroy tank/a@gone') say 1 'could not find any snapshots to destroy; check snapshot names.' ;;
+'destroy tank/a@held') say 1 'cannot destroy snapshot tank/a@held: dataset is busy' ;;
+'destroy tank/a@held22') say 1 "cannot destroy snapshot tank/a@held22: it's being held. Run 'zfs holds -r tank/a@held22' to see holders." ;;
+'destroy tank/a@cloned') say 1 'cannot destroy snapshot tank/a@cloned: snapshot is cloned' ;;
+'destroy tank/a@theirs') say 1 'cannot destroy snapshots: permission denied' ;;
+'hold t tank/a@s') say 1 "cannot hold snapshot 'tank/a@s': tag already exists on this dataset" ;;
+'release t tank/a@s') say 1 "cannot release hold from snapshot 'tank/a@s': no such tag on this dataset" ;;
+'send -nP -c -i tank/a@s tank/a@s2') printf 'incremental\ts\ttank/a@s2\t12345\nsize\t12345\n' ;;
+receive) say 2 'missing snapshot argument
+usage:
+	receive [-vMnsFhu] [-o <property>=<value>] ... [-x <property>] ...
+	    <filesystem|volume|snapshot>' ;;
+receive*) exec cat >/dev/null ;;
+'get '*) say 1 'The ZFS modules are not loaded.
+Try running '"'/sbin/modprobe zfs'"' as root to load them.' ;;
+*) say 2 "unrecognized command '$1'" ;;
+esac
+`
+
+// standIn is the stand-in, and a function that tells with what it was called.
+func standIn(t *testing.T, script string) (zfs.Program, func() []string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"zfs": script, "zpool": "#!/bin/sh\nexit 0\n"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700))
+	}
+	p := zfs.Program{World: &proc.World{}, Words: []string{"env", filepath.Join(dir, "zfs")}}
+	return p, func() []string {
+		calls, err := os.ReadFile(filepath.Join(dir, "calls"))
+		must(t, err)
+		return strings.Split(strings.TrimSpace(string(calls)), "\n")
+	}
+}
+
+func TestOpenZFSErrors(t *testing.T) {
+	t.Parallel()
+	p, _ := standIn(t, openZFS)
+	ctx := t.Context()
+	a := dataset(t, "tank/a")
+	for name, kind := range map[string]error{
+		"gone": zfs.ErrNoSnapshot, "held": zfs.ErrBusy, "held22": zfs.ErrBusy,
+		"cloned": zfs.ErrClones, "theirs": zfs.ErrPermission,
+	} {
+		wants(t, p.Destroy(ctx, snapshot(t, a, name)), kind)
+	}
+	wants(t, p.Hold(ctx, "t", snapshot(t, a, "s")), zfs.ErrHeld)
+	wants(t, p.Release(ctx, "t", snapshot(t, a, "s")), zfs.ErrNoHold)
+	_, err := p.Info(ctx, a)
+	wants(t, err, zfs.ErrNoZFS)
+}
+
+func TestOpenZFSAnswers(t *testing.T) {
+	t.Parallel()
+	p, _ := standIn(t, openZFS)
+	ctx := t.Context()
+	s := snapshot(t, dataset(t, "tank/a"), "s")
+	if version, err := p.Version(ctx); err != nil || version != "zfs-2.1.11-1" {
+		t.Errorf("%q, %v", version, err)
+	}
+	if tags, err := p.Holds(ctx, s); err != nil || !slices.Equal(tags, []string{"zfs2cloud:run", "other tag"}) {
+		t.Errorf("%q, %v", tags, err)
+	}
+	args := zfs.SendArgs{Snapshot: snapshot(t, s.Dataset(), "s2"), Base: &s, Flags: []string{"-c"}}
+	if size, ok := p.Estimate(ctx, args); !ok || size != 12345 {
+		t.Errorf("%d, %v", size, ok)
+	}
+	args.Flags = nil // to this the stand-in has no answer
+	if size, ok := p.Estimate(ctx, args); ok {
+		t.Errorf("an estimate from nowhere: %d", size)
+	}
+}
+
+func TestOpenZFSReceivesWithoutForeignProperties(t *testing.T) {
+	t.Parallel()
+	const bare = "receive -u -F tank/r"
+	const guarded = "receive -u -F -o canmount=noauto -x mountpoint -x sharenfs -x sharesmb tank/r"
+	for volume, want := range map[bool]string{false: guarded, true: bare} {
+		p, calls := standIn(t, openZFS)
+		must(t, p.Receive(t.Context(), strings.NewReader("x"), dataset(t, "tank/r"), zfs.ReceiveArgs{Force: true, Volume: volume}))
+		if got := calls(); got[len(got)-1] != want {
+			t.Errorf("called: %q", got)
+		}
+	}
+}
+
+// If zfs can't say what it can do, nothing is received: without its guards it might be mounted.
+func TestNothingIsReceivedInDoubt(t *testing.T) {
+	t.Parallel()
+	p, calls := standIn(t, strings.Replace(openZFS, "receive) say 2", "receive) say 1", 1))
+	err := p.Receive(t.Context(), strings.NewReader("x"), dataset(t, "tank/r"), zfs.ReceiveArgs{})
+	var e *zfs.Error
+	if !errors.As(err, &e) || len(calls()) != 1 {
+		t.Errorf("%v, called: %q", err, calls())
+	}
+}
+
+// A user property may hold what looks like lines of other snapshots.
+func TestForgedLinesAreRefused(t *testing.T) {
+	t.Parallel()
+	whole := "tank/a@s\tguid\t1\t-\ntank/a@s\tcreation\t2\t-\ntank/a@s\tcreatetxg\t3\t-\ntank/a@s\tuserrefs\t0\t-\n" +
+		"tank/a@s\tused\t0\t-\ntank/a@s\treferenced\t5\t-\ntank/a@s\tzfs2cloud:snapshot\tj/r/1\treceived\n"
+	answers := func(text string) zfs.Program {
+		p, _ := standIn(t, "#!/bin/sh\ncat <<'E'\n"+text+"E\n")
+		return p
+	}
+	got, err := answers(whole).Snapshots(t.Context(), dataset(t, "tank/a"))
+	if err != nil || len(got) != 1 || got[0].GUID != 1 || got[0].Referenced != 5 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if mark, ours := got[0].Mark(); ours || mark != "j/r/1" {
+		t.Errorf("mark %q, %v: a received mark marks nothing", mark, ours)
+	}
+	for name, text := range map[string]string{
+		"a second value":   whole + "tank/a@s\tzfs2cloud:snapshot\tj/r/2\tlocal\n",
+		"a line too short": whole + "tank/a@s\n",
+		"no GUID":          whole + "tank/a@s2\tzfs2cloud:snapshot\tj/r/2\tlocal\n",
+		"a bad number":     strings.Replace(whole, "\t3\t", "\t3x\t", 1),
+	} {
+		if got, err := answers(text).Snapshots(t.Context(), dataset(t, "tank/a")); err == nil {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestGUIDInJSONIsAString(t *testing.T) {
+	var g zfs.GUID
+	must(t, g.UnmarshalText([]byte("18446744073709551615")))
+	if text, err := g.MarshalText(); err != nil || string(text) != "18446744073709551615" {
+		t.Errorf("%s, %v", text, err)
+	}
+	if g.UnmarshalText([]byte("-1")) == nil {
+		t.Error("-1 is no GUID")
+	}
+}

@@ -1,0 +1,166 @@
+package zfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"zfs2cloud/actions/proc"
+	"zfs2cloud/workflow"
+)
+
+// sendFlags are the flags that a user may set. None changes what is sent beyond its form, but -p, which
+// adds the dataset's properties.
+var sendFlags = []string{"-c", "-L", "-e", "-w", "-p"}
+
+// CheckSendFlag says whether a user may set this flag of zfs send.
+func CheckSendFlag(flag string) error {
+	if !slices.Contains(sendFlags, flag) {
+		return fmt.Errorf("send flag %q: not one of %s", flag, strings.Join(sendFlags, " "))
+	}
+	return nil
+}
+
+// SendArgs says what to send.
+type SendArgs struct {
+	Snapshot Snapshot
+	Base     *Snapshot // of an incremental; nil for a full
+	Flags    []string  // of those that CheckSendFlag lets pass
+}
+
+func (a SendArgs) String() string {
+	if a.Base == nil {
+		return "send " + a.Snapshot.String()
+	}
+	return "send " + a.Snapshot.String() + " from @" + a.Base.name
+}
+
+// words are the arguments of zfs, checked.
+func (a SendArgs) words(more ...string) ([]string, error) {
+	words := append([]string{"send"}, more...)
+	for _, flag := range a.Flags {
+		if err := CheckSendFlag(flag); err != nil {
+			return nil, err
+		}
+		words = append(words, flag)
+	}
+	if a.Base != nil {
+		if a.Base.dataset != a.Snapshot.dataset {
+			return nil, fmt.Errorf("the base %s is of another dataset", a.Base)
+		}
+		words = append(words, "-i", a.Base.String())
+	}
+	return append(words, a.Snapshot.String()), nil
+}
+
+// Send starts to send a snapshot to stdout. Wait's error is ErrNoSnapshot or ErrNoBase where zfs says so.
+// Exit 0 is no proof that all of it came: look at the end of the stream too. And the child's end is not always
+// the sender's: with zfs-fuse the daemon writes the stream, and goes on for as long as someone reads.
+func (p Program) Send(ctx context.Context, a SendArgs, stdout io.Writer) (workflow.Child, error) {
+	words, err := a.words()
+	if err != nil {
+		return nil, &Error{Doing: a.String(), Err: err}
+	}
+	var said beginning
+	spec := p.zfs(words...)
+	spec.Looks, spec.Stdout, spec.Stderr = true, stdout, &said
+	child, err := p.World.Start(ctx, spec)
+	if err != nil {
+		return nil, &Error{Doing: a.String(), Err: err}
+	}
+	return &sending{Child: child, failed: func(err error) error {
+		return p.failed(ctx, a.String(), a.Snapshot.subject(), said.String(), err)
+	}}, nil
+}
+
+// sending is a child whose end is told as this package tells it.
+type sending struct {
+	workflow.Child
+	failed func(error) error
+}
+
+func (s *sending) Wait() error { return s.failed(s.Child.Wait()) }
+
+// Estimate guesses how long the stream will be. It asks zfs where it can (OpenZFS); for a full, what the
+// snapshot references will do; else there is no telling. It is a guess, for a progress bar: an error in
+// asking is no answer.
+func (p Program) Estimate(ctx context.Context, a SendArgs) (int64, bool) {
+	words, err := a.words("-nP")
+	if err != nil {
+		return 0, false
+	}
+	if out, err := p.look(ctx, a.String(), a.Snapshot.subject(), p.zfs(words...)); err == nil {
+		return sizeLine(out)
+	}
+	if a.Base != nil {
+		return 0, false
+	}
+	info, err := p.Snapshot(ctx, a.Snapshot)
+	return info.Referenced, err == nil
+}
+
+// sizeLine finds the last line of `zfs send -nP`, "size" and a number.
+func sizeLine(out string) (int64, bool) {
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		if len(f) != 2 || f[0] != "size" {
+			continue
+		}
+		n, err := strconv.ParseInt(f[1], 10, 64)
+		return n, err == nil
+	}
+	return 0, false
+}
+
+// ReceiveArgs says how to receive.
+type ReceiveArgs struct {
+	// Force rolls the dataset back to the base of the increment first: -F. Only for what is ours.
+	Force bool
+	// Volume says that the stream is of a volume, which has none of the properties that are kept off.
+	Volume bool
+}
+
+// Receive receives one stream into a dataset, to its end. It never mounts it, and where zfs can (OpenZFS), it
+// keeps off what a stream could bring along to have it mounted or shared later. ErrExists, ErrDiverged,
+// ErrNoSpace, ErrNoDataset (what it should lie in).
+func (p Program) Receive(ctx context.Context, in io.Reader, into Dataset, a ReceiveArgs) error {
+	doing := "receive " + into.name
+	spec := p.zfs("receive", "-u")
+	if a.Force {
+		spec.Argv = append(spec.Argv, "-F")
+	}
+	if !a.Volume {
+		can, err := p.receiveTakesProperties(ctx)
+		if err != nil {
+			return err
+		}
+		if can {
+			spec.Argv = append(spec.Argv, "-o", "canmount=noauto", "-x", "mountpoint", "-x", "sharenfs", "-x", "sharesmb")
+		}
+	}
+	spec.Argv = append(spec.Argv, into.name)
+	spec.Stdin = in
+	return p.change(ctx, doing, into.subject(), spec)
+}
+
+// receiveTakesProperties asks zfs for the usage of receive, which it writes to stderr, with exit 2, if there
+// is no argument.
+func (p Program) receiveTakesProperties(ctx context.Context) (bool, error) {
+	var usage beginning
+	spec := p.zfs("receive")
+	spec.Looks, spec.Stderr = true, &usage
+	err := proc.Run(ctx, p.World, spec)
+	var exit *workflow.ExitError
+	if errors.As(err, &exit) && exit.Code == 2 && strings.Contains(usage.String(), "receive [") {
+		return strings.Contains(usage.String(), "-x <property>"), nil
+	}
+	const doing = "receive (to see its usage)"
+	if err == nil {
+		err = errors.New("exit 0 without arguments")
+	}
+	return false, p.failed(ctx, doing, subject{}, usage.String(), err)
+}
