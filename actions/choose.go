@@ -1,0 +1,211 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// choice says what the next export is to be, and why.
+type choice struct {
+	Full   bool        `json:"full"`
+	Reason string      `json:"reason"`
+	Base   *state.Base `json:"base,omitempty"`
+	// Flags of zfs send: those of a chain are those of its full.
+	Flags []string `json:"flags"`
+	// Expired are backups that were found to be no longer whole where they were committed.
+	Expired []string `json:"expired,omitempty"`
+}
+
+// question is what a choice is made from.
+type question struct {
+	job        state.Job
+	backups    []state.Backup
+	snapshots  []zfs.SnapshotInfo
+	target     zfs.SnapshotInfo
+	now        time.Time
+	full, incr bool // the step's flags
+	flags      []string
+}
+
+// choose decides between full and incremental. WHOLE tells whether a committed backup is still whole where
+// it was committed; its error is a "don't know", and then nothing is decided.
+func (k *Kit) choose(q question, whole func(state.Backup) (bool, error), opens func(state.Backup) (bool, error)) (choice, error) {
+	c := choice{Full: true, Flags: q.flags}
+	full := func(format string, args ...any) (choice, error) {
+		c.Reason = fmt.Sprintf(format, args...)
+		return c, nil
+	}
+	if q.full {
+		return full("asked for")
+	}
+	if k.Settings.Strategy == settings.NeverIncremental {
+		return full("incremental_strategy is never_incremental")
+	}
+	fullBackup, base, ok := newestChain(q.backups, k.Settings.Strategy)
+	if !ok {
+		return full("there is no committed full yet")
+	}
+	born, _ := stampOf(fullBackup.Name)
+	if made := fullBackup.Created; made.After(q.now) {
+		return full("the last full, %s, is from the future", fullBackup.Name)
+	}
+	// As the Python tool: older than that many times 86,400 seconds.
+	if age := q.now.Sub(born); age > time.Duration(k.Settings.FullEveryDays)*24*time.Hour && !q.incr {
+		return full("the last full, %s, is older than %d days", fullBackup.Name, k.Settings.FullEveryDays)
+	}
+	if fullBackup.Encryption != string(k.Settings.Encryption) {
+		return full("encryption was %s, is %s", fullBackup.Encryption, k.Settings.Encryption)
+	}
+	i := slices.IndexFunc(q.snapshots, func(s zfs.SnapshotInfo) bool { return s.GUID.String() == base.SnapshotGUID })
+	if i < 0 {
+		return full("the snapshot of %s is gone", base.Name)
+	}
+	if q.snapshots[i].CreateTXG >= q.target.CreateTXG {
+		return full("%s is not older than the snapshot to be sent", base.Name)
+	}
+	if same, err := opens(base); err != nil {
+		return c, err
+	} else if !same {
+		return full("the passphrase has changed since %s", base.Name)
+	}
+	for b, ok := base, true; ok; b, ok = baseOf(q.backups, b) {
+		is, err := whole(b)
+		if err != nil {
+			return c, fmt.Errorf("look whether %s is still whole: %w", b.Name, err)
+		}
+		if !is {
+			c.Expired = append(c.Expired, b.Name)
+			return full("%s is no longer whole at %s", b.Name, b.Place)
+		}
+	}
+	c.Full, c.Flags = false, fullBackup.SendFlags
+	c.Base = &state.Base{Name: base.Name, Snapshot: q.snapshots[i].Snapshot.Name(), SnapshotGUID: base.SnapshotGUID, ManifestSHA256: base.ManifestSHA256}
+	c.Reason = "since " + base.Name
+	return c, nil
+}
+
+// newestChain finds the newest committed full, and what the next incremental is based on by a strategy:
+// the full itself, or the newest incremental of its chain.
+func newestChain(backups []state.Backup, s settings.Strategy) (full, base state.Backup, ok bool) {
+	for _, b := range backups { // the oldest first
+		if b.Full && workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+			full, base, ok = b, b, true
+		}
+	}
+	if !ok || s != settings.SinceLastIncremental {
+		return full, base, ok
+	}
+	for _, b := range backups {
+		if workflow.BackupMachine.In(b.State, workflow.BackupCommitted) && b.Name > base.Name && rootOf(backups, b).Name == full.Name {
+			base = b
+		}
+	}
+	return full, base, ok
+}
+
+// baseOf is the backup that an incremental is based on.
+func baseOf(backups []state.Backup, b state.Backup) (state.Backup, bool) {
+	if b.Base == nil {
+		return state.Backup{}, false
+	}
+	i := slices.IndexFunc(backups, func(o state.Backup) bool { return o.Name == b.Base.Name })
+	if i < 0 {
+		return state.Backup{}, false
+	}
+	return backups[i], true
+}
+
+// rootOf is the full at the bottom of a chain; the zero Backup if a link is not on record.
+func rootOf(backups []state.Backup, b state.Backup) state.Backup {
+	for !b.Full {
+		next, ok := baseOf(backups, b)
+		if !ok {
+			return state.Backup{}
+		}
+		b = next
+	}
+	return b
+}
+
+// opensWith tells whether today's passphrase opens a backup.
+func (k *Kit) opensWith(ctx context.Context, w workflow.World, b state.Backup) (bool, error) {
+	if len(b.Canary) == 0 {
+		return true, nil // not known, or not encrypted
+	}
+	sealer, err := k.sealer(w, b.Encryption)
+	if err != nil {
+		return false, err
+	}
+	err = chunk.OpenCanary(ctx, sealer, b.Canary)
+	if errors.Is(err, chunk.ErrPassphrase) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// isWhole lists a committed backup's folder where it was committed: the manifest and every chunk, with their
+// sizes. Listing, not reading, so that archived objects count.
+func (k *Kit) isWhole(ctx context.Context, w workflow.World, place remote.Remote, b state.Backup, chunks []state.Chunk) (bool, error) {
+	var there map[string]remote.Object
+	err := k.retry(ctx, func(ctx context.Context) (err error) {
+		there, err = listing(ctx, w, place, b.Name, "")
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	if o, ok := there[manifestName(b)]; !ok || b.ManifestSize != 0 && o.Size != b.ManifestSize {
+		return false, nil
+	}
+	for _, c := range current(chunks) {
+		if o, ok := there[c.Name]; !ok || o.Size != c.Size {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// listing is a folder's objects by name; a folder that is not there has none.
+func listing(ctx context.Context, w workflow.World, place remote.Remote, folder, hash string) (map[string]remote.Object, error) {
+	list, err := place.List(ctx, w, folder, hash)
+	if errors.Is(err, remote.ErrNotThere) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	there := make(map[string]remote.Object, len(list))
+	for _, o := range list {
+		if !o.IsDir {
+			there[o.Name] = o
+		}
+	}
+	return there, nil
+}
+
+// current are a backup's chunks in their present generation, by number.
+func current(chunks []state.Chunk) []state.Chunk {
+	var out []state.Chunk
+	for _, c := range chunks {
+		if !workflow.ChunkMachine.In(c.State, workflow.ChunkDiscarded) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func guid(s string) uint64 {
+	n, _ := strconv.ParseUint(s, 10, 64) // it was made by zfs.GUID's String
+	return n
+}

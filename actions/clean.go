@@ -1,0 +1,151 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// Clean removes what a run that is given up left behind: its chunk files, its objects that were never
+// committed, its hold. First it looks whether its manifest is at its place after all: then the backup is
+// committed and stays. If that can't be told, nothing is deleted, and the run stays aborting.
+func (k *Kit) Clean(ctx context.Context, s *workflow.Session) error {
+	run := s.Run()
+	if run.Backup != "" {
+		b, ok, err := k.ownBackup(s, run)
+		if err != nil {
+			return err
+		}
+		if ok {
+			if err := k.cleanBackup(ctx, s, b); err != nil {
+				return err
+			}
+		}
+	}
+	if run.SnapshotGUID == "" && run.Snapshot == "" {
+		return nil
+	}
+	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+		Name: "let go", Afresh: true,
+		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
+			snap, err := snapshotOf(run)
+			if err != nil {
+				return none, err
+			}
+			return none, k.dropHold(ctx, fx, runHold(run.ID), snap)
+		},
+	})
+	return err
+}
+
+// ownBackup is the backup that a run began, if it is neither committed nor gone.
+func (k *Kit) ownBackup(s *workflow.Session, run state.Run) (b state.Backup, ok bool, err error) {
+	err = s.View(func(tx *state.Tx) error {
+		b, ok, err = tx.Backup(run.Job, run.Backup)
+		return err
+	})
+	ok = ok && b.Run == run.ID && workflow.BackupMachine.In(b.State, workflow.BackupExporting, workflow.BackupExported)
+	return b, ok, err
+}
+
+func (k *Kit) cleanBackup(ctx context.Context, s *workflow.Session, b state.Backup) error {
+	place, err := k.Place(s.Run().Frozen, b.Job)
+	if err != nil {
+		return err
+	}
+	if len(b.Manifest) > 0 {
+		// The manifest was sealed, so it may have been stored.
+		there, err := k.manifestThere(ctx, s.Look(), place, b)
+		if err != nil {
+			return fmt.Errorf("can't tell whether %s is committed at %s, so nothing was deleted there: %w", b.Name, place, err)
+		}
+		if there {
+			s.Log().Info("the backup is committed, and stays", "backup", b.Name)
+			return record(ctx, s, "committed", func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+				r.Notes = append(r.Notes, "its backup "+b.Name+" is committed, and stays")
+				return committed(tx, b.Job, b.Name, s.Now())
+			})
+		}
+	}
+	_, err = workflow.Once(ctx, s, workflow.Effect[[]string]{
+		Name: "remove " + b.Name,
+		Do: func(ctx context.Context, fx workflow.Fx) (notes []string, err error) {
+			return k.removeUncommitted(ctx, s, fx, place, b)
+		},
+		Result: func(tx *state.Tx, r *state.Run, notes []string) error {
+			r.Notes = append(r.Notes, notes...)
+			b, err := tx.MustBackup(b.Job, b.Name)
+			if err != nil {
+				return err
+			}
+			if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupAbandon); err != nil {
+				return err
+			}
+			b.Manifest, b.Pruned = nil, true
+			return errors.Join(tx.PutBackup(b), tx.DropChunks(b.Job, b.Name))
+		},
+	})
+	return err
+}
+
+// removeUncommitted deletes the names of the backup's own records, at its place and in intermediate_basedir.
+// What it can't reach it says.
+func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx workflow.Fx, place *remote.Place, b state.Backup) (notes []string, err error) {
+	var chunks []state.Chunk
+	err = s.View(func(tx *state.Tx) error {
+		chunks, err = tx.Chunks(b.Job, b.Name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if uploads(s.Run()) {
+		if err := k.removeObjects(ctx, fx, place, b, chunks); err != nil {
+			notes = append(notes, fmt.Sprintf("what it had uploaded to %s/%s could not be removed: %v", place, b.Name, err))
+		}
+	}
+	foreign, err := removeFolder(b, chunks, manifest.RestoreFile, manifestName(b))
+	switch {
+	case err != nil:
+		notes = append(notes, fmt.Sprintf("what it left in %s could not be removed: %v", path.Join(b.Dir, b.Name), err))
+	case len(foreign) > 0:
+		notes = append(notes, foreignStays(b, foreign))
+	}
+	return notes, nil
+}
+
+func (k *Kit) removeObjects(ctx context.Context, fx workflow.Fx, place *remote.Place, b state.Backup, chunks []state.Chunk) error {
+	sent := false
+	for _, c := range chunks {
+		sent = sent || !workflow.ChunkMachine.In(c.State, workflow.ChunkSealing, workflow.ChunkSealed)
+	}
+	if !sent {
+		return nil
+	}
+	there, err := listing(ctx, fx, place, b.Name, "")
+	if err != nil || there == nil {
+		return err
+	}
+	names := []string{manifest.RestoreFile}
+	for _, c := range chunks {
+		names = append(names, c.Name)
+	}
+	for _, name := range names {
+		if _, ok := there[name]; !ok {
+			continue
+		}
+		if err := place.Delete(ctx, fx, path.Join(b.Name, name)); err != nil {
+			return err
+		}
+	}
+	if err := place.RemoveFolder(ctx, fx, b.Name); err != nil && !errors.Is(err, remote.ErrNotEmpty) {
+		return err
+	}
+	return nil
+}

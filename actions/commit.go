@@ -1,0 +1,281 @@
+package actions
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/state"
+	"zfs2cloud/state/durable"
+	"zfs2cloud/workflow"
+)
+
+// commit makes a backup whose chunks are all at its place one that can be relied on: RESTORE.txt is stored,
+// the manifest is sealed and its exact bytes put on record, one last listing shows every chunk and the
+// base's whole folder, and then the manifest is stored. That is the commit.
+func (u *uploading) commit(ctx context.Context) error {
+	if err := u.seal(ctx); err != nil {
+		return err
+	}
+	_, err := workflow.Once(ctx, u.s, workflow.Effect[workflow.Nothing]{
+		Name: "commit",
+		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
+			return none, u.store(ctx, fx)
+		},
+		Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+			return committed(tx, r.Job, u.backup.Name, u.s.Now())
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return u.kit.writeLastFull(ctx, u.s, u.backup)
+}
+
+// committed stores a commit.
+func committed(tx *state.Tx, job, name string, now time.Time) error {
+	b, err := tx.MustBackup(job, name)
+	if err != nil {
+		return err
+	}
+	j, ok, err := tx.Job(job)
+	if err != nil || !ok {
+		return errors.Join(err, fmt.Errorf("job %s on record: %v", job, ok))
+	}
+	if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupCommit); err != nil {
+		return err
+	}
+	now = now.UTC()
+	b.Committed, b.Seen, b.Manifest = &now, &now, nil
+	j.Newest = &state.Commit{Name: b.Name, ManifestSHA256: b.ManifestSHA256, At: now}
+	return errors.Join(tx.PutBackup(b), tx.PutJob(j))
+}
+
+// seal stores RESTORE.txt and seals the manifest, once: what a resume stores are these very bytes.
+func (u *uploading) seal(ctx context.Context) error {
+	type object struct {
+		Bytes  []byte `json:"bytes"`
+		SHA256 string `json:"sha256"`
+	}
+	sealed := func() (b state.Backup, err error) {
+		err = u.s.View(func(tx *state.Tx) error {
+			b, err = tx.MustBackup(u.backup.Job, u.backup.Name)
+			return err
+		})
+		return b, err
+	}
+	b, err := sealed()
+	if err != nil {
+		return err
+	}
+	chunks, err := u.chunks()
+	if err != nil {
+		return err
+	}
+	_, backups, err := jobOf(u.s.View, b.Job)
+	if err != nil {
+		return err
+	}
+	m := manifestOf(b, chunks, u.kit.Tool)
+	_, err = workflow.Once(ctx, u.s, workflow.Effect[object]{
+		// The chunks' generations are part of the name: one that was sealed again makes another manifest.
+		Name: "manifest " + generations(chunks),
+		Do: func(ctx context.Context, fx workflow.Fx) (o object, err error) {
+			text, err := manifest.RestoreText(m, chainNames(backups, b))
+			if err != nil {
+				return o, err
+			}
+			if err := u.replace(ctx, fx, path.Join(b.Name, manifest.RestoreFile), text); err != nil {
+				return o, err
+			}
+			sealer, err := u.kit.sealer(fx, b.Encryption)
+			if err != nil {
+				return o, err
+			}
+			o.Bytes, o.SHA256, err = manifest.Seal(ctx, sealer, m)
+			return o, err
+		},
+		Result: func(tx *state.Tx, r *state.Run, o object) error {
+			b, err := tx.MustBackup(r.Job, u.backup.Name)
+			if err != nil {
+				return err
+			}
+			b.Manifest, b.ManifestSHA256, b.ManifestSize = o.Bytes, o.SHA256, int64(len(o.Bytes))
+			return tx.PutBackup(b)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	u.backup, err = sealed()
+	return err
+}
+
+// generations tells apart the manifests that one backup can have.
+func generations(chunks []state.Chunk) string {
+	sum := 0
+	for _, c := range chunks {
+		sum += c.Gen - 1
+	}
+	return fmt.Sprint(sum)
+}
+
+// replace stores a text that is for reading only, over an older version of it.
+func (u *uploading) replace(ctx context.Context, fx workflow.Fx, name string, text []byte) error {
+	return u.kit.retry(ctx, func(ctx context.Context) error {
+		err := u.place.PutBytes(ctx, fx, name, text)
+		var conflict *remote.Conflict
+		if !errors.As(err, &conflict) {
+			return err
+		}
+		if err := u.place.Delete(ctx, fx, name); err != nil {
+			return err
+		}
+		return u.place.PutBytes(ctx, fx, name, text)
+	})
+}
+
+// store looks once more at all that the manifest will vouch for, and stores it. If it was stored before
+// the process died, those bytes are there already.
+func (u *uploading) store(ctx context.Context, fx workflow.Fx) error {
+	name := path.Join(u.backup.Name, manifestName(u.backup))
+	if fx.Again {
+		there, err := u.manifestThere(ctx, u.backup)
+		if err != nil || there {
+			return err
+		}
+	}
+	if err := u.allThere(ctx, fx); err != nil {
+		return err
+	}
+	err := u.kit.retry(ctx, func(ctx context.Context) error { return u.place.PutBytes(ctx, fx, name, u.backup.Manifest) })
+	if err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	there, err := u.manifestThere(ctx, u.backup)
+	if err == nil && !there {
+		err = fmt.Errorf("the manifest was stored at %s and is not there", u.place)
+	}
+	return err
+}
+
+// manifestThere tells whether exactly a backup's manifest is at its place. Another one under its name is an
+// error.
+func (u *uploading) manifestThere(ctx context.Context, b state.Backup) (bool, error) {
+	return u.kit.manifestThere(ctx, u.s.Look(), u.place, b)
+}
+
+func (k *Kit) manifestThere(ctx context.Context, look workflow.World, place remote.Remote, b state.Backup) (there bool, err error) {
+	var got bytes.Buffer
+	err = k.retry(ctx, func(ctx context.Context) error {
+		got.Reset()
+		return place.Get(ctx, look, path.Join(b.Name, manifestName(b)), manifest.MaxSize, &got)
+	})
+	switch {
+	case errors.Is(err, remote.ErrNotThere):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !bytes.Equal(got.Bytes(), b.Manifest):
+		return false, fmt.Errorf("%s of %s at %s is not the one that this run sealed", manifestName(b), b.Name, place)
+	}
+	return true, nil
+}
+
+// allThere lists the backup's folder, and those of its chain. A chunk that is missing goes back; without its
+// base the backup is worth nothing.
+func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) error {
+	chunks, err := u.chunks()
+	if err != nil {
+		return err
+	}
+	var there map[string]remote.Object
+	err = u.kit.retry(ctx, func(ctx context.Context) (err error) {
+		there, err = listing(ctx, u.s.Look(), u.place, u.backup.Name, u.hash)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range chunks {
+		o, ok := there[c.Name]
+		if same, _ := o.Matches(c.Size, hashesOf(c)); ok && same {
+			continue
+		}
+		return u.lost(fx, c, fmt.Errorf("chunk %d was at %s and is not there any more", c.N, u.place))
+	}
+	_, backups, err := jobOf(u.s.View, u.backup.Job)
+	if err != nil {
+		return err
+	}
+	whole := u.kit.wholeAt(ctx, u.s.Look(), u.place, u.s.View)
+	for b, ok := baseOf(backups, u.backup); ok; b, ok = baseOf(backups, b) {
+		is, err := whole(b)
+		if err != nil {
+			return err
+		}
+		if !is {
+			return &workflow.Hopeless{Err: fmt.Errorf("its base %s is no longer whole at %s", b.Name, u.place)}
+		}
+	}
+	return nil
+}
+
+func manifestName(b state.Backup) string { return manifest.FileName(settings.Encryption(b.Encryption)) }
+
+// manifestOf is what the manifest of a backup says.
+func manifestOf(b state.Backup, chunks []state.Chunk, tool string) *manifest.Manifest {
+	m := &manifest.Manifest{Name: b.Name, Kind: manifest.Full, Created: b.Created.UTC().Truncate(time.Second), Tool: tool, Host: b.Host, Job: b.Job,
+		PoolGUID: b.PoolGUID, Dataset: b.Dataset, DatasetGUID: b.DatasetGUID, Snapshot: b.Snapshot, SnapshotGUID: b.SnapshotGUID,
+		SendFlags: b.SendFlags, SplitSize: b.SplitSize, StreamBytes: b.StreamBytes, StreamSHA256: b.StreamSHA256}
+	if b.Base != nil {
+		m.Kind = manifest.Incremental
+		m.Base = &manifest.Base{Name: b.Base.Name, SnapshotGUID: b.Base.SnapshotGUID, ManifestSHA256: b.Base.ManifestSHA256}
+	}
+	if b.Previous != nil {
+		m.Previous = &manifest.Previous{Name: b.Previous.Name, ManifestSHA256: b.Previous.ManifestSHA256}
+	}
+	for _, c := range current(chunks) {
+		m.Chunks = append(m.Chunks, manifest.Chunk{N: c.N, Gen: c.Gen, Name: c.Name, Plain: c.Plain, Size: c.Size, SHA256: c.SHA256, PlainSHA256: c.PlainSHA256})
+	}
+	return m
+}
+
+// chainNames are the folders that a backup is based on, the full first.
+func chainNames(backups []state.Backup, b state.Backup) []string {
+	var names []string
+	for base, ok := baseOf(backups, b); ok; base, ok = baseOf(backups, base) {
+		names = append(names, base.Name)
+	}
+	slices.Reverse(names)
+	return names
+}
+
+// lastFullFile is what the Python tool left in intermediate_basedir after a full; people watch its age.
+const lastFullFile = "_last_full_backup"
+
+func (k *Kit) writeLastFull(ctx context.Context, s *workflow.Session, b state.Backup) error {
+	if !b.Full {
+		return nil
+	}
+	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+		Name: "last full",
+		Do: func(context.Context, workflow.Fx) (none workflow.Nothing, err error) {
+			text, err := json.Marshal(map[string]string{"name": b.Snapshot, "time": b.Created.UTC().Format(time.RFC3339)})
+			if err != nil {
+				return none, err
+			}
+			return none, durable.WriteFile(filepath.Join(b.Dir, lastFullFile), append(text, '\n'))
+		},
+	})
+	return err
+}

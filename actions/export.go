@@ -1,0 +1,276 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// export sends a snapshot to sealed chunk files in intermediate_basedir. Its effects, in turn: the snapshot
+// is found (and held, if it is not this run's), full or incremental is chosen, the folder is claimed, the
+// stream is sealed. Where the sequence has no upload step, it commits as well.
+func (k *Kit) export(ctx context.Context, s *workflow.Session, args []string) error {
+	target, err := k.exportTarget(ctx, s)
+	if err != nil {
+		return err
+	}
+	c, err := k.exportChoice(ctx, s, args, target)
+	if err != nil {
+		return err
+	}
+	s.Log().Info("chosen", "full", c.Full, "why", c.Reason)
+	if err := k.beginBackup(ctx, s, target, c); err != nil {
+		return err
+	}
+	if err := k.sealStream(ctx, s); err != nil {
+		return err
+	}
+	b, err := k.backupOf(s)
+	if err != nil {
+		return err
+	}
+	if !uploads(s.Run()) {
+		if err := k.uploadAndCommit(ctx, s, b); err != nil {
+			return err
+		}
+	}
+	kind := "incremental " + c.Reason
+	if c.Full {
+		kind = "full: " + c.Reason
+	}
+	return s.Detail("%s; %s", kind, plural(b.Sums.Sealed, "chunk", "chunks"))
+}
+
+// target is the snapshot that is exported.
+type target struct {
+	Name  string   `json:"name"` // behind the @
+	GUID  zfs.GUID `json:"guid"`
+	Stamp string   `json:"stamp"` // its own name, or its creation in UTC where that is none
+}
+
+// exportTarget is the run's own snapshot, or, without a snapshot step, the dataset's newest, whoever made
+// it. That one is held from here on.
+func (k *Kit) exportTarget(ctx context.Context, s *workflow.Session) (target, error) {
+	return workflow.Once(ctx, s, workflow.Effect[target]{
+		Name: "target",
+		Do: func(ctx context.Context, fx workflow.Fx) (t target, err error) {
+			run := s.Run()
+			if run.Snapshot != "" && run.SnapshotGUID != "" {
+				return target{Name: run.Snapshot, GUID: zfs.GUID(guid(run.SnapshotGUID)), Stamp: run.Snapshot}, nil
+			}
+			snapshots, err := k.snapshots(ctx, s, run)
+			if err != nil {
+				return t, err
+			}
+			if len(snapshots) == 0 {
+				return t, fmt.Errorf("%s has no snapshot to export: zfs2cloud snapshot", run.Frozen.Dataset)
+			}
+			newest := snapshots[len(snapshots)-1]
+			t = target{Name: newest.Snapshot.Name(), GUID: newest.GUID, Stamp: newest.Snapshot.Name()}
+			if _, ok := parseStamp(t.Stamp); !ok {
+				t.Stamp = newest.Creation.UTC().Format(stampLayout)
+			}
+			return t, k.takeHold(ctx, fx, runHold(run.ID), newest.Snapshot)
+		},
+		Result: func(_ *state.Tx, r *state.Run, t target) error {
+			r.Snapshot, r.SnapshotGUID = t.Name, t.GUID.String()
+			return nil
+		},
+	})
+}
+
+func (k *Kit) snapshots(ctx context.Context, s *workflow.Session, run state.Run) ([]zfs.SnapshotInfo, error) {
+	dataset, err := zfs.ParseDataset(run.Frozen.Dataset)
+	if err != nil {
+		return nil, err
+	}
+	return k.zfs(s.Look()).Snapshots(ctx, dataset)
+}
+
+// exportChoice decides, once a run, between full and incremental.
+func (k *Kit) exportChoice(ctx context.Context, s *workflow.Session, args []string, t target) (choice, error) {
+	return workflow.Once(ctx, s, workflow.Effect[choice]{
+		Name: "choice",
+		Do: func(ctx context.Context, _ workflow.Fx) (choice, error) {
+			run := s.Run()
+			job, backups, err := jobOf(s.View, run.Job)
+			if err != nil {
+				return choice{}, err
+			}
+			snapshots, err := k.snapshots(ctx, s, run)
+			if err != nil {
+				return choice{}, err
+			}
+			i := slices.IndexFunc(snapshots, func(o zfs.SnapshotInfo) bool { return o.GUID == t.GUID })
+			if i < 0 {
+				return choice{}, &workflow.Hopeless{Err: fmt.Errorf("snapshot %s@%s is gone", run.Frozen.Dataset, t.Name)}
+			}
+			place, err := k.Place(run.Frozen, run.Job)
+			if err != nil {
+				return choice{}, err
+			}
+			q := question{job: job, backups: backups, snapshots: snapshots, target: snapshots[i], now: s.Now(), flags: run.Frozen.SendFlags,
+				full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i")}
+			return k.choose(q, k.wholeAt(ctx, s.Look(), place, s.View), func(b state.Backup) (bool, error) { return k.opensWith(ctx, s.Look(), b) })
+		},
+		Result: func(tx *state.Tx, r *state.Run, c choice) error {
+			for _, name := range c.Expired {
+				if err := expire(tx, r.Job, name); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+}
+
+// viewer reads the database.
+type viewer = func(func(*state.Tx) error) error
+
+// wholeAt is choose's look at where backups are committed.
+func (k *Kit) wholeAt(ctx context.Context, w workflow.World, place remote.Remote, view viewer) func(state.Backup) (bool, error) {
+	return func(b state.Backup) (bool, error) {
+		var chunks []state.Chunk
+		err := view(func(tx *state.Tx) (err error) {
+			chunks, err = tx.Chunks(b.Job, b.Name)
+			return err
+		})
+		if err != nil {
+			return false, err
+		}
+		return k.isWhole(ctx, w, place, b, chunks)
+	}
+}
+
+func jobOf(view viewer, id string) (job state.Job, backups []state.Backup, err error) {
+	err = view(func(tx *state.Tx) error {
+		var ok bool
+		if job, ok, err = tx.Job(id); err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("no record of job %s", id)
+		}
+		backups, err = tx.Backups(id)
+		return err
+	})
+	return job, backups, err
+}
+
+// expire stores that a committed backup was seen to be no longer whole.
+func expire(tx *state.Tx, job, name string) error {
+	b, ok, err := tx.Backup(job, name)
+	if err != nil || !ok || !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+		return err
+	}
+	if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupExpire); err != nil {
+		return err
+	}
+	if err := tx.DropChunks(job, name); err != nil {
+		return err
+	}
+	return tx.PutBackup(b)
+}
+
+// beginBackup claims the backup's folder, seals a canary with the passphrase, and puts the backup on record.
+func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c choice) error {
+	type begun struct {
+		Name     string `json:"name"`
+		Canary   []byte `json:"canary"`
+		Estimate int64  `json:"estimate"`
+	}
+	run := s.Run()
+	_, err := workflow.Once(ctx, s, workflow.Effect[begun]{
+		Name: "begin",
+		Do: func(ctx context.Context, fx workflow.Fx) (begun, error) {
+			b := begun{Name: manifest.Folder(t.Stamp, c.Full)}
+			if err := chunk.CheckName(run.Frozen.Dataset); err != nil {
+				return b, &workflow.Hopeless{Err: err}
+			}
+			if err := k.notTaken(s, run, b.Name); err != nil {
+				return b, err
+			}
+			if err := claimFolder(run.Frozen.IntermediateDir, b.Name, run.Job, fx.Again); err != nil {
+				return b, err
+			}
+			sealer, err := k.sealer(fx, run.Frozen.Encryption)
+			if err != nil {
+				return b, err
+			}
+			if run.Frozen.Encryption != string(settings.None) {
+				if b.Canary, err = chunk.NewCanary(ctx, sealer); err != nil {
+					return b, err
+				}
+			}
+			args, err := sendArgs(run, c)
+			if err != nil {
+				return b, err
+			}
+			b.Estimate, _ = k.zfs(s.Look()).Estimate(ctx, args)
+			return b, nil
+		},
+		Result: func(tx *state.Tx, r *state.Run, v begun) error {
+			job, ok, err := tx.Job(r.Job)
+			if err != nil || !ok {
+				return errors.Join(err, fmt.Errorf("job %s on record: %v", r.Job, ok))
+			}
+			b := state.Backup{Job: r.Job, Name: v.Name, Run: r.ID, Full: c.Full, Reason: c.Reason, Created: s.Now().UTC(), Base: c.Base,
+				Previous: job.Newest, Dataset: r.Frozen.Dataset, DatasetGUID: r.DatasetGUID, PoolGUID: job.PoolGUID, Host: k.Host,
+				Snapshot: t.Name, SnapshotGUID: t.GUID.String(), SendFlags: c.Flags, SplitSize: r.Frozen.SplitSize, Encryption: r.Frozen.Encryption,
+				Dir: r.Frozen.IntermediateDir, Place: job.Place, Canary: v.Canary, Estimate: v.Estimate}
+			if err := workflow.BackupMachine.Born(tx, &b.State); err != nil {
+				return err
+			}
+			r.Backup = v.Name
+			return tx.PutBackup(b)
+		},
+	})
+	return err
+}
+
+// notTaken makes sure that no other run of the job has a backup of this name: the snapshot was exported
+// before.
+func (k *Kit) notTaken(s *workflow.Session, run state.Run, name string) error {
+	return s.View(func(tx *state.Tx) error {
+		b, ok, err := tx.Backup(run.Job, name)
+		if err != nil || !ok || b.Run == run.ID {
+			return err
+		}
+		return &workflow.Hopeless{Err: fmt.Errorf("snapshot %s was exported as %s by run %s already (%s)", b.Snapshot, name, b.Run, b.State)}
+	})
+}
+
+func sendArgs(r state.Run, c choice) (zfs.SendArgs, error) {
+	snap, err := snapshotOf(r)
+	if err != nil {
+		return zfs.SendArgs{}, err
+	}
+	args := zfs.SendArgs{Snapshot: snap, Flags: c.Flags}
+	if c.Base != nil {
+		base, err := snap.Dataset().Snapshot(c.Base.Snapshot)
+		if err != nil {
+			return args, err
+		}
+		args.Base = &base
+	}
+	return args, nil
+}
+
+// backupOf is the record of the backup that a run makes.
+func (k *Kit) backupOf(s *workflow.Session) (b state.Backup, err error) {
+	run := s.Run()
+	err = s.View(func(tx *state.Tx) error {
+		b, err = tx.MustBackup(run.Job, run.Backup)
+		return err
+	})
+	return b, err
+}

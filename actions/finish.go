@@ -1,0 +1,142 @@
+package actions
+
+import (
+	"context"
+
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// finish is the end of every plan. It sets the hold that keeps the base of the next incremental, lets go of
+// what this run, and those before it, held, and frees the lock record even where the sequence has no unlock.
+func (k *Kit) finish(ctx context.Context, s *workflow.Session, _ []string) error {
+	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+		Name: "holds", Afresh: true,
+		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
+			return none, k.settleHolds(ctx, s, fx)
+		},
+		Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+			r.KeepsHold = r.Typed == StepSnapshot
+			if err := workflow.FreeLock(tx, *r); err != nil {
+				return err
+			}
+			return dropOldRuns(tx, *r)
+		},
+	})
+	return err
+}
+
+// settleHolds makes the holds of ours on the dataset those that are still needed: a run's for as long as it
+// is not at its end, and the base's.
+func (k *Kit) settleHolds(ctx context.Context, s *workflow.Session, fx workflow.Fx) error {
+	run := s.Run()
+	h, err := holdingsOf(s.View, run.Job, k.Settings.Strategy)
+	if err != nil {
+		return err
+	}
+	snapshots, err := k.snapshots(ctx, s, run)
+	if err != nil {
+		return err
+	}
+	full, base, ok := newestChain(h.backups, h.strategy)
+	isBase := func(snap zfs.SnapshotInfo) bool {
+		id := snap.GUID.String()
+		return ok && (id == base.SnapshotGUID || id == full.SnapshotGUID)
+	}
+	// First what must stay, then what may go.
+	for _, snap := range snapshots {
+		if isBase(snap) {
+			if err := k.takeHold(ctx, fx, baseHold(run.Job), snap.Snapshot); err != nil {
+				return err
+			}
+		}
+	}
+	for _, snap := range snapshots {
+		text, local := snap.Mark()
+		m, marked := parseMark(text)
+		if snap.Holds == 0 {
+			continue
+		}
+		if local && marked && m.Job == run.Job && !isBase(snap) {
+			if err := k.dropHold(ctx, fx, baseHold(run.Job), snap.Snapshot); err != nil {
+				return err
+			}
+		}
+		for _, r := range h.runs {
+			if r.SnapshotGUID != snap.GUID.String() || !h.mayLetGo(r, run, snap) {
+				continue
+			}
+			if err := k.dropHold(ctx, fx, runHold(r.ID), snap.Snapshot); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// mayLetGo tells whether the hold of run r on a snapshot is over. This run's is, at its end, and that of
+// each that is at its end; a typed snapshot's only once the snapshot was committed or a newer one was taken.
+func (h holdings) mayLetGo(r, present state.Run, snap zfs.SnapshotInfo) bool {
+	ended := workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
+	if r.ID == present.ID {
+		ended = true
+	}
+	if r.Typed != StepSnapshot || !ended {
+		return ended
+	}
+	for _, b := range h.backups {
+		if b.SnapshotGUID == r.SnapshotGUID && workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+			return true
+		}
+	}
+	for _, o := range h.runs {
+		if o.Job == r.Job && o.SnapshotGUID != "" && o.SnapshotGUID != r.SnapshotGUID && o.Started.After(r.Started) {
+			return true
+		}
+	}
+	return false
+}
+
+// keptRuns is how many runs of a job stay on record.
+const keptRuns = 100
+
+// dropOldRuns removes the oldest runs of a job from the database. One that a snapshot's mark may still name
+// stays, as that is how the snapshot is known to be ours.
+func dropOldRuns(tx *state.Tx, present state.Run) error {
+	runs, err := tx.Runs() // the newest first
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, r := range runs {
+		if r.Job != present.Job {
+			continue
+		}
+		n++
+		ended := workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
+		if n <= keptRuns || !ended {
+			continue
+		}
+		if known, err := hasBackup(tx, r); err != nil {
+			return err
+		} else if r.SnapshotGUID != "" && !known {
+			continue
+		}
+		if err := tx.DropRun(r.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasBackup tells whether a backup on record knows the run's snapshot too.
+func hasBackup(tx *state.Tx, r state.Run) (bool, error) {
+	backups, err := tx.Backups(r.Job)
+	for _, b := range backups {
+		if b.SnapshotGUID == r.SnapshotGUID {
+			return true, err
+		}
+	}
+	return false, err
+}

@@ -1,0 +1,142 @@
+package actions
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"zfs2cloud/state"
+	"zfs2cloud/state/durable"
+	"zfs2cloud/workflow"
+)
+
+// ownerPrefix begins the name of the file that says whose a folder in intermediate_basedir is.
+const ownerPrefix = "zfs2cloud-job-"
+
+// claimFolder makes the folder of a backup in intermediate_basedir, or finds that it is ours already.
+// Making it is the claim, and a file that names the job is its seal: only who creates that file, O_EXCL,
+// has the folder. A stranger's makes the run one that can't be finished.
+func claimFolder(dir, name, job string, again bool) error {
+	root, err := openDir(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	err = durable.Mkdir(root, name)
+	switch {
+	case err == nil:
+	case errors.Is(err, fs.ErrExist) && again:
+		// The process may have died between making the folder and sealing its claim.
+		if mine, err := isFolderOf(root, name, job); err != nil || mine {
+			return err
+		}
+		entries, err := fs.ReadDir(root.FS(), name)
+		if err != nil {
+			return err
+		}
+		if len(entries) > 0 {
+			return strangersFolder(dir, name)
+		}
+	case errors.Is(err, fs.ErrExist):
+		return strangersFolder(dir, name)
+	default:
+		return err
+	}
+	f, err := root.OpenFile(path.Join(name, ownerPrefix+job), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return durable.SyncDir(root, name)
+}
+
+func strangersFolder(dir, name string) error {
+	return &workflow.Hopeless{Err: fmt.Errorf("%s is there and not this run's", path.Join(dir, name))}
+}
+
+// isFolderOf tells whether a folder is sealed by a job's claim. A link is nobody's.
+func isFolderOf(root *os.Root, name, job string) (bool, error) {
+	info, err := root.Lstat(name)
+	if err != nil {
+		return false, err
+	}
+	if !info.IsDir() {
+		return false, nil
+	}
+	info, err = root.Lstat(path.Join(name, ownerPrefix+job))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && info.Mode().IsRegular(), err
+}
+
+// removeFolder removes from intermediate_basedir what a backup left there: the files that its records
+// name, what was being written when a process died, and the folder, if nothing else is in it. What else
+// is in it is returned, and stays.
+func removeFolder(b state.Backup, chunks []state.Chunk, more ...string) (foreign []string, err error) {
+	root, err := openDir(b.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	mine, err := isFolderOf(root, b.Name, b.Job)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !mine {
+		return nil, fmt.Errorf("%s is not a folder of this job", path.Join(b.Dir, b.Name))
+	}
+	ours := map[string]bool{}
+	for _, c := range chunks {
+		ours[c.Name] = true
+	}
+	for _, name := range more {
+		ours[name] = true
+	}
+	entries, err := fs.ReadDir(root.FS(), b.Name)
+	if err != nil {
+		return nil, err
+	}
+	claim := ownerPrefix + b.Job
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == claim: // goes last, so that a removal that is cut off still knows the folder
+		case e.Type().IsRegular() && (ours[name] || durable.IsTemp(name)):
+			if err := root.Remove(path.Join(b.Name, name)); err != nil {
+				return nil, err
+			}
+		default:
+			foreign = append(foreign, name)
+		}
+	}
+	if len(foreign) > 0 {
+		return foreign, nil
+	}
+	if err := root.Remove(path.Join(b.Name, claim)); err != nil {
+		return nil, err
+	}
+	if err := root.Remove(b.Name); err != nil {
+		return nil, err
+	}
+	return nil, durable.SyncDir(root, ".")
+}
+
+func foreignStays(b state.Backup, foreign []string) string {
+	return fmt.Sprintf("%s/%s stays: it holds files that are not ours: %s", b.Dir, b.Name, strings.Join(quoteAll(foreign), ", "))
+}
+
+func quoteAll(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = fmt.Sprintf("%q", n)
+	}
+	return out
+}

@@ -1,0 +1,154 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// Foresight tells what a run would do, without doing any of it: for --dry-run and check.
+type Foresight struct {
+	kit       *Kit
+	look      workflow.Look
+	store     *state.Store
+	job       state.Job
+	known     bool // the job is on record
+	holdings  holdings
+	snapshots []zfs.SnapshotInfo
+}
+
+// Foresee looks at the dataset and the database.
+func (k *Kit) Foresee(ctx context.Context, world workflow.World, store *state.Store, info zfs.Info) (*Foresight, error) {
+	f := &Foresight{kit: k, look: workflow.Look{World: world}, store: store}
+	dataset, err := zfs.ParseDataset(k.Settings.Dataset)
+	if err != nil {
+		return nil, err
+	}
+	if f.snapshots, err = k.zfs(f.look).Snapshots(ctx, dataset); err != nil {
+		return nil, err
+	}
+	err = store.View(func(tx *state.Tx) (err error) {
+		f.job, f.known, err = KnownJob(tx, info.GUID.String(), k.Settings)
+		return err
+	})
+	if err == nil && f.known {
+		f.holdings, err = holdingsOf(store.View, f.job.ID, k.Settings.Strategy)
+	}
+	return f, err
+}
+
+// Next says what the next backup will be: full or incremental, and why.
+func (f *Foresight) Next(ctx context.Context, args []string) (full bool, reason string, err error) {
+	c, err := f.choice(ctx, args)
+	return c.Full, c.Reason, err
+}
+
+func (f *Foresight) choice(ctx context.Context, args []string) (choice, error) {
+	k := f.kit
+	frozen := Freeze(k.Settings)
+	// A snapshot that is yet to be taken is newer than any.
+	q := question{job: f.job, backups: f.holdings.backups, snapshots: f.snapshots, target: zfs.SnapshotInfo{CreateTXG: ^uint64(0)}, now: f.look.Now(),
+		flags: frozen.SendFlags, full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i")}
+	whole := func(state.Backup) (bool, error) { return false, errors.New("the job is not on record") }
+	if f.known {
+		place, err := k.Place(frozen, f.job.ID)
+		if err != nil {
+			return choice{}, err
+		}
+		whole = k.wholeAt(ctx, f.look, place, f.store.View)
+	}
+	return k.choose(q, whole, func(b state.Backup) (bool, error) { return k.opensWith(ctx, f.look, b) })
+}
+
+// Step says what a step would do, a line each.
+func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, error) {
+	k := f.kit
+	_, uploads := PlaceOf(k.Settings)
+	switch p.Name {
+	case StepLock:
+		return []string{"would take the lock"}, nil
+	case StepUnlock:
+		return []string{"would free the lock"}, nil
+	case StepSnapshot:
+		newest := ""
+		for _, s := range f.snapshots {
+			if _, ok := parseStamp(s.Snapshot.Name()); ok {
+				newest = max(newest, s.Snapshot.Name())
+			}
+		}
+		return []string{fmt.Sprintf("would take %s@%s", k.Settings.Dataset, nextStamp(f.look.Now(), newest))}, nil
+	case StepExport:
+		c, err := f.choice(ctx, p.Args)
+		if err != nil {
+			return nil, err
+		}
+		kind := "an incremental " + c.Reason
+		if c.Full {
+			kind = "a full: " + c.Reason
+		}
+		return []string{fmt.Sprintf("would export %s, to %s", kind, k.Settings.IntermediateDir)}, nil
+	case StepUpload:
+		return []string{"would upload it to " + k.Settings.Remote}, nil
+	case StepPruneIntermediates:
+		return f.prunedFolders(uploads, p.Args), nil
+	case StepPruneSnapshots:
+		return f.prunedSnapshots(p.Args), nil
+	case StepShowConfig:
+		return []string{"would print the settings"}, nil
+	}
+	if p.Kind == workflow.Hook {
+		return []string{"would run " + strings.Join(append([]string{p.Name}, p.Args...), " ")}, nil
+	}
+	return []string{"is known, and not built yet"}, nil
+}
+
+func verb(args []string, does string) string {
+	if slices.Contains(args, "-y") {
+		return "would " + does
+	}
+	return "would only print, without -y, that it would " + does
+}
+
+func (f *Foresight) prunedFolders(uploads bool, args []string) (lines []string) {
+	for _, b := range slices.Backward(f.holdings.backups) {
+		if !b.Pruned && b.Dir == f.kit.Settings.IntermediateDir && f.holdings.keepFolder(b, !uploads) == "" {
+			lines = append(lines, verb(args, "remove "+b.Dir+"/"+b.Name))
+		}
+	}
+	if len(lines) == 0 {
+		lines = []string{"would remove nothing"}
+	}
+	return lines
+}
+
+func (f *Foresight) prunedSnapshots(args []string) (lines []string) {
+	for _, s := range f.snapshots {
+		if f.known && f.holdings.isOurs(s) && oldEnough(s, f.look.Now(), f.kit.Settings.OldestSnapshotDays) && f.holdings.keepSnapshot(s, f.snapshots) == "" {
+			lines = append(lines, verb(args, "destroy "+s.Snapshot.String()))
+		}
+	}
+	if len(lines) == 0 {
+		lines = []string{"would destroy nothing"}
+	}
+	return lines
+}
+
+// PythonTool counts what the Python tool left on the dataset: snapshots of fourteen digits that are not ours,
+// and the bytes that only they hold.
+func (f *Foresight) PythonTool() (n int, bytes int64) {
+	for _, s := range f.snapshots {
+		if _, ok := parseStamp(s.Snapshot.Name()); ok {
+			if _, marked := s.Mark(); !marked {
+				n++
+				bytes += s.Used
+			}
+		}
+	}
+	return n, bytes
+}

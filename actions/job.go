@@ -1,0 +1,129 @@
+package actions
+
+import (
+	"context"
+	"time"
+
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// PlaceOf is where the backups of a config are committed: its remote, or intermediate_basedir where the
+// sequence has no upload step.
+func PlaceOf(c *settings.Settings) (place string, uploads bool) {
+	for _, s := range c.Steps {
+		if s.Name == StepUpload || s.Name == stepUploadFiles {
+			return c.Remote, true
+		}
+	}
+	return c.IntermediateDir, false
+}
+
+const stepUploadFiles = "upload-snapshot-files-to-remote"
+
+// FindJob returns the job that a dataset and the place of a config make, a new one if there is none. While
+// a job has stored nothing at its place, a changed place of the same config file renames it, and with it
+// its unfinished runs.
+func FindJob(store *state.Store, info zfs.Info, dataset string, c *settings.Settings, now time.Time) (job state.Job, err error) {
+	place, uploads := PlaceOf(c)
+	guid := info.GUID.String()
+	err = store.Update(func(tx *state.Tx) error {
+		jobs, err := tx.Jobs()
+		if err != nil {
+			return err
+		}
+		var moved *state.Job
+		for _, j := range jobs {
+			switch {
+			case j.DatasetGUID != guid:
+			case j.Place == place:
+				j.Dataset, j.Config, j.PoolGUID = dataset, c.Path, info.PoolGUID.String()
+				job = j
+				return tx.PutJob(j)
+			case j.Config == c.Path && !j.Used:
+				moved = &j
+			}
+		}
+		if moved == nil {
+			job = state.Job{ID: state.NewJobID(), Dataset: dataset, DatasetGUID: guid, PoolGUID: info.PoolGUID.String(),
+				Place: place, Config: c.Path, Created: now.UTC()}
+			return tx.PutJob(job)
+		}
+		job = *moved
+		job.Place, job.Dataset = place, dataset
+		return moveJob(tx, job, uploads)
+	})
+	return job, err
+}
+
+// moveJob stores a job at another place, with its unfinished runs and backups.
+func moveJob(tx *state.Tx, job state.Job, uploads bool) error {
+	runs, err := tx.Runs()
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if r.Job != job.ID || workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted) || r.Frozen.Remote == "" || !uploads {
+			continue
+		}
+		r.Frozen.Remote = job.Place
+		if err := tx.PutRun(r); err != nil {
+			return err
+		}
+	}
+	backups, err := tx.Backups(job.ID)
+	if err != nil {
+		return err
+	}
+	for _, b := range backups {
+		b.Place = job.Place
+		if err := tx.PutBackup(b); err != nil {
+			return err
+		}
+	}
+	return tx.PutJob(job)
+}
+
+// KnownJob finds the job of a config without making one: for those who only look.
+func KnownJob(tx *state.Tx, guid string, c *settings.Settings) (state.Job, bool, error) {
+	place, _ := PlaceOf(c)
+	jobs, err := tx.Jobs()
+	for _, j := range jobs {
+		if j.DatasetGUID == guid && j.Place == place {
+			return j, true, err
+		}
+	}
+	return state.Job{}, false, err
+}
+
+// Freeze is what a run of this config keeps for its whole life.
+func Freeze(c *settings.Settings) state.Frozen {
+	f := state.Frozen{Dataset: c.Dataset, IntermediateDir: c.IntermediateDir, SplitSize: c.SplitSize, SendFlags: c.SendFlags,
+		Encryption: string(c.Encryption), HookTimeout: c.HookTimeout}
+	if place, uploads := PlaceOf(c); uploads {
+		f.Remote = place
+	}
+	return f
+}
+
+// Planned is a config's sequence as the engine plans it.
+func (k *Kit) Planned(steps []settings.Step) []workflow.Planned {
+	defs := k.Steps()
+	var out []workflow.Planned
+	for _, s := range steps {
+		p := workflow.Planned{Name: s.Name, Shown: s.Shown, Args: s.Args, Kind: workflow.Hook}
+		if !s.Script {
+			p.Kind = defs[s.Name].Kind
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// PassphraseOpens tells whether today's passphrase opens what a run has sealed so far. A run that has sealed
+// nothing takes any.
+func (k *Kit) PassphraseOpens(ctx context.Context, w workflow.World, b state.Backup) (bool, error) {
+	return k.opensWith(ctx, w, b)
+}

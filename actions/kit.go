@@ -1,0 +1,117 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/secret"
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// Kit is what the steps of this process work with, beside a run's frozen plan. Settings and Passphrase are
+// those of today's config. They are missing while open brackets are closed: nothing that closes one asks
+// for them.
+type Kit struct {
+	ZFS        []string // the program and its leading words
+	Settings   *settings.Settings
+	Passphrase secret.Bytes
+	Host       string
+	Tool       string // name and version, for manifests
+	HookDir    string // where the output of scripts is kept
+	// Out is where a typed command's answer goes.
+	Out io.Writer
+	// ShowConfig prints the settings, secrets masked.
+	ShowConfig func()
+	// Pause waits between tries; remote.Pause but in tests.
+	Pause func(context.Context, time.Duration) error
+
+	mu     sync.Mutex
+	places map[string]*remote.Place // by remote and job
+}
+
+func (k *Kit) zfs(w workflow.World) zfs.Program { return zfs.Program{World: w, Words: k.ZFS} }
+
+// sealer seals as a backup is sealed, and with today's passphrase.
+func (k *Kit) sealer(w workflow.World, encryption string) (chunk.Sealer, error) {
+	switch settings.Encryption(encryption) {
+	case settings.None:
+		return chunk.Plain{}, nil
+	case settings.GPG:
+		return chunk.GPG{World: w, Words: k.Settings.Gpg, Passphrase: k.Passphrase, TempDir: os.TempDir()}, nil
+	}
+	return nil, fmt.Errorf("encryption %q is none that this version knows", encryption)
+}
+
+// uploads tells whether a run's backups go to a remote. Without an upload step intermediate_basedir is
+// where they are committed.
+func uploads(r state.Run) bool { return r.Frozen.Remote != "" }
+
+// Place is where the backups of a job are committed. It is opened once, since it remembers when it last saw
+// the job's marker.
+func (k *Kit) Place(f state.Frozen, job string) (*remote.Place, error) {
+	spelled := f.Remote
+	if spelled == "" {
+		spelled = f.IntermediateDir
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p, ok := k.places[spelled+"\n"+job]; ok {
+		return p, nil
+	}
+	r, err := k.Remote(spelled)
+	if err != nil {
+		return nil, err
+	}
+	p, err := remote.NewPlace(r, job)
+	if err != nil {
+		return nil, err
+	}
+	if k.places == nil {
+		k.places = map[string]*remote.Place{}
+	}
+	k.places[spelled+"\n"+job] = p
+	return p, nil
+}
+
+// Remote opens a remote with today's rclone settings.
+func (k *Kit) Remote(spelled string) (remote.Remote, error) {
+	c := k.Settings
+	return remote.Open(remote.Options{
+		Remote: spelled, Rclone: c.Rclone, Conf: c.RcloneConf, GlobalFlags: c.RcloneGlobalFlags, Args: c.RcloneArgs,
+		Bwlimit: c.RcloneBwlimit, EnvNames: c.RcloneEnv, LookupEnv: os.LookupEnv,
+	})
+}
+
+func (k *Kit) retry(ctx context.Context, try func(context.Context) error) error {
+	return remote.Retry(ctx, k.Pause, try)
+}
+
+// say prints a line of a typed command's answer.
+func (k *Kit) say(format string, args ...any) {
+	if k.Out != nil {
+		fmt.Fprintf(k.Out, format+"\n", args...)
+	}
+}
+
+// openDir opens intermediate_basedir, which must be there: nothing makes it anew, since a folder that is
+// gone is a disk that is not mounted.
+func openDir(dir string) (*os.Root, error) {
+	root, err := os.OpenRoot(dir)
+	if os.IsNotExist(err) {
+		return nil, fmt.Errorf("%s is not there (a disk that is not mounted?): %w", dir, err)
+	}
+	return root, err
+}
+
+// inDir is the path of an object of a backup in intermediate_basedir.
+func inDir(b state.Backup, name string) string { return filepath.Join(b.Dir, b.Name, name) }

@@ -1,0 +1,157 @@
+package actions
+
+import (
+	"fmt"
+	"time"
+
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// holdings is all that is known when it is asked whether something is still needed. Every prune asks here,
+// and nowhere else (I2).
+type holdings struct {
+	job      state.Job
+	backups  []state.Backup // of the job, the oldest first
+	runs     []state.Run    // of the dataset, of all jobs
+	strategy settings.Strategy
+}
+
+func holdingsOf(view viewer, jobID string, strategy settings.Strategy) (h holdings, err error) {
+	h.strategy = strategy
+	if h.job, h.backups, err = jobOf(view, jobID); err != nil {
+		return h, err
+	}
+	err = view(func(tx *state.Tx) error {
+		runs, err := tx.Runs()
+		for _, r := range runs {
+			if r.DatasetGUID == h.job.DatasetGUID {
+				h.runs = append(h.runs, r)
+			}
+		}
+		return err
+	})
+	return h, err
+}
+
+// unfinished is the run that is not at its end and for which YES says so, if any.
+func (h holdings) unfinished(yes func(state.Run) bool) (state.Run, bool) {
+	for _, r := range h.runs {
+		if !workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted) && yes(r) {
+			return r, true
+		}
+	}
+	return state.Run{}, false
+}
+
+// keepSnapshot says why a snapshot of ours must not be destroyed, or "".
+func (h holdings) keepSnapshot(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo) string {
+	id := s.GUID.String()
+	if r, yes := h.unfinished(func(r state.Run) bool { return r.SnapshotGUID == id || r.Snapshot == s.Snapshot.Name() }); yes {
+		return "run " + r.ID + " is not finished"
+	}
+	redundant := false
+	for _, b := range h.backups {
+		switch {
+		case workflow.BackupMachine.In(b.State, workflow.BackupExporting, workflow.BackupExported):
+			if b.SnapshotGUID == id || b.Base != nil && b.Base.SnapshotGUID == id {
+				return b.Name + " is not committed"
+			}
+		case workflow.BackupMachine.In(b.State, workflow.BackupCommitted):
+			redundant = redundant || notBefore(b, s, snapshots)
+		}
+	}
+	if full, base, ok := newestChain(h.backups, h.strategy); ok && (base.SnapshotGUID == id || full.SnapshotGUID == id) {
+		return "it is the base of the next incremental"
+	}
+	if !redundant {
+		return "no backup as new as it is committed"
+	}
+	return ""
+}
+
+// notBefore tells whether a committed backup is of this snapshot or of a later one.
+func notBefore(b state.Backup, s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo) bool {
+	for _, o := range snapshots {
+		if o.GUID.String() == b.SnapshotGUID {
+			return o.CreateTXG >= s.CreateTXG
+		}
+	}
+	// The backup's own snapshot is gone; its stamp tells.
+	made, ok := stampOf(b.Name)
+	own, known := parseStamp(s.Snapshot.Name())
+	return ok && known && !made.Before(own)
+}
+
+// keepFolder says why a backup's folder in intermediate_basedir must not be removed, or "".
+func (h holdings) keepFolder(b state.Backup, inPlace bool) string {
+	if r, yes := h.unfinished(func(r state.Run) bool { return r.Backup == b.Name && r.Job == b.Job }); yes {
+		return "run " + r.ID + " is not finished"
+	}
+	switch {
+	case workflow.BackupMachine.In(b.State, workflow.BackupExporting, workflow.BackupExported):
+		return "it is not committed"
+	case workflow.BackupMachine.In(b.State, workflow.BackupExpired, workflow.BackupAbandoned):
+		return ""
+	}
+	if !inPlace {
+		return "" // committed on the remote
+	}
+	for _, o := range h.backups {
+		using := workflow.BackupMachine.In(o.State, workflow.BackupExporting, workflow.BackupExported) || o.Name == newestCommitted(h.backups).Name
+		for link, ok := o, using; ok; link, ok = baseOf(h.backups, link) {
+			if link.Name == b.Name {
+				return "it is in the chain of " + o.Name
+			}
+		}
+	}
+	if full, base, ok := newestChain(h.backups, h.strategy); ok && (full.Name == b.Name || base.Name == b.Name) {
+		return "it is the base of the next incremental"
+	}
+	return ""
+}
+
+func newestCommitted(backups []state.Backup) (newest state.Backup) {
+	for _, b := range backups {
+		if workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+			newest = b
+		}
+	}
+	return newest
+}
+
+// oldEnough tells whether an own snapshot is past its days, by the stamp that is its name.
+func oldEnough(s zfs.SnapshotInfo, now time.Time, days int) bool {
+	made, ok := parseStamp(s.Snapshot.Name())
+	return ok && now.Sub(made) > time.Duration(days)*24*time.Hour
+}
+
+// isOurs tells whether a snapshot is one that this job made: our property was set on the snapshot itself, and
+// it names a run or a backup of ours that knows the snapshot by its GUID.
+func (h holdings) isOurs(s zfs.SnapshotInfo) bool {
+	text, local := s.Mark()
+	m, ok := parseMark(text)
+	if !local || !ok || m.Job != h.job.ID {
+		return false
+	}
+	for _, r := range h.runs {
+		if r.ID == m.Run && r.SnapshotGUID == s.GUID.String() {
+			return true
+		}
+	}
+	for _, b := range h.backups {
+		if b.SnapshotGUID == s.GUID.String() {
+			return true
+		}
+	}
+	return false
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

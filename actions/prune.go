@@ -1,0 +1,237 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/state/durable"
+	"zfs2cloud/workflow"
+)
+
+// pruneIntermediates removes from intermediate_basedir the folders of backups that are safe elsewhere or no
+// longer needed. Only folders that the job's own records name are looked at. What can't go is noted, and
+// the rest goes on.
+func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args []string) error {
+	run := s.Run()
+	h, err := holdingsOf(s.View, run.Job, k.Settings.Strategy)
+	if err != nil {
+		return err
+	}
+	inPlace := !uploads(run)
+	var removed, wouldGo int
+	for _, b := range slices.Backward(h.backups) { // what hangs on a base goes before it
+		if b.Pruned || b.Dir != run.Frozen.IntermediateDir || h.keepFolder(b, inPlace) != "" {
+			continue
+		}
+		if !slices.Contains(args, "-y") {
+			k.say("would remove %s", path.Join(b.Dir, b.Name))
+			wouldGo++
+			continue
+		}
+		if err := k.pruneFolder(ctx, s, b, inPlace); err != nil {
+			if nerr := k.note(s, "%v", err); nerr != nil {
+				return nerr
+			}
+			continue
+		}
+		removed++
+	}
+	if wouldGo > 0 {
+		return s.Detail("would remove %s; -y removes", plural(wouldGo, "folder", "folders"))
+	}
+	return s.Detail("removed %s", plural(removed, "folder", "folders"))
+}
+
+// note keeps with the run what a person should know afterwards.
+func (k *Kit) note(s *workflow.Session, format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	s.Log().Warn(text)
+	return s.Note(text)
+}
+
+func (k *Kit) pruneFolder(ctx context.Context, s *workflow.Session, b state.Backup, inPlace bool) error {
+	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+		Name: "remove " + b.Name,
+		Intent: func(tx *state.Tx, _ *state.Run) error {
+			// Where the folder is the backup, it is one no more from the first file on.
+			if !inPlace {
+				return nil
+			}
+			return expireRecord(tx, b)
+		},
+		Do: func(context.Context, workflow.Fx) (none workflow.Nothing, err error) {
+			var chunks []state.Chunk
+			err = s.View(func(tx *state.Tx) error {
+				chunks, err = tx.Chunks(b.Job, b.Name)
+				return err
+			})
+			if err != nil {
+				return none, err
+			}
+			if inPlace {
+				if err := removeManifest(b); err != nil {
+					return none, err
+				}
+			}
+			foreign, err := removeFolder(b, chunks, manifest.RestoreFile, manifestName(b))
+			if err == nil && len(foreign) > 0 {
+				err = errors.New(foreignStays(b, foreign))
+			}
+			return none, err
+		},
+		Result: func(tx *state.Tx, _ *state.Run, _ workflow.Nothing) error {
+			b, err := tx.MustBackup(b.Job, b.Name)
+			if err != nil {
+				return err
+			}
+			b.Pruned = true
+			if err := tx.PutBackup(b); err != nil {
+				return err
+			}
+			return releaseChunks(tx, b, inPlace)
+		},
+	})
+	return err
+}
+
+func expireRecord(tx *state.Tx, b state.Backup) error {
+	if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+		return nil
+	}
+	if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupExpire); err != nil {
+		return err
+	}
+	return tx.PutBackup(b)
+}
+
+// removeManifest takes the manifest away first, so that a removal that is cut off leaves no backup that looks
+// committed and is not whole.
+func removeManifest(b state.Backup) error {
+	root, err := openDir(b.Dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	err = durable.Remove(root, path.Join(b.Name, manifestName(b)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// releaseChunks stores that the local files of a backup's chunks are gone.
+func releaseChunks(tx *state.Tx, b state.Backup, inPlace bool) error {
+	if inPlace || !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+		return tx.DropChunks(b.Job, b.Name)
+	}
+	chunks, err := tx.Chunks(b.Job, b.Name)
+	if err != nil {
+		return err
+	}
+	for _, c := range chunks {
+		if !workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded) {
+			continue
+		}
+		if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkRelease); err != nil {
+			return err
+		}
+		if err := tx.PutChunk(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pruneSnapshots destroys the job's own snapshots that are past their days and that nothing needs. What can't
+// go (held by someone, cloned, busy, not permitted) is noted with its reason, and the rest goes on.
+func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []string) error {
+	run := s.Run()
+	h, err := holdingsOf(s.View, run.Job, k.Settings.Strategy)
+	if err != nil {
+		return err
+	}
+	snapshots, err := k.snapshots(ctx, s, run)
+	if err != nil {
+		return err
+	}
+	var destroyed, wouldGo int
+	for _, snap := range snapshots {
+		if !h.isOurs(snap) || !oldEnough(snap, s.Now(), k.Settings.OldestSnapshotDays) || h.keepSnapshot(snap, snapshots) != "" {
+			continue
+		}
+		if !slices.Contains(args, "-y") {
+			k.say("would destroy %s", snap.Snapshot)
+			wouldGo++
+			continue
+		}
+		err := k.destroy(ctx, s, h, snap)
+		if stays(err) {
+			if err := k.note(s, "%s stays: %v", snap.Snapshot, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		destroyed++
+	}
+	if wouldGo > 0 {
+		return s.Detail("would destroy %s; -y destroys", plural(wouldGo, "snapshot", "snapshots"))
+	}
+	return s.Detail("destroyed %s", plural(destroyed, "snapshot", "snapshots"))
+}
+
+// stays tells the errors of a destroy that concern that one snapshot.
+func stays(err error) bool {
+	return errors.Is(err, zfs.ErrBusy) || errors.Is(err, zfs.ErrClones) || errors.Is(err, zfs.ErrPermission) || errors.Is(err, errNotOurs)
+}
+
+var errNotOurs = errors.New("it is not ours any more")
+
+// destroy destroys a snapshot, after one more look at whose it is, and with our own holds on it released.
+func (k *Kit) destroy(ctx context.Context, s *workflow.Session, h holdings, snap zfs.SnapshotInfo) error {
+	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+		Name: "destroy " + snap.Snapshot.Name(),
+		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
+			now, err := k.zfs(s.Look()).Snapshot(ctx, snap.Snapshot)
+			if errors.Is(err, zfs.ErrNoSnapshot) {
+				return none, nil
+			}
+			if err != nil {
+				return none, err
+			}
+			if now.GUID != snap.GUID || !h.isOurs(now) {
+				return none, errNotOurs
+			}
+			if now.Holds > 0 {
+				if err := k.dropOwnHolds(ctx, fx, now); err != nil {
+					return none, err
+				}
+			}
+			err = k.zfs(fx).Destroy(ctx, snap.Snapshot)
+			if errors.Is(err, zfs.ErrNoSnapshot) {
+				err = nil
+			}
+			return none, err
+		},
+	})
+	return err
+}
+
+// dropOwnHolds releases the holds that the snapshot's own mark tells of: its run's and its job's.
+func (k *Kit) dropOwnHolds(ctx context.Context, fx workflow.Fx, snap zfs.SnapshotInfo) error {
+	text, _ := snap.Mark()
+	m, ok := parseMark(text)
+	if !ok {
+		return nil
+	}
+	return errors.Join(k.dropHold(ctx, fx, runHold(m.Run), snap.Snapshot), k.dropHold(ctx, fx, baseHold(m.Job), snap.Snapshot))
+}

@@ -1,0 +1,362 @@
+package actions
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/actions/stream"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// sealed is what is known of a stream that was sealed to its end.
+type sealed struct {
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// errPrefix: the stream's beginning is not what was sealed.
+var errPrefix = errors.New("the stream differs from what was sealed of it")
+
+// sealStream is the export's long effect: one zfs send, many chunks. Each chunk has its own record, so a
+// stored result of the whole is not asked for: what is left to do, the chunks tell.
+func (k *Kit) sealStream(ctx context.Context, s *workflow.Session) error {
+	if b, err := k.backupOf(s); err != nil || !workflow.BackupMachine.In(b.State, workflow.BackupExporting) {
+		return err
+	}
+	_, err := workflow.Once(ctx, s, workflow.Effect[sealed]{
+		Name: "send", Afresh: true,
+		Do: func(ctx context.Context, fx workflow.Fx) (sealed, error) { return k.continueStream(ctx, s, fx) },
+		Result: func(tx *state.Tx, r *state.Run, done sealed) error {
+			b, err := tx.MustBackup(r.Job, r.Backup)
+			if err != nil {
+				return err
+			}
+			b.StreamBytes, b.StreamSHA256 = done.Bytes, done.SHA256
+			if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupExport); err != nil {
+				return err
+			}
+			return tx.PutBackup(b)
+		},
+	})
+	return err
+}
+
+// continueStream is the one place where it is decided how an export goes on after it was cut off: the
+// snapshot is sent again, and what was sealed of it is proved to be its beginning. If it differs, the
+// chunks before the first difference stay and the rest is sealed anew, in a new generation; a second
+// time, a person has to look.
+func (k *Kit) continueStream(ctx context.Context, s *workflow.Session, fx workflow.Fx) (sealed, error) {
+	for {
+		x, err := k.newExport(s, fx)
+		if err != nil {
+			return sealed{}, err
+		}
+		done, err := x.send(ctx)
+		if !errors.Is(err, errPrefix) {
+			return done, err
+		}
+		s.Log().Warn("the snapshot does not give the same stream again; what differs is sealed anew", "err", err)
+		if s.Run().StartOvers >= maxStartOvers {
+			return sealed{}, &workflow.Jammed{Err: err}
+		}
+		if err := x.startOver(); err != nil {
+			return sealed{}, err
+		}
+	}
+}
+
+const maxStartOvers = 1
+
+// streamExport is one pass of zfs send over the chunks of a backup.
+type streamExport struct {
+	kit     *Kit
+	s       *workflow.Session
+	fx      workflow.Fx
+	run     state.Run
+	backup  state.Backup
+	chunks  map[int]state.Chunk // in their present generation
+	newest  map[int]int         // the highest generation of each number, discarded ones included
+	sealer  chunk.Sealer
+	kinds   []string // of hashes that the remote can be asked for
+	differs int      // the first chunk that is not what the stream has
+}
+
+func (k *Kit) newExport(s *workflow.Session, fx workflow.Fx) (*streamExport, error) {
+	x := &streamExport{kit: k, s: s, fx: fx, run: s.Run(), chunks: map[int]state.Chunk{}, newest: map[int]int{}}
+	err := s.View(func(tx *state.Tx) (err error) {
+		if x.backup, err = tx.MustBackup(x.run.Job, x.run.Backup); err != nil {
+			return err
+		}
+		all, err := tx.Chunks(x.run.Job, x.run.Backup)
+		for _, c := range all {
+			x.newest[c.N] = max(x.newest[c.N], c.Gen)
+		}
+		for _, c := range current(all) {
+			x.chunks[c.N] = c
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	x.sealer, err = k.sealer(fx, x.backup.Encryption)
+	return x, err
+}
+
+// send sends the snapshot once and takes each piece of the stream in turn: proved, if it was sealed
+// before, sealed otherwise.
+func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
+	kind, err := x.kit.hashKind(ctx, x.s)
+	if err != nil {
+		return done, err
+	}
+	if kind != "" && kind != "sha256" {
+		x.kinds = []string{kind}
+	}
+	root, err := openDir(x.backup.Dir)
+	if err != nil {
+		return done, err
+	}
+	defer root.Close()
+	folder, err := root.OpenRoot(x.backup.Name)
+	if err != nil {
+		return done, fmt.Errorf("folder of the backup: %w", err)
+	}
+	defer folder.Close()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	in, err := x.start(ctx)
+	if err != nil {
+		return done, err
+	}
+	defer in.Close()
+	hash := sha256.New()
+	cutter, err := chunk.NewCutter(&metered{r: io.TeeReader(in, hash), report: x.report}, x.backup.SplitSize)
+	if err != nil {
+		return done, err
+	}
+	n := 0
+	for ; ; n++ {
+		piece, err := cutter.Next()
+		if err == io.EOF {
+			break
+		}
+		if err == nil {
+			err = x.take(ctx, folder, n, piece)
+		}
+		if err != nil {
+			return done, x.hopeless(err)
+		}
+	}
+	return sealed{Bytes: int64(in.ends.Size()), SHA256: hex.EncodeToString(hash.Sum(nil))}, x.discardFrom(n)
+}
+
+// take proves or seals the piece with number n.
+func (x *streamExport) take(ctx context.Context, folder *os.Root, n int, piece io.Reader) error {
+	c, ok := x.chunks[n]
+	if !ok || workflow.ChunkMachine.In(c.State, workflow.ChunkSealing) {
+		return x.seal(ctx, folder, n, piece)
+	}
+	same, err := chunk.Prove(piece, chunk.Digest{Size: c.Plain, SHA256: c.PlainSHA256})
+	if err != nil {
+		return err
+	}
+	if !same {
+		x.differs = n
+		return fmt.Errorf("%w: chunk %d", errPrefix, n)
+	}
+	return nil
+}
+
+// seal makes a chunk file. A file of that name from before was never put on record as sealed, so nobody
+// knows what is in it: it is written again.
+func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece io.Reader) error {
+	c, ok := x.chunks[n]
+	if !ok {
+		c = state.Chunk{Job: x.backup.Job, Backup: x.backup.Name, N: n, Gen: x.newest[n] + 1}
+		stamp, _, _ := manifest.ParseFolder(x.backup.Name)
+		c.Name = chunk.Name(x.backup.Dataset, stamp, n, c.Gen, settings.Encryption(x.backup.Encryption))
+		err := x.fx.Note(func(tx *state.Tx, _ *state.Run) error {
+			if err := workflow.ChunkMachine.Born(tx, &c.State); err != nil {
+				return err
+			}
+			return tx.PutChunk(c)
+		})
+		if err != nil {
+			return err
+		}
+		x.chunks[n] = c
+	}
+	w, err := chunk.WriteFile(ctx, folder, c.Name, piece, x.sealer, x.kinds)
+	if err != nil {
+		return fmt.Errorf("chunk %d: %w", n, err)
+	}
+	c.Plain, c.PlainSHA256 = w.Plain.Size, w.Plain.SHA256
+	c.Size, c.SHA256, c.Hashes = w.Cipher.Size, w.Cipher.SHA256, w.Cipher.Hashes
+	err = x.fx.Note(func(tx *state.Tx, r *state.Run) error {
+		b, err := tx.MustBackup(c.Job, c.Backup)
+		if err != nil {
+			return err
+		}
+		if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkSeal); err != nil {
+			return err
+		}
+		b.Sums.Sealed++
+		b.Sums.PlainSealed += c.Plain
+		b.Sums.BytesSealed += c.Size
+		r.High.Raise(state.Progress{Sealed: b.Sums.Sealed})
+		return errors.Join(tx.PutChunk(c), tx.PutBackup(b))
+	})
+	x.chunks[n] = c
+	return err
+}
+
+// startOver discards what differs, and stores that it came to this.
+func (x *streamExport) startOver() error {
+	return x.discard(x.differs, func(r *state.Run) { r.StartOvers++ })
+}
+
+// discardFrom discards what a shorter stream no longer needs.
+func (x *streamExport) discardFrom(n int) error {
+	if _, more := x.chunks[n]; !more {
+		return nil
+	}
+	return x.discard(n, func(*state.Run) {})
+}
+
+func (x *streamExport) discard(from int, also func(*state.Run)) error {
+	return x.fx.Note(func(tx *state.Tx, r *state.Run) error {
+		b, err := tx.MustBackup(x.backup.Job, x.backup.Name)
+		if err != nil {
+			return err
+		}
+		for n, c := range x.chunks {
+			if n < from {
+				continue
+			}
+			if err := discardChunk(tx, &b, c); err != nil {
+				return err
+			}
+		}
+		also(r)
+		return tx.PutBackup(b)
+	})
+}
+
+// discardChunk takes a chunk out of a backup and its sums. The number is sealed anew in a new generation.
+func discardChunk(tx *state.Tx, b *state.Backup, c state.Chunk) error {
+	switch {
+	case workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded, workflow.ChunkReleased):
+		b.Sums.Uploaded--
+		b.Sums.BytesUploaded -= c.Size
+		fallthrough
+	case workflow.ChunkMachine.In(c.State, workflow.ChunkSealed, workflow.ChunkUploading):
+		b.Sums.Sealed--
+		b.Sums.PlainSealed -= c.Plain
+		b.Sums.BytesSealed -= c.Size
+	}
+	if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkDiscard); err != nil {
+		return err
+	}
+	return tx.PutChunk(c)
+}
+
+// hopeless tells the errors of zfs send that no trying again will mend.
+func (x *streamExport) hopeless(err error) error {
+	if errors.Is(err, zfs.ErrNoSnapshot) || errors.Is(err, zfs.ErrNoBase) || errors.Is(err, stream.ErrOther) {
+		return &workflow.Hopeless{Err: err}
+	}
+	return err
+}
+
+func (x *streamExport) report(done int64) {
+	total := x.backup.Estimate
+	x.s.Progress(done, total, total > 0)
+}
+
+// start starts zfs send and gives what it sends.
+func (x *streamExport) start(ctx context.Context) (*sending, error) {
+	args, err := sendArgs(x.run, choice{Base: x.backup.Base, Flags: x.backup.SendFlags})
+	if err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	child, err := x.kit.zfs(x.fx).Send(ctx, args, w)
+	if err := errors.Join(err, w.Close()); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	in := &sending{pipe: r, child: child, to: guid(x.backup.SnapshotGUID)}
+	if x.backup.Base != nil {
+		in.from = guid(x.backup.Base.SnapshotGUID)
+	}
+	return in, nil
+}
+
+// sending is the stream of a zfs send. It ends only if zfs said exit 0 and the stream ended with its own END
+// record; else its last Read is an error, so that no chunk is ever sealed on a stream that was cut short.
+type sending struct {
+	pipe     *os.File
+	child    workflow.Child
+	to, from uint64 // GUIDs
+	ends     stream.Ends
+	end      error
+	over     bool
+}
+
+func (s *sending) Read(p []byte) (int, error) {
+	if s.over {
+		return 0, s.end
+	}
+	n, err := s.pipe.Read(p)
+	s.ends.Write(p[:n])
+	if err == nil {
+		return n, nil
+	}
+	s.over, s.end = true, err
+	if werr := s.child.Wait(); werr != nil {
+		s.end = werr
+	} else if err == io.EOF {
+		if cerr := s.ends.Check(s.to, s.from); cerr != nil {
+			s.end = cerr
+		}
+	}
+	return n, s.end
+}
+
+// Close ends the program, if it still runs.
+func (s *sending) Close() error {
+	if !s.over {
+		s.child.Kill()
+		s.over, s.end = true, os.ErrClosed
+		s.child.Wait()
+	}
+	return s.pipe.Close()
+}
+
+// metered reports how much was read.
+type metered struct {
+	r      io.Reader
+	n      int64
+	report func(int64)
+}
+
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	m.n += int64(n)
+	m.report(m.n)
+	return n, err
+}

@@ -1,0 +1,61 @@
+package actions
+
+import (
+	"fmt"
+
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// Names of the built-in steps, as sequences and commands spell them.
+const (
+	StepLock               = "lock"
+	StepUnlock             = "unlock"
+	StepSnapshot           = "snapshot"
+	StepExport             = "export-intermediate"
+	StepPruneIntermediates = "prune-intermediates"
+	StepPruneSnapshots     = "prune-snapshots"
+	StepUpload             = "upload-intermediate-to-remote"
+	StepShowConfig         = "show-config"
+
+	stepHook   = "script"
+	stepHold   = "hold"
+	stepFinish = "finish"
+)
+
+// Steps lists what each built-in step does.
+func (k *Kit) Steps() map[string]workflow.StepDef {
+	return map[string]workflow.StepDef{
+		StepLock:               {Kind: workflow.Lock, Run: k.lock},
+		stepHook:               {Kind: workflow.Hook, Run: k.hook},
+		StepSnapshot:           {Kind: workflow.Snapshot, Prepare: k.prepareSnapshot, Run: k.snapshot, Settle: k.settleSnapshot},
+		stepHold:               {Kind: workflow.Plain, Run: k.hold},
+		StepExport:             {Kind: workflow.Export, Run: k.export},
+		StepPruneIntermediates: {Kind: workflow.Plain, Run: k.pruneIntermediates},
+		StepPruneSnapshots:     {Kind: workflow.Plain, Run: k.pruneSnapshots},
+		StepUpload:             {Kind: workflow.Upload, Run: k.upload},
+		StepUnlock:             {Kind: workflow.Unlock, Run: k.unlock},
+		StepShowConfig:         {Kind: workflow.Plain, Run: k.showConfig},
+		stepFinish:             {Kind: workflow.Plain, Run: k.finish},
+	}
+}
+
+// Step finds what a planned step does: the engine's way to this list.
+func (k *Kit) Step(s state.Step) (workflow.StepDef, error) {
+	name := s.Name
+	if workflow.Kind(s.Kind) == workflow.Hook {
+		name = stepHook
+	}
+	def, ok := k.Steps()[name]
+	if !ok {
+		return def, fmt.Errorf("step %q is none that this version knows", s.Name)
+	}
+	return def, nil
+}
+
+// Plan freezes a sequence.
+func (k *Kit) Plan(steps []workflow.Planned) []state.Step {
+	return workflow.NewPlan(steps,
+		&workflow.Planned{Name: stepHold, Shown: "hold", Kind: workflow.Plain},
+		&workflow.Planned{Name: stepFinish, Shown: "finish", Kind: workflow.Plain})
+}

@@ -1,0 +1,369 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// hashKind is the best kind of hash that a run's place can be asked for; it is asked once.
+func (k *Kit) hashKind(ctx context.Context, s *workflow.Session) (string, error) {
+	run := s.Run()
+	return workflow.Once(ctx, s, workflow.Effect[string]{
+		Name: "hash kind",
+		Do: func(ctx context.Context, _ workflow.Fx) (kind string, err error) {
+			place, err := k.Place(run.Frozen, run.Job)
+			if err != nil {
+				return "", err
+			}
+			err = k.retry(ctx, func(ctx context.Context) (err error) {
+				kind, err = place.HashKind(ctx, s.Look())
+				return err
+			})
+			return kind, err
+		},
+	})
+}
+
+// upload brings a backup to the remote: every chunk, then the manifest, which is the commit.
+func (k *Kit) upload(ctx context.Context, s *workflow.Session, args []string) error {
+	name, err := k.uploadTarget(ctx, s, args)
+	if err != nil {
+		return err
+	}
+	var b state.Backup
+	err = s.View(func(tx *state.Tx) error {
+		b, err = tx.MustBackup(s.Run().Job, name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+		if err := k.uploadAndCommit(ctx, s, b); err != nil {
+			return err
+		}
+	}
+	return s.Detail("%s committed", name)
+}
+
+// uploadTarget is the backup that this run made, or, for a typed upload, the one of the snapshot asked for,
+// else the job's newest that was exported.
+func (k *Kit) uploadTarget(ctx context.Context, s *workflow.Session, args []string) (string, error) {
+	return workflow.Once(ctx, s, workflow.Effect[string]{
+		Name: "target",
+		Do: func(context.Context, workflow.Fx) (string, error) {
+			run := s.Run()
+			if run.Backup != "" {
+				return run.Backup, nil
+			}
+			_, backups, err := jobOf(s.View, run.Job)
+			if err != nil {
+				return "", err
+			}
+			want := ""
+			if i := slices.Index(args, "-s"); i >= 0 && i+1 < len(args) {
+				want = args[i+1]
+			}
+			for _, b := range slices.Backward(backups) {
+				exported := workflow.BackupMachine.In(b.State, workflow.BackupExported, workflow.BackupCommitted)
+				if exported && (want == "" || want == b.Snapshot || want == b.Name || want == b.Dataset+"@"+b.Snapshot) {
+					return b.Name, nil
+				}
+			}
+			if want != "" {
+				return "", &workflow.Hopeless{Err: fmt.Errorf("snapshot %q was not exported by this job", want)}
+			}
+			return "", &workflow.Hopeless{Err: errors.New("nothing was exported yet")}
+		},
+		Result: func(_ *state.Tx, r *state.Run, name string) error {
+			r.Backup = name
+			return nil
+		},
+	})
+}
+
+// uploadAndCommit brings a backup to its place. It may be called again at any time.
+func (k *Kit) uploadAndCommit(ctx context.Context, s *workflow.Session, b state.Backup) error {
+	place, err := k.Place(s.Run().Frozen, b.Job)
+	if err != nil {
+		return err
+	}
+	hash, err := k.hashKind(ctx, s)
+	if err != nil {
+		return err
+	}
+	if err := k.claimPlace(ctx, s, place); err != nil {
+		return err
+	}
+	u := &uploading{kit: k, s: s, place: place, backup: b, hash: hash}
+	_, err = workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+		Name: "objects", Afresh: true,
+		Do: func(ctx context.Context, fx workflow.Fx) (workflow.Nothing, error) {
+			return workflow.Nothing{}, u.objects(ctx, fx)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return u.commit(ctx)
+}
+
+// claimPlace stores the job's marker at its place by the first use, and looks for it at every other.
+func (k *Kit) claimPlace(ctx context.Context, s *workflow.Session, place *remote.Place) error {
+	run := s.Run()
+	job, backups, err := jobOf(s.View, run.Job)
+	if err != nil {
+		return err
+	}
+	if !job.Used {
+		_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+			Name: "claim",
+			Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
+				return none, k.retry(ctx, func(ctx context.Context) error { return place.Claim(ctx, fx) })
+			},
+			Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+				job, _, err := tx.Job(r.Job)
+				job.Used = true
+				return errors.Join(err, tx.PutJob(job))
+			},
+		})
+		return err
+	}
+	var there []string
+	err = k.retry(ctx, func(ctx context.Context) (err error) {
+		there, err = place.Backups(ctx, s.Look())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return k.noStranger(ctx, s, place, job, backups, there)
+}
+
+// noStranger is an error if the place shows a committed backup, newer than the job's newest, that the
+// database does not know: a cloned host is at work there.
+func (k *Kit) noStranger(ctx context.Context, s *workflow.Session, place *remote.Place, job state.Job, backups []state.Backup, there []string) error {
+	for _, name := range there {
+		known := slices.ContainsFunc(backups, func(b state.Backup) bool { return b.Name == name })
+		if known || job.Newest != nil && name <= job.Newest.Name {
+			continue
+		}
+		objects, err := listing(ctx, s.Look(), place, name, "")
+		if err != nil {
+			return err
+		}
+		for _, m := range manifestNames {
+			if _, committed := objects[m]; committed {
+				return fmt.Errorf("%s shows backup %s, which this host does not know of: does a clone of this host back up to the same place? Nothing was written there", place, name)
+			}
+		}
+	}
+	return nil
+}
+
+// uploading is a backup on its way to its place.
+type uploading struct {
+	kit    *Kit
+	s      *workflow.Session
+	place  *remote.Place
+	backup state.Backup
+	hash   string // the kind that the place is asked for
+}
+
+// inPlace tells whether the place is the folder where the chunk files are already.
+func (u *uploading) inPlace() bool { return !uploads(u.s.Run()) }
+
+// objects uploads what is not there yet.
+func (u *uploading) objects(ctx context.Context, fx workflow.Fx) error {
+	chunks, err := u.chunks()
+	if err != nil {
+		return err
+	}
+	var done, total int64
+	for _, c := range chunks {
+		total += c.Size
+	}
+	for _, c := range chunks {
+		if !workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded, workflow.ChunkReleased) {
+			err := u.chunk(ctx, fx, c, func(n int64) { u.s.Progress(done+n, total, false) })
+			if err != nil {
+				return fmt.Errorf("chunk %d: %w", c.N, err)
+			}
+		}
+		done += c.Size
+		u.s.Progress(done, total, false)
+	}
+	return nil
+}
+
+func (u *uploading) chunks() (chunks []state.Chunk, err error) {
+	err = u.s.View(func(tx *state.Tx) error {
+		all, err := tx.Chunks(u.backup.Job, u.backup.Name)
+		chunks = current(all)
+		return err
+	})
+	return chunks, err
+}
+
+// chunk brings one chunk from sealed to uploaded. One that is found uploading, after a crash, goes on there:
+// Put looks before it sends.
+func (u *uploading) chunk(ctx context.Context, fx workflow.Fx, c state.Chunk, progress func(int64)) error {
+	name := path.Join(u.backup.Name, c.Name)
+	if workflow.ChunkMachine.In(c.State, workflow.ChunkSealed) {
+		if !u.inPlace() {
+			if err := u.haveFile(fx, c); err != nil {
+				return err
+			}
+		}
+		err := fx.Note(func(tx *state.Tx, _ *state.Run) error {
+			if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkUpload); err != nil {
+				return err
+			}
+			return tx.PutChunk(c)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	err := u.kit.retry(ctx, func(ctx context.Context) error {
+		if u.inPlace() {
+			return nil
+		}
+		return u.put(ctx, fx, name, c, progress)
+	})
+	if err != nil {
+		return err
+	}
+	same, err := u.seen(ctx, name, c)
+	if err != nil {
+		return err
+	}
+	if !same {
+		return u.lost(fx, c, fmt.Errorf("%s is not at %s as it was stored", name, u.place))
+	}
+	return fx.Note(func(tx *state.Tx, r *state.Run) error {
+		if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkSeen); err != nil {
+			return err
+		}
+		b, err := tx.MustBackup(c.Job, c.Backup)
+		if err != nil {
+			return err
+		}
+		b.Sums.Uploaded++
+		b.Sums.BytesUploaded += c.Size
+		r.High.Raise(state.Progress{Uploaded: b.Sums.Uploaded})
+		return errors.Join(tx.PutChunk(c), tx.PutBackup(b))
+	})
+}
+
+// put stores a chunk file. Something else under the chunk's own name in this backup's folder is what a
+// killed upload, or a fault of the store, left there: it was never seen whole, and makes way.
+func (u *uploading) put(ctx context.Context, fx workflow.Fx, name string, c state.Chunk, progress func(int64)) error {
+	from := remote.Source{Path: inDir(u.backup, c.Name), Size: c.Size, Hashes: hashesOf(c)}
+	err := u.place.Put(ctx, fx, name, from, progress)
+	var conflict *remote.Conflict
+	if !errors.As(err, &conflict) {
+		return err
+	}
+	u.s.Log().Warn("something else lies under the name of a chunk, and is replaced", "name", name, "err", err)
+	if err := u.place.Delete(ctx, fx, name); err != nil {
+		return err
+	}
+	return u.place.Put(ctx, fx, name, from, progress)
+}
+
+func hashesOf(c state.Chunk) map[string]string {
+	hashes := map[string]string{"sha256": c.SHA256}
+	for kind, sum := range c.Hashes {
+		hashes[kind] = sum
+	}
+	return hashes
+}
+
+// seen looks whether a chunk is there, by size and by the best hash that both sides have.
+func (u *uploading) seen(ctx context.Context, name string, c state.Chunk) (same bool, err error) {
+	err = u.kit.retry(ctx, func(ctx context.Context) error {
+		o, err := u.place.Stat(ctx, u.s.Look(), name, u.hash)
+		if errors.Is(err, remote.ErrNotThere) {
+			return nil
+		}
+		if err == nil {
+			same, _ = o.Matches(c.Size, hashesOf(c))
+		}
+		return err
+	})
+	return same, err
+}
+
+// haveFile makes sure that a sealed chunk's file is there and of its size before it is sent.
+func (u *uploading) haveFile(fx workflow.Fx, c state.Chunk) error {
+	info, err := os.Lstat(inDir(u.backup, c.Name))
+	if err == nil && info.Mode().IsRegular() && info.Size() == c.Size {
+		return nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return u.sealAgain(fx, c, fmt.Errorf("%s is gone or changed", inDir(u.backup, c.Name)))
+}
+
+// lost takes a chunk that is not at its place back to sealed, or, if its file is gone too, has it sealed
+// again.
+func (u *uploading) lost(fx workflow.Fx, c state.Chunk, why error) error {
+	if u.inPlace() {
+		return u.sealAgain(fx, c, why)
+	}
+	if _, err := os.Lstat(inDir(u.backup, c.Name)); errors.Is(err, os.ErrNotExist) {
+		return u.sealAgain(fx, c, why)
+	}
+	err := fx.Note(func(tx *state.Tx, _ *state.Run) error {
+		b, err := tx.MustBackup(c.Job, c.Backup)
+		if err != nil {
+			return err
+		}
+		if workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded) {
+			b.Sums.Uploaded--
+			b.Sums.BytesUploaded -= c.Size
+		}
+		if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkLost); err != nil {
+			return err
+		}
+		return errors.Join(tx.PutChunk(c), tx.PutBackup(b))
+	})
+	return errors.Join(err, why)
+}
+
+// sealAgain discards a chunk that is nowhere any more and reopens the export, which seals it in a new
+// generation.
+func (u *uploading) sealAgain(fx workflow.Fx, c state.Chunk, why error) error {
+	err := fx.Note(func(tx *state.Tx, _ *state.Run) error {
+		b, err := tx.MustBackup(c.Job, c.Backup)
+		if err != nil {
+			return err
+		}
+		if err := discardChunk(tx, &b, c); err != nil {
+			return err
+		}
+		if workflow.BackupMachine.In(b.State, workflow.BackupExported) {
+			if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupReopen); err != nil {
+				return err
+			}
+		}
+		return tx.PutBackup(b)
+	})
+	if err != nil {
+		return err
+	}
+	return &workflow.Back{To: workflow.Export, Err: why}
+}
+
+var manifestNames = []string{manifest.FileName("gpg"), manifest.FileName("none")}
