@@ -152,7 +152,7 @@ func (e *Engine) snapshotThere(s *Session, b bracket) bool {
 				return err
 			}
 		}
-		return finishStep(tx, r, b.snapshot, s.now())
+		return finishStep(tx, r, b.snapshot, s.Now())
 	})
 	return err == nil
 }

@@ -108,7 +108,7 @@ func (e *Engine) Drive(s *Session, force bool) error {
 		i := nextStep(s.Run())
 		if i < 0 {
 			return s.update(func(tx *state.Tx, r *state.Run) error {
-				return end(tx, r, RunSucceed, s.now())
+				return end(tx, r, RunSucceed, s.Now())
 			})
 		}
 		if e.Stop.Asked() {
@@ -177,7 +177,7 @@ func (e *Engine) start(s *Session, force bool) error {
 		r.HighAtLast = r.High
 		r.Error, r.Ended = "", nil
 		if locked(*r) {
-			return TakeLock(tx, *r, s.now())
+			return TakeLock(tx, *r, s.Now())
 		}
 		return nil
 	})
@@ -226,7 +226,7 @@ func (e *Engine) perform(s *Session, i int) error {
 				return err
 			}
 		}
-		return startStep(tx, r, i, s.now())
+		return startStep(tx, r, i, s.Now())
 	})
 	if err != nil {
 		return err
@@ -242,7 +242,7 @@ func (e *Engine) perform(s *Session, i int) error {
 	if err := def.Run(ctx, s, step.Args); err != nil {
 		return errors.Join(err, s.failStep(i, err))
 	}
-	err = s.update(func(tx *state.Tx, r *state.Run) error { return finishStep(tx, r, i, s.now()) })
+	err = s.update(func(tx *state.Tx, r *state.Run) error { return finishStep(tx, r, i, s.Now()) })
 	if err != nil {
 		return err
 	}
@@ -317,7 +317,7 @@ func (s *Session) failStep(i int, cause error) error {
 	}
 	return s.update(func(tx *state.Tx, r *state.Run) error {
 		step := &r.Steps[i]
-		now := s.now()
+		now := s.Now()
 		step.Ended, step.Error = &now, cause.Error()
 		return StepMachine.Fire(tx, &step.State, StepFail)
 	})
@@ -368,7 +368,7 @@ func (e *Engine) fail(s *Session, i int, cause error) error {
 	}
 	err := s.update(func(tx *state.Tx, r *state.Run) error {
 		r.Error = report.Error()
-		return end(tx, r, event, s.now())
+		return end(tx, r, event, s.Now())
 	})
 	if err != nil {
 		return errors.Join(report, err)
@@ -417,7 +417,7 @@ func (e *Engine) Abort(s *Session, why string, skipHooks bool) error {
 		if err := FreeLock(tx, *r); err != nil {
 			return err
 		}
-		return end(tx, r, RunAbort, s.now())
+		return end(tx, r, RunAbort, s.Now())
 	})
 }
 

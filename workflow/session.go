@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,7 +77,8 @@ func (s *Session) Detail(format string, args ...any) error {
 // View reads the database.
 func (s *Session) View(fn func(*state.Tx) error) error { return s.engine.Store.View(fn) }
 
-func (s *Session) now() time.Time { return s.engine.World.Now() }
+// Now is the clock.
+func (s *Session) Now() time.Time { return s.engine.World.Now() }
 
 // update is the one way in which a run's checkpoints reach the disk: FN changes the run's record and
 // whatever else belongs to the same moment, in one transaction. If it can't be stored, the session is
@@ -99,7 +101,7 @@ func (s *Session) update(fn func(*state.Tx, *state.Run) error) error {
 		if err := fn(tx, &r); err != nil {
 			return err
 		}
-		r.Updated = s.now()
+		r.Updated = s.Now()
 		next = r
 		return tx.PutRun(r)
 	})
@@ -156,7 +158,7 @@ func Once[T any](ctx context.Context, s *Session, e Effect[T]) (T, error) {
 		return v, nil
 	}
 	if !again {
-		entry = state.Entry{Intent: s.now()}
+		entry = state.Entry{Intent: s.Now()}
 		err := s.update(func(tx *state.Tx, r *state.Run) error {
 			if e.Intent != nil {
 				if err := e.Intent(tx, r); err != nil {
@@ -177,7 +179,7 @@ func Once[T any](ctx context.Context, s *Session, e Effect[T]) (T, error) {
 	if err != nil {
 		return zero, err
 	}
-	now := s.now()
+	now := s.Now()
 	entry.Done, entry.Result = &now, result
 	err = s.update(func(tx *state.Tx, r *state.Run) error {
 		if e.Result != nil {
@@ -195,3 +197,13 @@ func Once[T any](ctx context.Context, s *Session, e Effect[T]) (T, error) {
 
 // Nothing is the result of an effect whose having happened is all there is to know.
 type Nothing struct{}
+
+// Note keeps with the run what a person should know afterwards.
+func (s *Session) Note(text string) error {
+	return s.update(func(_ *state.Tx, r *state.Run) error {
+		if !slices.Contains(r.Notes, text) {
+			r.Notes = append(r.Notes, text)
+		}
+		return nil
+	})
+}
