@@ -38,9 +38,10 @@ func Load(path string, env Env) (*settings.Settings, error) {
 
 // Basics is what a command has to know before it may complain about the rest.
 type Basics struct {
-	Dataset   string // empty if the file does not tell
-	StateDB   string // the default if the file does not tell
-	OnFailure string // absolute, and a file that may be obeyed; else empty
+	Dataset   string   // empty if the file does not tell
+	StateDB   string   // the default if the file does not tell
+	OnFailure string   // absolute, and a file that may be obeyed; else empty
+	ZFS       []string // the zfs program and its leading words; empty if $ZFS_PATH is bad
 }
 
 // Peek reads what it can of a config that may be bad otherwise. An error means that the file can't be
@@ -59,7 +60,8 @@ func Peek(path string, env Env) (Basics, error) {
 			l.readKey(k)
 		}
 	}
-	b.Dataset = l.s.Dataset
+	l.readPrograms()
+	b.Dataset, b.ZFS = l.s.Dataset, l.s.ZFS
 	if l.s.StateDB != "" {
 		b.StateDB = l.s.StateDB
 	}
