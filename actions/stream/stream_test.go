@@ -241,6 +241,15 @@ func TestWhatIsNoStream(t *testing.T) {
 	}
 }
 
+// A stream of other streams, cut behind an END within it, has an END at its end too.
+func TestEndOfAnotherStream(t *testing.T) {
+	b := made(binary.LittleEndian, 1, 0)
+	b[stream.HeaderSize+40] = 2
+	if err := through(b, 4096).Check(1, 0); !errors.Is(err, stream.ErrCut) {
+		t.Error(err)
+	}
+}
+
 // No input makes it panic, and what Ends lets pass, Verify does, in whatever pieces it comes.
 func FuzzStream(f *testing.F) {
 	plain := made(binary.LittleEndian, 1, 0)

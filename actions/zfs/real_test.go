@@ -276,7 +276,10 @@ func TestSendAndReceive(t *testing.T) {
 	must(t, p.Receive(ctx, bytes.NewReader(full), into, zfs.ReceiveArgs{}))
 	wants(t, p.Receive(ctx, bytes.NewReader(full), into, zfs.ReceiveArgs{}), zfs.ErrExists)
 	must(t, p.Receive(ctx, file(t, increment), into, zfs.ReceiveArgs{Force: true}))
-	wants(t, p.Receive(ctx, bytes.NewReader(increment), into, zfs.ReceiveArgs{}), zfs.ErrDiverged)
+	other := dataset(t, d.Pool().String()+"/other")
+	zfstest.Run(t, "zfs", "create", "-o", "mountpoint=none", other.String())
+	take(t, p, snapshot(t, other, "base"), nil)
+	wants(t, p.Receive(ctx, bytes.NewReader(increment), other, zfs.ReceiveArgs{}), zfs.ErrDiverged)
 	if _, mounted := zfstest.Mountpoint(t, into.String()); mounted {
 		t.Error("a received dataset is mounted")
 	}
