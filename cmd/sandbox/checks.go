@@ -12,8 +12,10 @@ import (
 	"zfs2cloud/cmd/sandbox/internal/host"
 )
 
-// errSkip is the error of a check that can't be done here.
-var errSkip = errors.New("skipped")
+// skip is the error of a check that can't be done here, and why.
+type skip struct{ why string }
+
+func (s skip) Error() string { return s.why }
 
 // checks does what is checked without running the program. Each counts as one test.
 func (g *ground) checks(ctx context.Context, tool goTool) (counts events.Counts) {
@@ -30,9 +32,10 @@ func (g *ground) checks(ctx context.Context, tool goTool) (counts events.Counts)
 		err := check.do(ctx, tool)
 		said := events.Test{Package: check.name}
 		word := "ok"
+		var skipped skip
 		switch {
-		case errors.Is(err, errSkip):
-			word, said.Reason = "skip", err.Error()
+		case errors.As(err, &skipped):
+			word, said.Reason = "skip", skipped.why
 			counts.Skipped = append(counts.Skipped, said)
 		case err != nil:
 			word, said.Output = "FAIL", err.Error()
@@ -71,7 +74,7 @@ const vulnerabilities = "https://vuln.go.dev/index/db.json"
 
 func (g *ground) govulncheck(ctx context.Context, tool goTool) error {
 	if err := reach(ctx, vulnerabilities); err != nil {
-		return fmt.Errorf("%w: its database can't be reached: %v", errSkip, err)
+		return skip{fmt.Sprintf("its database can't be reached: %v", err)}
 	}
 	return g.goSays(ctx, tool, "tool", "govulncheck", "./...")
 }
@@ -100,7 +103,7 @@ func (g *ground) goSays(ctx context.Context, tool goTool, args ...string) error 
 	c := tool.command(args...)
 	c.Stdout, c.Stderr = &out, &errs
 	if err := g.host.Do(ctx, c); err != nil {
-		return fmt.Errorf("%w\n%s%s", err, out.String(), errs.String())
+		return fmt.Errorf("go %s:\n%s%s", strings.Join(args, " "), out.String(), errs.String())
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ const testDisk = 128 << 20
 func (TestCmd) Run(ctx context.Context) error {
 	began := time.Now()
 	fmt.Println("All checks and tests, on real ZFS, gpg and rclone: some minutes.")
-	g, err := lay(ctx, pool.Options{Base: pool.Base, Size: testDisk}, apt.ZFS, apt.Rclone, apt.GnuPG, apt.GCC, apt.LibC)
+	g, err := lay(ctx, pool.Options{Base: pool.Base, Size: testDisk}, apt.ZFS, apt.Rclone, apt.GnuPG, apt.GnuPG1, apt.GCC, apt.LibC)
 	if err != nil {
 		return err
 	}
