@@ -53,7 +53,6 @@ func (e *Stranger) Error() string {
 type Place struct {
 	remote Remote
 	job    string
-	shared bool
 
 	mu   sync.Mutex
 	seen time.Time // when the look that saw the marker began; zero: never
@@ -67,16 +66,6 @@ func NewPlace(r Remote, job string) (*Place, error) {
 		return nil, fmt.Errorf("job %q: an id is hex digits", job)
 	}
 	return &Place{remote: r, job: job}, nil
-}
-
-// NewSharedPlace is a remote that other jobs use as well: an intermediate_basedir from which they upload to
-// remotes of their own. Their markers are no error.
-func NewSharedPlace(r Remote, job string) (*Place, error) {
-	p, err := NewPlace(r, job)
-	if p != nil {
-		p.shared = true
-	}
-	return p, err
 }
 
 func (p *Place) String() string { return p.remote.String() }
@@ -153,7 +142,7 @@ func (p *Place) judge(root []Object) error {
 		case m == nil || o.IsDir:
 		case m[1] == p.job:
 			mine = true
-		case !p.shared:
+		default:
 			return &Stranger{Remote: p.String(), Mine: p.job, Theirs: m[1]}
 		}
 	}

@@ -97,14 +97,6 @@ func TestPlaceOfTwoJobs(t *testing.T) {
 	if _, err := p.Backups(t.Context(), w); !errors.As(err, &stranger) {
 		t.Errorf("Backups: %v", err)
 	}
-
-	shared, err := NewSharedPlace(r, mine)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := shared.Check(t.Context(), w); err != nil {
-		t.Errorf("shared: %v", err)
-	}
 }
 
 func TestPlaceListsBackups(t *testing.T) {
