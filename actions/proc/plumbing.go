@@ -240,8 +240,9 @@ type feed struct {
 }
 
 func (f *feed) run() {
+	// The child's end of file comes last: it may end of it, and then who waits asks for err.
+	defer f.pipe.Close()
 	defer close(f.done)
-	defer f.pipe.Close() // the child's end of file; after err is set, since the child may end of it
 	buf := make([]byte, bufferSize)
 	for {
 		n, err := f.from.Read(buf)
