@@ -48,16 +48,18 @@ func (m *Manifest) checkHeader() error {
 	if !ok {
 		return fmt.Errorf("name %q is not a folder's", m.Name)
 	}
-	if m.Snapshot != stamp {
-		return fmt.Errorf("snapshot %q in a backup named %q", m.Snapshot, m.Name)
-	}
 	if m.Kind != Full && m.Kind != Incremental || (m.Kind == Full) != full || (m.Base == nil) != full {
 		return fmt.Errorf("name %q, kind %q and base do not agree", m.Name, m.Kind)
 	}
 	if c := m.Created; c.Location() != time.UTC || c.Nanosecond() != 0 || c.Year() < 1970 || c.Year() > 9999 {
 		return fmt.Errorf("created %v: not in whole seconds of UTC", c)
 	}
-	if _, err := zfs.ParseDataset(m.Dataset); err != nil {
+	dataset, err := zfs.ParseDataset(m.Dataset)
+	if err != nil {
+		return err
+	}
+	// A snapshot that another tool made has another name than the folder.
+	if _, err := dataset.Snapshot(m.Snapshot); err != nil {
 		return err
 	}
 	if m.SplitSize < 1 {
@@ -119,7 +121,8 @@ func (m *Manifest) checkChunk(i int, c Chunk, enc settings.Encryption) error {
 }
 
 func (m *Manifest) chunkName(c Chunk, enc settings.Encryption) string {
-	return chunk.Name(m.Dataset, m.Snapshot, c.N, c.Gen, enc)
+	stamp, _, _ := ParseFolder(m.Name)
+	return chunk.Name(m.Dataset, stamp, c.N, c.Gen, enc)
 }
 
 func checkHex(what, s string, length int) error {

@@ -31,7 +31,7 @@ type Manifest struct {
 	PoolGUID     string    `json:"pool_guid"`
 	Dataset      string    `json:"dataset"`
 	DatasetGUID  string    `json:"dataset_guid"`
-	Snapshot     string    `json:"snapshot"` // its name behind the @: the stamp
+	Snapshot     string    `json:"snapshot"` // its name behind the @: the stamp, or another that another tool gave it
 	SnapshotGUID string    `json:"snapshot_guid"`
 	SendFlags    []string  `json:"send_flags"`
 	Base         *Base     `json:"base"`     // nil for a full

@@ -35,9 +35,10 @@ func RestoreText(m *Manifest, bases []string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", RestoreFile, err)
 	}
 	flags := strings.Join(m.SendFlags, "")
-	taken, err := time.Parse("20060102150405", m.Snapshot)
+	stamp, _, _ := ParseFolder(m.Name)
+	taken, err := time.Parse("20060102150405", stamp)
 	if err != nil {
-		return nil, fmt.Errorf("%s: snapshot: %w", RestoreFile, err)
+		return nil, fmt.Errorf("%s: name: %w", RestoreFile, err)
 	}
 	var b bytes.Buffer
 	err = restoreText.Execute(&b, struct {
