@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,10 +42,9 @@ func Pool(t testing.TB, sizeMiB int64) string {
 	pool := "z2c-t" + hex.EncodeToString(b[:])
 	Run(t, "zpool", "create", "-m", "none", pool, image)
 	t.Cleanup(func() {
-		// zfs-fuse lets go of a mount a moment after it said so: a pool that destroy itself has to unmount
-		// is "busy". What can't be unmounted, destroy tells.
+		// What can't be unmounted, destroy tells.
 		_, _ = run("zfs", "set", "mountpoint=none", pool)
-		if _, err := run("zpool", "destroy", "-f", pool); err != nil {
+		if err := destroy(pool); err != nil {
 			t.Error(err)
 		}
 	})
@@ -53,6 +53,17 @@ func Pool(t testing.TB, sizeMiB int64) string {
 		Run(t, "zfs", "set", "mountpoint=none", pool)
 	}
 	return pool
+}
+
+// destroy destroys a pool. zfs-fuse lets go of a mount some time after it said so, and tells nobody when: until
+// then the pool is "busy".
+func destroy(pool string) error {
+	for until := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		_, err := run("zpool", "destroy", "-f", pool)
+		if err == nil || !strings.Contains(err.Error(), "busy") || time.Now().After(until) {
+			return err
+		}
+	}
 }
 
 // Mountpoint is the folder of a dataset, if it is mounted.
