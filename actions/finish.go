@@ -2,6 +2,8 @@ package actions
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
@@ -11,6 +13,9 @@ import (
 // finish is the end of every plan. It sets the hold that keeps the base of the next incremental, lets go of
 // what this run, and those before it, held, and frees the lock record even where the sequence has no unlock.
 func (k *Kit) finish(ctx context.Context, s *workflow.Session, _ []string) error {
+	if err := k.destroyLate(ctx, s); err != nil {
+		return err
+	}
 	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
 		Name: "holds", Afresh: true,
 		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
@@ -58,7 +63,7 @@ func (k *Kit) settleHolds(ctx context.Context, s *workflow.Session, fx workflow.
 		if snap.Holds == 0 {
 			continue
 		}
-		if local && marked && m.Job == run.Job && !isBase(snap) {
+		if h.mayHoldAsBase(snap, local && marked && m.Job == run.Job) && !isBase(snap) {
 			if err := k.dropHold(ctx, fx, baseHold(run.Job), snap.Snapshot); err != nil {
 				return err
 			}
@@ -70,6 +75,45 @@ func (k *Kit) settleHolds(ctx context.Context, s *workflow.Session, fx workflow.
 			if err := k.dropHold(ctx, fx, runHold(r.ID), snap.Snapshot); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// mayHoldAsBase tells whether the job may have put its base hold on a snapshot: one that it made or exported.
+func (h holdings) mayHoldAsBase(snap zfs.SnapshotInfo, made bool) bool {
+	return made || slices.ContainsFunc(h.backups, func(b state.Backup) bool { return b.SnapshotGUID == snap.GUID.String() })
+}
+
+// destroyLate destroys what an earlier attempt of this run made and nobody saw at the time, since the
+// application had been started by then: it is not what the run backs up.
+func (k *Kit) destroyLate(ctx context.Context, s *workflow.Session) error {
+	run := s.Run()
+	snapshots, err := k.snapshots(ctx, s, run)
+	if err != nil {
+		return err
+	}
+	for _, snap := range snapshots {
+		text, local := snap.Mark()
+		m, ok := parseMark(text)
+		if !local || !ok || m.Run != run.ID || m.Job != run.Job || snap.Snapshot.Name() == run.Snapshot {
+			continue
+		}
+		_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+			Name: "destroy late " + snap.Snapshot.Name(),
+			Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
+				err = k.zfs(fx).Destroy(ctx, snap.Snapshot)
+				if errors.Is(err, zfs.ErrNoSnapshot) {
+					err = nil
+				}
+				return none, err
+			},
+		})
+		if stays(err) {
+			err = k.note(s, "%s, of an earlier attempt, stays: %v", snap.Snapshot, err)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -28,6 +28,7 @@ type Kit struct {
 	Host       string
 	Tool       string // name and version, for manifests
 	HookDir    string // where the output of scripts is kept
+	TempDir    string // for gpg's homes; of this dataset alone, so that what a crash leaves there can go
 	// Out is where a typed command's answer goes.
 	Out io.Writer
 	// ShowConfig prints the settings, secrets masked.
@@ -47,7 +48,7 @@ func (k *Kit) sealer(w workflow.World, encryption string) (chunk.Sealer, error) 
 	case settings.None:
 		return chunk.Plain{}, nil
 	case settings.GPG:
-		return chunk.GPG{World: w, Words: k.Settings.Gpg, Passphrase: k.Passphrase, TempDir: os.TempDir()}, nil
+		return chunk.GPG{World: w, Words: k.Settings.Gpg, Passphrase: k.Passphrase, TempDir: k.TempDir}, nil
 	}
 	return nil, fmt.Errorf("encryption %q is none that this version knows", encryption)
 }
