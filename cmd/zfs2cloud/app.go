@@ -1,0 +1,62 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"zfs2cloud/actions/proc"
+	"zfs2cloud/cmd/internal/config"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// App is what every command may need of the process that it runs in.
+type App struct {
+	ConfigFlag string // as typed, for hints
+	Config     string // absolute
+	DryRun     bool
+	Verbose    int
+
+	In       *os.File
+	Out, Err io.Writer
+	// Terminal says that stderr is one: then live lines are drawn, and prompts may be asked.
+	Terminal bool
+
+	Env    config.Env
+	World  *proc.World
+	Log    *slog.Logger
+	Folder state.Folder // liveness and notes
+	Stop   *workflow.Stop
+	Host   string
+	Boot   string
+}
+
+// nonce makes the word by which a process is known as the owner of what it works on.
+func nonce() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// basics is what can be known of the config before anything else; an error leaves the defaults.
+func (a *App) basics() (config.Basics, error) { return config.Peek(a.Config, a.Env) }
+
+// store is the database that the config names, or the default one.
+func (a *App) store() *state.Store {
+	b, _ := a.basics()
+	return state.New(b.StateDB)
+}
+
+// again is a command line to type, with the -c that was given.
+func (a *App) again(command string) string {
+	if a.ConfigFlag == "" {
+		return "zfs2cloud " + command
+	}
+	return "zfs2cloud -c " + shellQuote(a.ConfigFlag) + " " + command
+}
+
+func hookDir(store *state.Store) string { return filepath.Join(filepath.Dir(store.Path()), "hooks") }

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"zfs2cloud/actions/proc"
+	"zfs2cloud/cmd/internal/config"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// version is set by the linker for a release.
+var version = "dev"
+
+const description = `Backs ZFS snapshots up to the cloud as encrypted chunk files, in runs that are state machines on disk:
+whatever cuts one off, the next command goes on from there.
+
+Exit status: 0 done; 1 a step failed, resume goes on; 2 nothing was done: usage, config, or something is missing;
+3 the dataset is locked by a live run or an operator; 4 interrupted at a checkpoint; 5 stuck, a person is needed.`
+
+// newApp is the process as it is started for real.
+func newApp() *App {
+	a := &App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: config.OSEnv(), World: &proc.World{}}
+	a.Terminal = term.IsTerminal(int(os.Stderr.Fd()))
+	return a
+}
+
+// realMain runs one command line and returns the exit status.
+func realMain(args []string, a *App) int {
+	if err := harden(); err != nil {
+		return a.report(err)
+	}
+	var cli CLI
+	exited := -1
+	parser, err := kong.New(&cli, kong.Name("zfs2cloud"), kong.Description(description), kong.Writers(a.Out, a.Err),
+		kong.Vars{"version": "zfs2cloud " + version}, kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return a.report(err)
+	}
+	k, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		return a.report(&refusal{Err: err, Next: "zfs2cloud --help"})
+	}
+	if err := a.prepare(cli); err != nil {
+		return a.report(err)
+	}
+	return a.report(k.Run(a))
+}
+
+// prepare fills in what the flags and the machine tell.
+func (a *App) prepare(cli CLI) error {
+	a.ConfigFlag, a.Config = cli.Config, config.Find(cli.Config, a.Env.Getenv)
+	a.DryRun, a.Verbose = cli.DryRun, cli.Verbose
+	a.Log = newLog(a.Err, a.Verbose)
+	a.World.Log = a.Log
+	folder, err := state.DefaultFolder()
+	if err != nil {
+		return err
+	}
+	if a.Folder.Dir == "" {
+		a.Folder = folder
+	}
+	if a.Host, err = os.Hostname(); err != nil {
+		return err
+	}
+	self, err := proc.Self()
+	if err != nil {
+		return err
+	}
+	a.Boot = self.Boot
+	a.Stop = workflow.NewStop(context.Background())
+	a.listen()
+	return nil
+}
+
+// listen hears signals. A terminal that is closed, and a reader of our output that goes away, do not end a
+// run; they are heard and not ignored, since what is ignored our children would inherit.
+func (a *App) listen() {
+	stop := make(chan os.Signal, 4)
+	signal.Notify(stop, unix.SIGTERM, unix.SIGINT)
+	go func() {
+		for range stop {
+			if a.Terminal && !a.Stop.Asked() {
+				fmt.Fprintln(a.Err, "\nstopping at the next checkpoint; again to end a script that hangs")
+			}
+			a.Stop.Signal()
+		}
+	}()
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGPIPE)
+}
+
+// newLog is silent but for errors of the program's own, unless -v.
+func newLog(w io.Writer, verbose int) *slog.Logger {
+	switch verbose {
+	case 0:
+		return slog.New(slog.DiscardHandler)
+	case 1:
+		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// notYet is the answer of what is known and not built.
+func notYet(what string) error {
+	return &refusal{Err: fmt.Errorf("%s is not built yet; nothing was done", what)}
+}
+
+func isFileMode(step string) bool {
+	return slices.Contains([]string{"mount-snapshot", "upload-snapshot-files-to-remote", "umount-snapshot"}, step)
+}

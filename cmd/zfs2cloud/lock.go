@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+
+	"golang.org/x/sys/unix"
+
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// lockNotes is the kind of the notes by which a command with another database knows of an operator's lock.
+const lockNotes = "lock"
+
+// LockCmd writes an operator's lock, which has no process: it stays until unlock, across reboots.
+type LockCmd struct {
+	Why string `short:"m" name:"message" placeholder:"WHY" help:"Why, for those who are turned away."`
+}
+
+// Run takes the dataset for a moment, so that a live run refuses it.
+func (c *LockCmd) Run(a *App) error {
+	if a.DryRun {
+		fmt.Fprintln(a.Out, "would lock the dataset until unlock")
+		return nil
+	}
+	t, err := a.take()
+	defer t.close()
+	if err != nil {
+		return t.failed(err)
+	}
+	lock := state.Lock{DatasetGUID: t.engine.Dataset, Dataset: t.dataset, Host: a.Host, User: operator(), Since: a.World.Now().UTC(), Why: c.Why}
+	// The note first: a lock that only the database knows of could be missed, one that only the note
+	// knows of is still a lock.
+	if err := a.Folder.PutNote(lockNotes, t.engine.Dataset, "", lock); err != nil {
+		return err
+	}
+	return t.store.Update(func(tx *state.Tx) error { return workflow.TakeOperatorLock(tx, lock) })
+}
+
+// operator says who types: the login name and, if there is one, the terminal.
+func operator() string {
+	name := os.Getenv("SUDO_USER")
+	if name == "" {
+		if u, err := user.Current(); err == nil {
+			name = u.Username
+		}
+	}
+	if tty, err := os.Readlink("/proc/self/fd/0"); err == nil {
+		if _, terr := unix.IoctlGetTermios(0, unix.TCGETS); terr == nil {
+			name += " (" + tty[len("/dev/"):] + ")"
+		}
+	}
+	return name
+}
+
+// UnlockCmd frees the dataset's lock record.
+type UnlockCmd struct{}
+
+// Run frees an operator's lock, that of a dead run, and the lock file of the Python tool. A live run's lock is
+// refused: taking the dataset fails. On a free one it says so.
+func (c *UnlockCmd) Run(a *App) error {
+	if a.DryRun {
+		fmt.Fprintln(a.Out, "would unlock the dataset")
+		return nil
+	}
+	t, err := a.take()
+	defer t.close()
+	if err != nil {
+		return t.failed(err)
+	}
+	var was state.Lock
+	var held bool
+	err = t.store.Update(func(tx *state.Tx) (err error) {
+		was, held, err = workflow.Free(tx, t.engine.Dataset)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	notes, err := a.Folder.Notes(lockNotes, t.engine.Dataset)
+	if err != nil {
+		return err
+	}
+	if err := a.Folder.DropNote(lockNotes, t.engine.Dataset, ""); err != nil {
+		return err
+	}
+	removed := false
+	// The lock file is where the config says; a config that is otherwise bad keeps nobody from unlocking.
+	if lerr := t.load(); lerr == nil {
+		err := os.Remove(t.oldLock())
+		removed = err == nil
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	switch {
+	case held && was.Operator || len(notes) > 0:
+		fmt.Fprintf(a.Out, "unlocked %s\n", t.dataset)
+	case held:
+		fmt.Fprintf(a.Out, "unlocked %s; run %s can still be resumed\n", t.dataset, was.Run)
+	case removed:
+		fmt.Fprintf(a.Out, "removed %s\n", t.oldLock())
+	default:
+		fmt.Fprintf(a.Out, "%s was not locked\n", t.dataset)
+	}
+	return nil
+}
+
+// lockedElsewhere is an error if an operator's lock stands only in a note: it was taken with another
+// database, or its database is lost.
+func (t *taken) lockedElsewhere() error {
+	notes, err := t.app.Folder.Notes(lockNotes, t.engine.Dataset)
+	if err != nil {
+		return err
+	}
+	for _, n := range notes {
+		var l state.Lock
+		if err := n.Decode(&l); err != nil {
+			return fmt.Errorf("an operator's lock, whose note can't be read: %w", err)
+		}
+		return &workflow.LockedError{Lock: l}
+	}
+	return nil
+}
+
+// noOldLock is an error if the lock file of the Python tool is there: a run of it, or an operator, is at
+// work.
+func (t *taken) noOldLock() error {
+	info, err := os.Lstat(t.oldLock())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return &refusal{Err: err}
+	}
+	return &workflow.LockedError{Lock: state.Lock{Dataset: t.dataset, Operator: true, User: "of " + t.oldLock(), Since: info.ModTime()}}
+}

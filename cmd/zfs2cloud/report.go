@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"zfs2cloud/actions/proc"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// failed makes of a command's error what cron mails: the first line is the subject, then what is safe, then
+// what to type. on_failure gets the same, for those exits that are somebody's business.
+func (t *taken) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	a := t.app
+	text := a.text(err)
+	var run *runError
+	var owned *state.OwnedError
+	var locked *workflow.LockedError
+	switch {
+	case errors.As(err, &run) && errors.Is(err, workflow.ErrInterrupted):
+		text = a.interruptedText(t, run.Run)
+	case errors.As(err, &run):
+		text = a.runText(t, run)
+	case errors.As(err, &owned):
+		text = a.ownedText(t, owned)
+	case errors.As(err, &locked):
+		text = a.subject(t) + locked.Error() + "\nNothing was changed. When it may run again: " + a.again("unlock")
+	}
+	code := exitCode(err)
+	if t.onFailure != "" && (code == exitFailed || code == exitLocked || code == exitStuck || code == exitRefused) {
+		if ferr := a.onFailure(t, text); ferr != nil {
+			text += "\non_failure " + t.onFailure + ": " + ferr.Error()
+		}
+	}
+	return &reported{Err: err, Text: text}
+}
+
+// subject begins each text that cron mails.
+func (a *App) subject(t *taken) string { return fmt.Sprintf("zfs2cloud: %s %s: ", a.Host, t.dataset) }
+
+func (a *App) runText(t *taken, e *runError) string {
+	r := e.Run
+	lines := strings.Split(strings.TrimSpace(safe(e.Err.Error())), "\n")
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s%s\n\n", a.subject(t), lines[0])
+	row := func(name, format string, args ...any) { fmt.Fprintf(&b, "  %-10s %s\n", name, fmt.Sprintf(format, args...)) }
+	ended := r.Updated
+	if r.Ended != nil {
+		ended = *r.Ended
+	}
+	row("run", "%s, started %s, %s %s", r.ID, clock(a, r.Started), r.State, clock(a, ended))
+	backup, known := t.backup(r)
+	row("safe", "%s", safeText(r, backup, known))
+	if app := workflow.Application(r); app != "" {
+		row("app", "%s", app)
+	}
+	row("last good", "%s", t.lastGood())
+	for i, l := range lines[1:] {
+		name := ""
+		if i == 0 {
+			name = "said"
+		}
+		row(name, "%s", l)
+	}
+	for _, n := range r.Notes {
+		row("note", "%s", safe(n))
+	}
+	b.WriteString("\n")
+	switch {
+	case workflow.RunMachine.In(r.State, workflow.RunStuck):
+		fmt.Fprintf(&b, "No run starts by itself now. Look for the cause, then: %s\n  or give it up: %s", a.again("resume --force "+r.ID), a.again("abort "+r.ID))
+	case workflow.RunMachine.In(r.State, workflow.RunAborted):
+		fmt.Fprintf(&b, "Nobody could finish it, so it was given up. Now: %s", a.again("run"))
+	case workflow.RunMachine.In(r.State, workflow.RunAborting):
+		fmt.Fprintf(&b, "Its giving up goes on with: %s", a.again("abort "+r.ID))
+	default:
+		fmt.Fprintf(&b, "What is done is not done again. Now: %s", a.again("resume "+r.ID))
+	}
+	return b.String()
+}
+
+// safeText says what a run that failed has that is not lost.
+func safeText(r state.Run, b state.Backup, known bool) string {
+	var parts []string
+	if r.SnapshotGUID != "" {
+		parts = append(parts, "snapshot held")
+	}
+	if known && b.Sums.Sealed > 0 {
+		parts = append(parts, fmt.Sprintf("%s chunks sealed", count(b.Sums.Sealed)))
+	}
+	if known && b.Sums.Uploaded > 0 {
+		parts = append(parts, fmt.Sprintf("%s on the remote and checked", count(b.Sums.Uploaded)))
+	}
+	if len(parts) == 0 {
+		return "nothing yet"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (a *App) interruptedText(t *taken, r state.Run) string {
+	text := "interrupted: run " + r.ID + " stopped at a checkpoint"
+	if b, ok := t.backup(r); ok && b.Sums.Sealed > 0 {
+		text = fmt.Sprintf("interrupted: %s chunks are sealed, %s on the remote, and stay there", count(b.Sums.Sealed), count(b.Sums.Uploaded))
+	}
+	return text + "\nNext: " + a.again("resume "+r.ID)
+}
+
+func (a *App) ownedText(t *taken, e *state.OwnedError) string {
+	who := e.Who
+	if who.Run == "" {
+		return a.subject(t) + e.Error() + ". Nothing was changed. To wait: " + a.again("run --wait 3h")
+	}
+	text := fmt.Sprintf("%srun %s (pid %d) has been working since %s", a.subject(t), who.Run, who.PID, clock(a, who.Since))
+	var r state.Run
+	var ok bool
+	err := t.store.View(func(tx *state.Tx) (err error) {
+		r, ok, err = tx.Run(who.Run)
+		return err
+	})
+	if err == nil && ok {
+		for _, s := range r.Steps {
+			if workflow.StepMachine.In(s.State, workflow.StepRunning) {
+				text += ", now in " + s.Shown
+			}
+		}
+	}
+	return text + ".\nNothing was changed. To wait: " + a.again("run --wait 3h")
+}
+
+func (t *taken) backup(r state.Run) (b state.Backup, ok bool) {
+	if r.Backup == "" {
+		return b, false
+	}
+	err := t.store.View(func(tx *state.Tx) (err error) {
+		b, ok, err = tx.Backup(r.Job, r.Backup)
+		return err
+	})
+	return b, ok && err == nil
+}
+
+// lastGood says which backup is the newest committed one of the job.
+func (t *taken) lastGood() string {
+	var newest *state.Backup
+	err := t.store.View(func(tx *state.Tx) error {
+		backups, err := tx.Backups(t.job.ID)
+		for _, b := range backups {
+			if t.job.ID != "" && workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+				newest = &b
+			}
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return "not known: " + err.Error()
+	case newest == nil:
+		return "none yet"
+	}
+	return fmt.Sprintf("%s, %s", newest.Name, age(t.app.World.Now(), newest.Created))
+}
+
+// onFailure gives a text to the user's script, and then its first line once more as the last, since scripts
+// take that for the message. Its exit status is its own business.
+func (a *App) onFailure(t *taken, text string) error {
+	first := firstLine(text)
+	env := append(os.Environ(), "ZFS2CLOUD_DATASET="+t.dataset, "ZFS2CLOUD_CONFIG_FILE="+a.Config)
+	err := proc.Run(context.Background(), a.World, workflow.Spec{Argv: []string{t.onFailure}, Env: env,
+		Stdin: strings.NewReader(strings.TrimRight(text, "\n") + "\n" + first + "\n"), Stdout: a.Err, Stderr: a.Err})
+	var exit *workflow.ExitError
+	if errors.As(err, &exit) {
+		return nil
+	}
+	return err
+}
+
+// tellNews says off a terminal what cron would not know otherwise: that an earlier run was finished first.
+func (t *taken) tellNews(news []string, now state.Run) {
+	if len(news) == 0 {
+		return
+	}
+	fmt.Fprintf(t.app.Err, "%s%s, then backed up %s. Nothing to do.\n", t.app.subject(t), strings.Join(news, "; "), now.Backup)
+}
+
+// done prints the one line of a run that succeeded: on a terminal, or with -v.
+func (t *taken) done(r state.Run) {
+	a := t.app
+	b, ok := t.backup(r)
+	if !a.Terminal && a.Verbose == 0 {
+		return
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(a.Err, "note: %s\n", safe(n))
+	}
+	took := a.World.Now().Sub(r.Started)
+	switch {
+	case ok:
+		fmt.Fprintf(a.Out, "done %s: %s, %s chunks, %s\n", b.Name, size(b.Sums.BytesSealed), count(b.Sums.Sealed), duration(took))
+	case r.Snapshot != "":
+		fmt.Fprintf(a.Out, "done %s@%s\n", r.Frozen.Dataset, r.Snapshot)
+	default:
+		fmt.Fprintf(a.Out, "done %s\n", r.Steps[0].Detail)
+	}
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	return line
+}

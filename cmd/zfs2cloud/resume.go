@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"zfs2cloud/actions"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// ResumeCmd goes on with an unfinished run.
+type ResumeCmd struct {
+	ID    string `arg:"" optional:"" name:"run" help:"Which one; by default the job's oldest."`
+	Force bool   `help:"Also one that is stuck."`
+}
+
+// Run takes the run through the rest of its plan.
+func (c *ResumeCmd) Run(a *App) error {
+	t, err := a.take()
+	defer t.close()
+	if err == nil {
+		err = c.resume(t)
+	}
+	return t.failed(err)
+}
+
+func (c *ResumeCmd) resume(t *taken) error {
+	if err := t.mayRun(); err != nil {
+		return err
+	}
+	if err := t.load(); err != nil {
+		return err
+	}
+	if err := t.noOldLock(); err != nil {
+		return err
+	}
+	r, ok, err := t.choose(c.ID)
+	if err != nil || !ok {
+		return err
+	}
+	if workflow.RunMachine.In(r.State, workflow.RunStuck) && !c.Force {
+		return &runError{Run: r, Err: &workflow.StuckError{Run: r}}
+	}
+	if err := t.ready(t.app.Stop.Soft()); err != nil {
+		return err
+	}
+	if err := t.samePassphrase(r); err != nil {
+		return err
+	}
+	t.tellChanges(r)
+	s, err := t.engine.Open(r.ID)
+	if err != nil {
+		return err
+	}
+	return t.drive(s, c.Force)
+}
+
+// choose finds the unfinished run that is meant. None is said, and is no error.
+func (t *taken) choose(id string) (state.Run, bool, error) {
+	for _, r := range t.unfinished {
+		switch {
+		case id == r.ID && r.Job != t.job.ID:
+			return r, false, &refusal{Err: fmt.Errorf("run %s is of another job, that of %s", r.ID, r.Config), Next: "zfs2cloud -c " + shellQuote(r.Config) + " resume " + r.ID}
+		case id == r.ID, id == "" && r.Job == t.job.ID:
+			return r, true, nil
+		}
+	}
+	last, ok, err := t.finished()
+	if err != nil {
+		return last, false, err
+	}
+	if id != "" && (!ok || last.ID != id) {
+		return last, false, &refusal{Err: fmt.Errorf("there is no unfinished run %q", id), Next: t.app.again("status")}
+	}
+	said := "nothing to resume"
+	if ok && last.Ended != nil {
+		said += fmt.Sprintf(": run %s %s at %s", last.ID, last.State, clock(t.app, *last.Ended))
+		if last.Backup != "" {
+			said += " (" + last.Backup + ")"
+		}
+	}
+	fmt.Fprintln(t.app.Out, said)
+	return last, false, nil
+}
+
+// tellChanges says where today's config differs from what the run keeps.
+func (t *taken) tellChanges(r state.Run) {
+	now := actions.Freeze(t.settings)
+	tell := func(key string, was, is any) {
+		if w, i := fmt.Sprint(was), fmt.Sprint(is); w != i {
+			fmt.Fprintf(t.app.Err, "config has changed: %s was %s, is %s; this run keeps %s\n", key, w, i, w)
+		}
+	}
+	f := r.Frozen
+	tell("zfs_fs", f.Dataset, now.Dataset)
+	tell("remote", f.Remote, now.Remote)
+	tell("intermediate_basedir", f.IntermediateDir, now.IntermediateDir)
+	tell("split_size", size(f.SplitSize), size(now.SplitSize))
+	tell("zfs_send_flags", f.SendFlags, now.SendFlags)
+	tell("encryption", f.Encryption, now.Encryption)
+	tell("hook_timeout", f.HookTimeout, now.HookTimeout)
+	if r.Typed == "" {
+		tell("backup-sequences", sequence(r.Steps), sequence(t.kit.Plan(t.kit.Planned(t.settings.Steps))))
+	}
+}
+
+func sequence(steps []state.Step) []string {
+	var out []string
+	for _, s := range steps {
+		if !s.Implied {
+			out = append(out, s.Shown)
+		}
+	}
+	return out
+}
+
+// AbortCmd gives a run up.
+type AbortCmd struct {
+	ID        string `arg:"" optional:"" name:"run" help:"Which one; by default the job's oldest."`
+	SkipHooks bool   `help:"Do not run the post-snapshot scripts that are still due: the application is left as it is."`
+}
+
+// Run closes the run's bracket and removes what it left.
+func (c *AbortCmd) Run(a *App) error {
+	t, err := a.take()
+	defer t.close()
+	var open *workflow.BracketError
+	if errors.As(err, &open) && c.SkipHooks {
+		a.Log.Warn("a script can't succeed; it is skipped", "err", err)
+		err = nil
+	}
+	if err == nil {
+		err = c.abort(t)
+	}
+	return t.failed(err)
+}
+
+func (c *AbortCmd) abort(t *taken) error {
+	if err := t.load(); err != nil {
+		return err
+	}
+	r, ok, err := t.choose(c.ID)
+	if err != nil || !ok {
+		return err
+	}
+	s, err := t.engine.Open(r.ID)
+	if err != nil {
+		return err
+	}
+	if err := t.engine.Abort(s, "aborted by an operator", c.SkipHooks); err != nil {
+		return &runError{Run: s.Run(), Err: err}
+	}
+	fmt.Fprintf(t.app.Out, "run %s aborted\n", r.ID)
+	for _, n := range s.Run().Notes {
+		fmt.Fprintf(t.app.Out, "  %s\n", n)
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"zfs2cloud/actions"
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// RunCmd is what cron calls.
+type RunCmd struct {
+	Wait time.Duration `placeholder:"DURATION" help:"Wait so long for a dataset that another run works on."`
+}
+
+// Run finishes an unfinished run of the job, then does the day's own.
+func (c *RunCmd) Run(a *App) error {
+	if a.DryRun {
+		return a.foresee(nil)
+	}
+	t, err := a.takeWaiting(c.Wait)
+	defer t.close()
+	if err == nil {
+		err = c.run(t)
+	}
+	return t.failed(err)
+}
+
+func (c *RunCmd) run(t *taken) error {
+	if err := t.mayRun(); err != nil {
+		return err
+	}
+	if err := t.load(); err != nil {
+		return err
+	}
+	if err := t.onlyBuilt(); err != nil {
+		return err
+	}
+	if err := t.noOldLock(); err != nil {
+		return err
+	}
+	if err := t.ready(t.app.Stop.Soft()); err != nil {
+		return err
+	}
+	var news []string
+	for _, r := range t.unfinished {
+		if r.Job != t.job.ID {
+			t.app.Log.Warn("a run of another job is unfinished on this dataset", "run", r.ID, "config", r.Config)
+			continue
+		}
+		told, err := t.finishOld(r)
+		if err != nil {
+			return err
+		}
+		news = append(news, told)
+	}
+	s, err := t.engine.Begin(state.Run{Job: t.job.ID, Config: t.settings.Path, Frozen: actions.Freeze(t.settings),
+		Steps: t.kit.Plan(t.kit.Planned(t.settings.Steps))})
+	if err != nil {
+		return err
+	}
+	if err := t.drive(s, false); err != nil {
+		return err
+	}
+	t.tellNews(news, s.Run())
+	return nil
+}
+
+// finishOld finishes a run of an earlier day. What came of it is news; that it can't be finished by anybody
+// is news too.
+func (t *taken) finishOld(r state.Run) (news string, err error) {
+	s, err := t.engine.Open(r.ID)
+	if err != nil {
+		return "", err
+	}
+	if err := t.samePassphrase(s.Run()); err != nil {
+		return "", err
+	}
+	err = t.drive(s, false)
+	var gone *workflow.GivenUp
+	switch {
+	case err == nil && workflow.RunMachine.In(s.Run().State, workflow.RunAborted):
+		return fmt.Sprintf("gave up run %s of %s (%s)", r.ID, day(t.app, r.Started), s.Run().Why), nil
+	case err == nil:
+		return fmt.Sprintf("finished run %s of %s", r.ID, day(t.app, r.Started)), nil
+	case errors.As(err, &gone):
+		return fmt.Sprintf("gave up run %s of %s, which nobody can finish (%s)", r.ID, day(t.app, r.Started), firstLine(gone.Err.Error())), nil
+	}
+	return "", err
+}
+
+// drive takes a run through its plan, with what is drawn on a terminal.
+func (t *taken) drive(s *workflow.Session, force bool) error {
+	owner := t.engine.Owner
+	owner.Run = s.Run().ID
+	if err := t.live.Set(owner); err != nil {
+		return err
+	}
+	live := t.app.draw(t, s.Run())
+	t.engine.Watch = live.watch()
+	err := t.engine.Drive(s, force)
+	live.stop()
+	if err == nil {
+		t.done(s.Run())
+		return nil
+	}
+	return &runError{Run: s.Run(), Err: err}
+}
+
+// runError is the error of a run that is on record.
+type runError struct {
+	Run state.Run
+	Err error
+}
+
+func (e *runError) Error() string { return e.Err.Error() }
+func (e *runError) Unwrap() error { return e.Err }
+
+// takeWaiting takes the dataset, waiting for another run to end if asked to. The wait is a wait for a lock:
+// it looks again each second.
+func (a *App) takeWaiting(wait time.Duration) (*taken, error) {
+	until := a.World.Now().Add(wait)
+	for {
+		t, err := a.take()
+		var owned *state.OwnedError
+		if !errors.As(err, &owned) || !a.World.Now().Before(until) {
+			return t, err
+		}
+		t.close()
+		if err := remote.Pause(a.Stop.Soft(), time.Second); err != nil {
+			return t, workflow.ErrInterrupted
+		}
+	}
+}
+
+// mayRun is an error if an operator holds the dataset's lock, which counts whom it turns away.
+func (t *taken) mayRun() error {
+	var lock state.Lock
+	var held bool
+	err := t.store.View(func(tx *state.Tx) (err error) {
+		lock, held, err = workflow.OperatorLock(tx, t.engine.Dataset)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !held {
+		return t.lockedElsewhere()
+	}
+	err = t.store.Update(func(tx *state.Tx) error {
+		l, ok, err := workflow.OperatorLock(tx, t.engine.Dataset)
+		if err != nil || !ok {
+			return err
+		}
+		now := t.app.World.Now().UTC()
+		l.TurnedAway++
+		l.TurnedAwayLast = &now
+		return tx.PutLock(l)
+	})
+	return errors.Join(&workflow.LockedError{Lock: lock}, err)
+}
+
+// onlyBuilt refuses sequences with steps that are known and not built yet.
+func (t *taken) onlyBuilt() error {
+	for _, s := range t.settings.Steps {
+		if !s.Script && isFileMode(s.Name) {
+			return notYet("step " + s.Name + " (file mode)")
+		}
+	}
+	return nil
+}
+
+// samePassphrase refuses to go on with a run that was sealed with another passphrase.
+func (t *taken) samePassphrase(r state.Run) error {
+	if r.Backup == "" || workflow.RunMachine.In(r.State, workflow.RunAborting) {
+		return nil
+	}
+	var b state.Backup
+	var ok bool
+	err := t.store.View(func(tx *state.Tx) (err error) {
+		b, ok, err = tx.Backup(r.Job, r.Backup)
+		return err
+	})
+	if err != nil || !ok || !workflow.BackupMachine.In(b.State, workflow.BackupExporting, workflow.BackupExported) {
+		return err
+	}
+	same, err := t.kit.PassphraseOpens(t.app.Stop.Soft(), workflow.Look{World: t.app.World}, b)
+	if err != nil {
+		return err
+	}
+	if !same {
+		return &refusal{Err: fmt.Errorf("run %s was sealed with another passphrase; nothing was sealed with this one. Give it the old passphrase, or give the run up", r.ID),
+			Next: t.app.again("abort " + r.ID)}
+	}
+	return nil
+}
+
+// finished looks for the newest run of the job that is over.
+func (t *taken) finished() (state.Run, bool, error) {
+	var found state.Run
+	var ok bool
+	err := t.store.View(func(tx *state.Tx) error {
+		runs, err := tx.Runs()
+		for _, r := range runs {
+			if r.Job == t.job.ID && workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted) {
+				found, ok = r, true
+				break
+			}
+		}
+		return err
+	})
+	return found, ok, err
+}
+
+// oldLock is the lock file of the Python tool, which maintenance scripts touch too.
+func (t *taken) oldLock() string { return filepath.Join(t.settings.IntermediateDir, "_lock") }
+

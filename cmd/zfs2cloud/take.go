@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"zfs2cloud/actions"
+	"zfs2cloud/actions/proc"
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/cmd/internal/config"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// taken is a dataset in the hands of this process. Ownership comes first: with nothing but the dataset and
+// the database from the config, the dataset is taken and open brackets are closed, whatever else may be
+// wrong with the config. Only then is it read.
+type taken struct {
+	app        *App
+	dataset    string
+	onFailure  string
+	store      *state.Store
+	info       zfs.Info
+	live       *state.Live
+	engine     *workflow.Engine
+	kit        *actions.Kit
+	unfinished []state.Run
+
+	settings *settings.Settings // after load
+	job      state.Job          // after load
+}
+
+// lookTime bounds the first question to ZFS.
+const lookTime = 30 * time.Second
+
+// take takes the config's dataset. Whatever the error, taken is good for close and for on_failure.
+func (a *App) take() (*taken, error) {
+	t := &taken{app: a}
+	basics, err := a.basics()
+	if err == nil && basics.Dataset == "" {
+		if _, err = config.Load(a.Config, a.Env); err == nil {
+			err = errors.New("the config names no dataset")
+		}
+	}
+	if err != nil {
+		return t, &refusal{Err: err}
+	}
+	t.dataset, t.onFailure, t.store = basics.Dataset, basics.OnFailure, state.New(basics.StateDB)
+	t.kit = &actions.Kit{ZFS: basics.ZFS, Host: a.Host, Tool: "zfs2cloud " + version, HookDir: hookDir(t.store), Out: a.Out, Pause: remote.Pause}
+	guid, lookErr := t.find()
+	if guid == "" {
+		return t, lookErr
+	}
+	t.kit.TempDir = filepath.Join(filepath.Dir(t.store.Path()), "tmp", guid)
+	owner := state.Owner{Nonce: nonce(), PID: os.Getpid(), Host: a.Host, Boot: a.Boot, Since: a.World.Now()}
+	if t.live, err = a.Folder.Own(guid, owner); err != nil {
+		return t, err
+	}
+	t.engine = &workflow.Engine{Store: t.store, World: a.World, Host: host{t}, Stop: a.Stop, Log: a.Log, Notes: a.Folder, Owner: owner,
+		Dataset: guid, Step: t.kit.Step, Clean: t.kit.Clean, Hook: t.kit.BareHook(a.World, guid)}
+	t.unfinished, err = t.engine.Takeover(a.Stop.Soft())
+	if err != nil {
+		return t, err
+	}
+	return t, lookErr
+}
+
+// find learns the dataset's GUID from ZFS. If ZFS can't tell, what is on record of a dataset of this name
+// serves to take it and to close its brackets, and the error is returned beside it.
+func (t *taken) find() (guid string, err error) {
+	dataset, err := zfs.ParseDataset(t.dataset)
+	if err != nil {
+		return "", &refusal{Err: err}
+	}
+	ctx, cancel := context.WithTimeout(t.app.Stop.Soft(), lookTime)
+	defer cancel()
+	program := zfs.Program{World: workflow.Look{World: t.app.World}, Words: t.kit.ZFS}
+	if t.info, err = program.Info(ctx, dataset); err == nil {
+		return t.info.GUID.String(), nil
+	}
+	if errors.Is(err, zfs.ErrNoDataset) {
+		hint := ""
+		if names, nerr := program.Datasets(ctx); nerr == nil {
+			if near := config.Nearest(t.dataset, names); near != "" {
+				hint = "did you mean " + near + "?"
+			}
+		}
+		err = config.At(t.app.Config, t.app.Env, "zfs_fs", "no such dataset", hint)
+	}
+	verr := t.store.View(func(tx *state.Tx) error {
+		jobs, err := tx.Jobs()
+		for _, j := range jobs {
+			if j.Dataset == t.dataset {
+				guid = j.DatasetGUID
+			}
+		}
+		return err
+	})
+	if verr != nil {
+		t.app.Log.Warn("the database can't be read", "err", verr)
+	}
+	return guid, &refusal{Err: err}
+}
+
+// close lets the dataset go.
+func (t *taken) close() {
+	if t.live != nil {
+		if err := t.live.Close(); err != nil {
+			t.app.Log.Warn("let the dataset go", "err", err)
+		}
+	}
+}
+
+// load reads the whole config, and finds the job. It does not look at the passphrase or the remote.
+func (t *taken) load() error {
+	c, err := config.Load(t.app.Config, t.app.Env)
+	if err != nil {
+		return err
+	}
+	t.settings, t.kit.Settings = c, c
+	t.kit.ShowConfig = func() { printConfig(t.app, c) }
+	for _, w := range c.Warnings {
+		t.app.Log.Warn("config", "line", w.Line, "key", w.Key, "warning", w.Text)
+	}
+	t.job, err = actions.FindJob(t.store, t.info, t.dataset, c, t.app.World.Now())
+	return err
+}
+
+// ready makes sure, before the first script, that what a run of the sequence will need is there: programs,
+// passphrase, folders. The error is a refusal: nothing was done.
+func (t *taken) ready(ctx context.Context) error {
+	if err := t.app.ready(ctx, t.settings, t.kit, t.job.ID); err != nil {
+		return &refusal{Err: err, Next: t.app.again("check")}
+	}
+	return nil
+}
+
+func (a *App) ready(ctx context.Context, c *settings.Settings, kit *actions.Kit, job string) error {
+	place, uploads := actions.PlaceOf(c)
+	var programs []string
+	programs = append(programs, c.ZFS[0])
+	if c.Encryption == settings.GPG {
+		programs = append(programs, c.Gpg[0])
+	}
+	viaRclone := uploads && place != "" && place[0] != '/'
+	if viaRclone {
+		programs = append(programs, c.Rclone[0])
+	}
+	for _, p := range programs {
+		if _, err := proc.LookPath(p); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{c.IntermediateDir, place} {
+		if dir == "" || dir[0] != '/' {
+			continue
+		}
+		if info, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("folder %s: %w (a disk that is not mounted? nothing makes it anew)", dir, err)
+		} else if !info.IsDir() {
+			return fmt.Errorf("%s is not a folder", dir)
+		}
+	}
+	if err := a.passphrase(ctx, c, kit); err != nil {
+		return err
+	}
+	if !viaRclone {
+		return nil
+	}
+	p, err := kit.Place(actions.Freeze(c), job)
+	if err != nil {
+		return err
+	}
+	if _, err := p.HashKind(ctx, workflow.Look{World: a.World}); errors.Is(err, remote.ErrNoRemote) {
+		return err
+	}
+	return nil
+}
+
+// passphrase reads the passphrase, if the config has one.
+func (a *App) passphrase(ctx context.Context, c *settings.Settings, kit *actions.Kit) error {
+	if c.Encryption == settings.None {
+		return nil
+	}
+	pass, warnings, err := config.ReadPassphrase(ctx, c.Passphrase, func(ctx context.Context, argv []string) ([]byte, error) {
+		return proc.Output(ctx, a.World, workflow.Spec{Argv: argv})
+	})
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		a.Log.Warn("passphrase", "warning", w.Text)
+	}
+	kit.Passphrase = pass
+	return nil
+}
+
+// host is the machine, as the engine asks it.
+type host struct{ t *taken }
+
+// Sweep ends the orphans of a dead owner, and then has our own children inherit the mark by which they would
+// be found.
+func (h host) Sweep(ctx context.Context, kids string) error {
+	swept, err := proc.Sweep(ctx, kids, h.t.app.Log)
+	if err != nil {
+		return err
+	}
+	for _, s := range swept {
+		h.t.app.Log.Warn("ended a program that outlived its run", "pid", s.ID.PID, "argv", s.Argv)
+	}
+	// What gpg's homes were in, when it was killed. The folder is this dataset's, which we own.
+	if err := errors.Join(os.RemoveAll(h.t.kit.TempDir), os.MkdirAll(h.t.kit.TempDir, 0o700)); err != nil {
+		return err
+	}
+	h.t.app.World.Kids, err = h.t.live.Kids()
+	return err
+}
+
+func (h host) WaitGone(ctx context.Context, id workflow.ProcessID) error { return proc.WaitGone(ctx, id) }
