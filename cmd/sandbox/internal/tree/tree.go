@@ -224,20 +224,20 @@ func fill(w io.Writer, n, length int) error {
 }
 
 // Source is a stream of pseudo-random numbers of that name.
-func Source(name uint64) *rand.PCG { return rand.NewPCG(name, 3) }
+func Source(name uint64) *rand.ChaCha8 {
+	var seed [32]byte
+	binary.LittleEndian.PutUint64(seed[:], name)
+	return rand.NewChaCha8(seed)
+}
 
 // Fill fills p with noise, or with text that compresses well.
-func Fill(p []byte, source *rand.PCG, text bool) {
-	if text {
-		for len(p) > 0 {
-			p = p[copy(p, words[source.Uint64()%uint64(len(words))]):]
-		}
+func Fill(p []byte, source *rand.ChaCha8, text bool) {
+	if !text {
+		source.Read(p)
 		return
 	}
-	var last [8]byte
 	for len(p) > 0 {
-		binary.LittleEndian.PutUint64(last[:], source.Uint64())
-		p = p[copy(p, last[:]):]
+		p = p[copy(p, words[source.Uint64()%uint64(len(words))]):]
 	}
 }
 
