@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -361,7 +362,8 @@ func TestPeek(t *testing.T) {
 		t.Fatal("loaded")
 	}
 	b, err := Peek(path, p.env)
-	if err != nil || b != (Basics{"tank/data", "/x/state.db", p.path("failed.sh")}) {
+	want := Basics{Dataset: "tank/data", StateDB: "/x/state.db", OnFailure: p.path("failed.sh"), ZFS: []string{"zfs"}}
+	if err != nil || !reflect.DeepEqual(b, want) {
 		t.Errorf("%+v, %v", b, err)
 	}
 	p.write("failed.sh", "", 0o777)
