@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"zfs2cloud/actions"
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// lookHooks: which scripts stop and start the application. What looks wrong in their order is a warning of
+// the config.
+func (c *checkup) lookHooks(_ context.Context, f facts) (facts, []finding) {
+	steps := c.settings.Steps
+	at := slices.IndexFunc(steps, func(s settings.Step) bool { return s.Name == actions.StepSnapshot })
+	if at < 0 {
+		return f, []finding{fine("hooks", "no snapshot in the sequence: the newest is exported, whoever made it")}
+	}
+	before, after := scriptBeside(steps, at, -1), scriptBeside(steps, at, +1)
+	if before == "" {
+		return f, []finding{c.find(noticeNoHooks, nil)}
+	}
+	text := before + " before snapshot"
+	if after != "" {
+		text += ", " + after + " after it"
+	}
+	return f, []finding{fine("hooks", text)}
+}
+
+// scriptBeside is the script next to a step, past lock and unlock, or "".
+func scriptBeside(steps []settings.Step, at, direction int) string {
+	for i := at + direction; i >= 0 && i < len(steps); i += direction {
+		switch {
+		case steps[i].Script:
+			return steps[i].Shown
+		case steps[i].Name != actions.StepLock && steps[i].Name != actions.StepUnlock:
+			return ""
+		}
+	}
+	return ""
+}
+
+// lookSteps: what is known and not built, and the upload that file mode's shipped example calls.
+func (c *checkup) lookSteps(ctx context.Context, f facts) (facts, []finding) {
+	var found []finding
+	for _, s := range c.settings.Steps {
+		switch {
+		case s.Script:
+		case isFileMode(s.Name):
+			found = append(found, c.find(noticeFileMode, args{"step": s.Name}))
+		case s.Name == actions.StepUpload && c.settings.Mode == settings.File:
+			found = append(found, c.syncs(ctx, f, s))
+		}
+	}
+	return f, found
+}
+
+// syncs counts what lies where a sync would delete.
+func (c *checkup) syncs(ctx context.Context, f facts, s settings.Step) finding {
+	a := args{"step": s.Name, "place": c.settings.Remote, "n": "an unknown number"}
+	if r, err := c.kit(f).Remote(c.settings.Remote); err == nil {
+		if all, err := r.List(ctx, c.reading(), "", ""); err == nil {
+			a["n"] = counted(len(all), "object")
+		}
+	}
+	return c.find(noticeFileModeUpload, a)
+}
+
+// lookLock: who is at work, and who keeps runs out.
+func (c *checkup) lookLock(_ context.Context, f facts) (facts, []finding) {
+	var found []finding
+	if f.info.GUID != 0 && f.stateReads {
+		found = append(found, c.atWork(f)...)
+		found = append(found, c.operator(f)...)
+	}
+	file := filepath.Join(c.settings.IntermediateDir, "_lock")
+	info, err := os.Lstat(file)
+	switch {
+	case err == nil:
+		found = append(found, c.find(noticeLockFile, args{"file": file, "age": age(c.app.World.Now(), info.ModTime())}))
+	case !errors.Is(err, fs.ErrNotExist):
+		found = append(found, c.find(noticeBasedir, args{"dir": file, "err": reason(err)}).named("lock"))
+	}
+	return f, found
+}
+
+func (c *checkup) atWork(f facts) []finding {
+	who, alive, err := c.app.Folder.Alive(f.info.GUID.String())
+	if err != nil {
+		return []finding{c.find(noticeState, args{"err": err.Error()}).named("lock")}
+	}
+	if !alive {
+		return nil
+	}
+	what := "a command"
+	if who.Run != "" {
+		what = "run " + who.Run
+	}
+	return []finding{fine("lock", fmt.Sprintf("%s (pid %d) is at work, since %s", what, who.PID, clock(c.app, who.Since)))}
+}
+
+// operator looks in the database, and for the note by which another database's lock is known.
+func (c *checkup) operator(f facts) []finding {
+	guid := f.info.GUID.String()
+	var lock state.Lock
+	var held bool
+	err := c.store.View(func(tx *state.Tx) (err error) {
+		lock, held, err = workflow.OperatorLock(tx, guid)
+		return err
+	})
+	if err == nil && !held {
+		var notes []state.Note
+		if notes, err = c.app.Folder.Notes(lockNotes, guid); err == nil && len(notes) > 0 {
+			held, err = true, notes[0].Decode(&lock)
+		}
+	}
+	switch {
+	case err != nil:
+		return []finding{c.find(noticeState, args{"err": err.Error()}).named("lock")}
+	case held:
+		return []finding{c.find(noticeLocked, args{"text": (&workflow.LockedError{Lock: lock}).Error()})}
+	}
+	return nil
+}
+
+// lookRuns: runs of this dataset that died, or wait to be finished.
+func (c *checkup) lookRuns(_ context.Context, f facts) (facts, []finding) {
+	if f.info.GUID == 0 || !f.stateReads {
+		return f, nil
+	}
+	guid := f.info.GUID.String()
+	var runs []state.Run
+	err := c.store.View(func(tx *state.Tx) (err error) {
+		runs, err = tx.Runs()
+		return err
+	})
+	if err != nil {
+		return f, []finding{c.find(noticeState, args{"err": err.Error()}).named("runs")}
+	}
+	runs = slices.DeleteFunc(runs, func(r state.Run) bool {
+		return r.DatasetGUID != guid || workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
+	})
+	var found []finding
+	for _, r := range runs {
+		alive, err := c.app.Folder.AliveRun(guid, r.Owner.Nonce)
+		switch {
+		case err != nil:
+			found = append(found, c.find(noticeState, args{"err": err.Error()}).named("runs"))
+		case !alive:
+			found = append(found, c.unfinished(f, r))
+		}
+	}
+	return f, append(found, c.notedBrackets(guid, runs)...)
+}
+
+func (c *checkup) unfinished(f facts, r state.Run) finding {
+	a := args{"run": r.ID, "started": day(c.app, r.Started), "config": shellQuote(r.Config), "state": r.State.String(), "what": "resume"}
+	switch {
+	case workflow.BracketMachine.In(r.Bracket, workflow.BracketOpen):
+		return c.find(noticeAppStopped, a)
+	case r.Job != f.job.ID:
+		return c.find(noticeForeignRun, a)
+	case workflow.RunMachine.In(r.State, workflow.RunStuck):
+		return c.find(noticeStuck, a)
+	case workflow.RunMachine.In(r.State, workflow.RunAborting):
+		a["what"] = "abort"
+	case workflow.RunMachine.In(r.State, workflow.RunRunning, workflow.RunPending):
+		a["state"] = "interrupted" // its process is gone
+	}
+	return c.find(noticeUnfinished, a)
+}
+
+// notedBrackets are open brackets of runs that this database does not know.
+func (c *checkup) notedBrackets(guid string, known []state.Run) []finding {
+	notes, err := c.app.Folder.Notes("bracket", guid)
+	if err != nil {
+		return []finding{c.find(noticeState, args{"err": err.Error()}).named("runs")}
+	}
+	var found []finding
+	for _, n := range notes {
+		if !slices.ContainsFunc(known, func(r state.Run) bool { return r.ID == n.ID }) {
+			found = append(found, c.find(noticeAppStopped, args{"run": n.ID}))
+		}
+	}
+	return found
+}
