@@ -1,0 +1,325 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// What is on record, and what it means now.
+
+// alive tells whether a run is at work in a live process. Nil: that can't be told.
+func (s *sight) alive(r state.Run) *bool {
+	alive := false
+	if workflow.RunMachine.In(r.State, workflow.RunPending, workflow.RunRunning, workflow.RunAborting) {
+		o := s.owners[r.DatasetGUID]
+		if s.folderErr != nil || o.err != nil {
+			return nil
+		}
+		alive = o.alive && r.Owner.Nonce != "" && o.who.Nonce == r.Owner.Nonce
+	}
+	return &alive
+}
+
+func (s *sight) isAlive(r state.Run) bool {
+	alive := s.alive(r)
+	return alive != nil && *alive
+}
+
+// died tells whether a run is on record as at work and has no process: nobody was left to store it.
+func (s *sight) died(r state.Run) bool {
+	alive := s.alive(r)
+	return alive != nil && !*alive && workflow.RunMachine.In(r.State, workflow.RunPending, workflow.RunRunning)
+}
+
+func (s *sight) anyDied() bool {
+	for _, r := range s.runs {
+		if s.died(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// stateOf is a run's state as it really is.
+func (s *sight) stateOf(r state.Run) workflow.RunState {
+	if s.died(r) {
+		return workflow.RunInterrupted
+	}
+	return workflow.RunState(r.State.String())
+}
+
+func (s *sight) resumable(r state.Run) bool {
+	switch s.stateOf(r) {
+	case workflow.RunInterrupted, workflow.RunFailed:
+		return true
+	}
+	return false
+}
+
+func finished(r state.Run) bool {
+	return workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
+}
+
+// application says what a run's hooks left of the application, or nothing.
+func (s *sight) application(r state.Run) string {
+	alive := s.alive(r)
+	return workflow.ApplicationOf(r, alive == nil || *alive)
+}
+
+// next is the command that takes a run on, or nothing.
+func (s *sight) next(r state.Run) string {
+	command := ""
+	switch state := s.stateOf(r); {
+	case s.isAlive(r):
+		return ""
+	case state == workflow.RunInterrupted, state == workflow.RunFailed:
+		command = "resume " + r.ID
+	case state == workflow.RunStuck:
+		command = "resume --force " + r.ID
+	case state == workflow.RunAborting:
+		return s.hint(r.Config, "abort "+r.ID)
+	default:
+		return ""
+	}
+	if _, locked := s.operatorLock(r.DatasetGUID); locked {
+		command = "unlock"
+	}
+	return s.hint(r.Config, command)
+}
+
+// hint is a command line for the config that a run or a job was made with.
+func (s *sight) hint(conf, command string) string {
+	if conf == "" || conf == s.app.Config {
+		return s.app.again(command)
+	}
+	return "zfs2cloud -c " + shellQuote(conf) + " " + command
+}
+
+// atWork is the step that a run is in, or that is next; -1 if none is left.
+func atWork(r state.Run) int {
+	running, next := -1, -1
+	for i, step := range r.Steps {
+		switch {
+		case workflow.StepMachine.In(step.State, workflow.StepRunning):
+			// While the bracket is open, a snapshot that was cut off stands as running before the
+			// operation that brings the application back.
+			if running < 0 || workflow.BracketMachine.In(r.Bracket, workflow.BracketOpen) {
+				running = i
+			}
+		case next < 0 && !workflow.StepMachine.In(step.State, workflow.StepDone, workflow.StepSkipped):
+			next = i
+		}
+	}
+	if running >= 0 {
+		return running
+	}
+	return next
+}
+
+// stepName is the step that a run is in, or nothing once it is over.
+func stepName(r state.Run) string {
+	if i := atWork(r); i >= 0 && !finished(r) {
+		return r.Steps[i].Shown
+	}
+	return ""
+}
+
+// placeOf is where a run's backup goes.
+func placeOf(r state.Run) string {
+	if r.Frozen.Remote != "" {
+		return r.Frozen.Remote
+	}
+	return r.Frozen.IntermediateDir
+}
+
+func (s *sight) backup(r state.Run) (state.Backup, bool) { return s.backupNamed(r.Job, r.Backup) }
+
+func (s *sight) backupNamed(job, name string) (state.Backup, bool) {
+	for _, b := range s.backups {
+		if name != "" && b.Job == job && b.Name == name {
+			return b, true
+		}
+	}
+	return state.Backup{}, false
+}
+
+// operatorLock finds the operator's lock of a dataset: in the database, or in a note that another database's
+// command left.
+func (s *sight) operatorLock(guid string) (state.Lock, bool) {
+	for _, l := range append(s.locks[:len(s.locks):len(s.locks)], s.notedLocks...) {
+		if l.Operator && l.DatasetGUID == guid {
+			return l, true
+		}
+	}
+	return state.Lock{}, false
+}
+
+// lockAlive tells whether the run that holds a lock record is at work. Nil: an operator's, or can't be told.
+func (s *sight) lockAlive(l state.Lock) *bool {
+	if l.Operator {
+		return nil
+	}
+	for _, r := range s.runs {
+		if r.ID == l.Run {
+			return s.alive(r)
+		}
+	}
+	o := s.owners[l.DatasetGUID]
+	if s.folderErr != nil || o.err != nil {
+		return nil
+	}
+	alive := o.alive && o.who.Run == l.Run
+	return &alive
+}
+
+// lastGood is a job's newest backup that can be restored: a committed one, whose chain is committed.
+func (s *sight) lastGood(job string) (newest state.Backup, ok bool) {
+	for _, b := range s.backups {
+		if b.Job == job && s.whole(b) && (!ok || asOf(b).After(asOf(newest))) {
+			newest, ok = b, true
+		}
+	}
+	return newest, ok
+}
+
+func (s *sight) whole(b state.Backup) bool {
+	for range s.backups { // no chain is longer
+		if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+			return false
+		}
+		if b.Base == nil {
+			return true
+		}
+		base, ok := s.backupNamed(b.Job, b.Base.Name)
+		if !ok {
+			return true // no record says otherwise
+		}
+		b = base
+	}
+	return false
+}
+
+// asOf is the moment that a backup shows: that of its snapshot, which its name tells.
+func asOf(b state.Backup) time.Time {
+	stamp, _, ok := manifest.ParseFolder(b.Name)
+	if t, err := time.Parse("20060102150405", stamp); ok && err == nil {
+		return t
+	}
+	return b.Created
+}
+
+// maxAge is how old a job's last good backup may be.
+func (s *sight) maxAge(j state.Job) time.Duration {
+	if j.Config == s.app.Config {
+		return s.conf.maxAge
+	}
+	return defaultMaxAge
+}
+
+// late tells whether a job should have had a backup since.
+func (s *sight) late(j state.Job) bool {
+	since := j.Created
+	if b, ok := s.lastGood(j.ID); ok {
+		since = asOf(b)
+	}
+	return s.now.Sub(since) > s.maxAge(j)
+}
+
+// jobRuns lists a job's runs, the newest first.
+func (s *sight) jobRuns(job string) (runs []state.Run) {
+	for _, r := range s.runs {
+		if r.Job == job {
+			runs = append(runs, r)
+		}
+	}
+	return runs
+}
+
+// chunkTotal is how many chunks a backup has or will have, or 0 if that is not known.
+func chunkTotal(b state.Backup) (n int, estimated bool) {
+	if !workflow.BackupMachine.In(b.State, workflow.BackupExporting) {
+		return b.Sums.Sealed, false
+	}
+	if b.Estimate <= 0 || b.SplitSize <= 0 {
+		return 0, false
+	}
+	return max(int((b.Estimate+b.SplitSize-1)/b.SplitSize), b.Sums.Sealed), true
+}
+
+// pace is how fast a step of the run was until its last checkpoint, in bytes a second. A step that was
+// started more than once has not been at work all the time since: then nobody knows.
+func pace(r state.Run, step state.Step, done int64) float64 {
+	if step.Starts != 1 || step.Started == nil {
+		return 0
+	}
+	return perSecond(done, r.Updated.Sub(*step.Started))
+}
+
+// elsewhere lists the open brackets that nothing in this database tells of.
+func (s *sight) elsewhere() (open []workflow.OpenBracket) {
+	for _, b := range s.brackets {
+		if b.Err != nil || b.Database != s.database || !s.knowsRun(b.Run) {
+			open = append(open, b)
+		}
+	}
+	return open
+}
+
+func (s *sight) knowsRun(id string) bool {
+	for _, r := range s.runs {
+		if r.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// knowsDataset tells whether a job on record has the dataset with this GUID.
+func (s *sight) knowsDataset(guid string) bool {
+	for _, j := range s.jobs {
+		if j.DatasetGUID == guid {
+			return true
+		}
+	}
+	return false
+}
+
+// datasetName is what a dataset is called by whatever tells.
+func (s *sight) datasetName(guid string) string {
+	for _, j := range s.jobs {
+		if j.DatasetGUID == guid {
+			return j.Dataset
+		}
+	}
+	for _, l := range append(s.locks[:len(s.locks):len(s.locks)], s.notedLocks...) {
+		if l.DatasetGUID == guid && l.Dataset != "" {
+			return l.Dataset
+		}
+	}
+	for _, b := range s.brackets {
+		if b.GUID == guid && b.Dataset != "" {
+			return b.Dataset
+		}
+	}
+	return unnamed(guid)
+}
+
+func unnamed(guid string) string { return "the dataset with GUID " + guid }
+
+// oneLine is a text of several lines as one.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// hooksDue names a run's scripts in a phase that are not done yet.
+func hooksDue(r state.Run, phase string) string {
+	var names []string
+	for i, step := range r.Steps {
+		if workflow.Kind(step.Kind) == workflow.Hook && workflow.Phase(r.Steps, i) == phase && !workflow.StepMachine.In(step.State, workflow.StepDone) {
+			names = append(names, step.Shown)
+		}
+	}
+	return strings.Join(names, ", ")
+}

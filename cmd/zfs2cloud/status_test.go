@@ -1,0 +1,607 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"zfs2cloud/actions/proc"
+	"zfs2cloud/cmd/internal/config"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// A tale is a database and a fixed folder made by hand, and what status says of them at 07:31.
+type tale struct {
+	*testing.T
+	dir    string
+	app    *App
+	store  *state.Store
+	out    bytes.Buffer
+	newest string // name of the last good backup
+}
+
+const (
+	taleGUID  = "4711"
+	taleJob   = "0a"
+	taleBoot  = "boot of today"
+	taleOwner = "nonce of the owner"
+)
+
+var taleNow = time.Date(2026, 11, 25, 7, 31, 0, 0, time.Local)
+
+// today is a time of the day that the tale is told on.
+func today(clock string) time.Time {
+	t, err := time.ParseInLocation(toTheSecond, clock, time.Local)
+	if err != nil {
+		panic(err)
+	}
+	return time.Date(2026, 11, 25, t.Hour(), t.Minute(), t.Second(), 0, time.Local)
+}
+
+func newTale(t *testing.T) *tale {
+	t.Helper()
+	dir := t.TempDir()
+	c := &tale{T: t, dir: dir}
+	path := filepath.Join(dir, "config.ini")
+	c.store = state.New(filepath.Join(dir, "state.db"))
+	c.app = &App{Config: path, ConfigFlag: "web.ini", Out: &c.out, Err: &c.out, World: &proc.World{Clock: func() time.Time { return taleNow }},
+		Folder: state.Folder{Dir: filepath.Join(dir, "datasets")}, Host: "web1", Boot: taleBoot,
+		Env: config.Env{Getenv: func(string) string { return "" }, Getwd: os.Getwd, UID: os.Getuid(), Home: dir}}
+	c.config("[main]\nzfs_fs = tank/data\nstate_db = " + c.store.Path() + "\n")
+	return c
+}
+
+func (c *tale) config(text string) {
+	c.Helper()
+	if err := os.WriteFile(c.app.Config, []byte(text), 0o600); err != nil {
+		c.Fatal(err)
+	}
+}
+
+func (c *tale) put(fn func(*state.Tx) error) {
+	c.Helper()
+	if err := c.store.Update(fn); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// at takes a record's state along a path of events.
+func at[S, E ~string](c *tale, tx *state.Tx, m *workflow.Machine[S, E], cell *state.Cell, path ...E) {
+	c.Helper()
+	if err := m.Born(tx, cell); err != nil {
+		c.Fatal(err)
+	}
+	for _, event := range path {
+		if err := m.Fire(tx, cell, event); err != nil {
+			c.Fatal(err)
+		}
+	}
+}
+
+func (c *tale) job(dataset, guid, id string) {
+	c.Helper()
+	c.put(func(tx *state.Tx) error {
+		return tx.PutJob(state.Job{ID: id, Dataset: dataset, DatasetGUID: guid, Place: "b2:acme/web1", Config: c.app.Config, Created: taleNow.AddDate(0, -1, 0).UTC(), Used: true})
+	})
+}
+
+// backup puts one on record as of a moment.
+func (c *tale) backup(job string, asOf time.Time, b state.Backup, path ...workflow.BackupEvent) string {
+	c.Helper()
+	b.Job, b.Name, b.Dataset, b.Place, b.Created = job, asOf.UTC().Format("20060102150405"), "tank/data", "b2:acme/web1", asOf.UTC()
+	if b.Full {
+		b.Name += "-full"
+	}
+	c.put(func(tx *state.Tx) error {
+		at(c, tx, workflow.BackupMachine, &b.State, path...)
+		return tx.PutBackup(b)
+	})
+	return b.Name
+}
+
+func (c *tale) good(job string, asOf time.Time) {
+	c.Helper()
+	seen := asOf.Add(time.Hour)
+	c.newest = c.backup(job, asOf, state.Backup{Seen: &seen, Committed: &seen}, workflow.BackupExport, workflow.BackupCommit)
+}
+
+var (
+	stepDone    = []workflow.StepEvent{workflow.StepStart, workflow.StepFinish}
+	stepRunning = []workflow.StepEvent{workflow.StepStart}
+	stepFailed  = []workflow.StepEvent{workflow.StepStart, workflow.StepFail}
+)
+
+var talePlan = []workflow.Planned{
+	{Name: "lock", Shown: "lock", Kind: workflow.Lock},
+	{Name: "/etc/zfs2cloud/stop-app", Shown: "./stop-app", Kind: workflow.Hook},
+	{Name: "snapshot", Shown: "snapshot", Kind: workflow.Snapshot},
+	{Name: "/etc/zfs2cloud/start-app", Shown: "./start-app", Kind: workflow.Hook},
+	{Name: "export-intermediate", Shown: "export-intermediate", Kind: workflow.Export},
+	{Name: "upload-intermediate-to-remote", Shown: "upload-intermediate-to-remote", Kind: workflow.Upload},
+}
+
+// taleRun is a run whose steps stand as told; the rest of them wait.
+type taleRun struct {
+	state.Run
+	state   []workflow.RunEvent
+	bracket []workflow.BracketEvent
+	steps   [][]workflow.StepEvent
+}
+
+func (c *tale) run(r taleRun) {
+	c.Helper()
+	if r.ID == "" {
+		r.ID = "7k3f"
+	}
+	r.Job, r.DatasetGUID, r.Config = taleJob, taleGUID, c.app.Config
+	r.Frozen = state.Frozen{Dataset: "tank/data", Remote: "b2:acme/web1", IntermediateDir: "/spool", SplitSize: 1 << 30}
+	r.Started = today("03:52:00").UTC()
+	if r.Updated.IsZero() {
+		r.Updated = today("04:31:07").UTC()
+	}
+	r.Owner = state.Owner{Nonce: taleOwner, PID: 48112, Host: "web1", Boot: taleBoot, Run: r.ID, Since: r.Started}
+	if r.Run.Why == "rebooted" {
+		r.Run.Why, r.Owner.Boot = "", "boot of yesterday"
+	}
+	if r.Steps == nil {
+		r.Steps = workflow.NewPlan(talePlan, nil, &workflow.Planned{Name: "finish", Shown: "finish", Kind: workflow.Plain})
+	}
+	c.put(func(tx *state.Tx) error {
+		at(c, tx, workflow.RunMachine, &r.State, r.state...)
+		at(c, tx, workflow.BracketMachine, &r.Bracket, r.bracket...)
+		for i := range r.Steps {
+			var path []workflow.StepEvent
+			if i < len(r.steps) {
+				path = r.steps[i]
+			}
+			at(c, tx, workflow.StepMachine, &r.Steps[i].State, path...)
+			step := &r.Steps[i]
+			if len(path) > 0 {
+				began := r.Started.Add(time.Duration(i) * 10 * time.Second)
+				step.Starts, step.Started = max(step.Starts, 1), &began
+			}
+			if len(path) > 1 {
+				ended := step.Started.Add(2 * time.Second)
+				step.Ended = &ended
+			}
+		}
+		return tx.PutRun(r.Run)
+	})
+}
+
+// live makes this process the owner of the dataset.
+func (c *tale) live(guid, nonce, run string, since time.Time) {
+	c.Helper()
+	l, err := c.app.Folder.Own(guid, state.Owner{Nonce: nonce, PID: 48112, Run: run, Host: "web1", Boot: taleBoot, Since: since.UTC()})
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(func() { l.Close() })
+}
+
+func (c *tale) status(cmd StatusCmd) (string, error) {
+	c.Helper()
+	c.out.Reset()
+	began := time.Now()
+	err := cmd.Run(c.app)
+	if took := time.Since(began); took > time.Second {
+		c.Errorf("status took %s", took)
+	}
+	return c.out.String(), err
+}
+
+// says compares what status says.
+func (c *tale) says(want string) {
+	c.Helper()
+	got, err := c.status(StatusCmd{})
+	if err != nil {
+		c.Error(err)
+	}
+	want = strings.NewReplacer("DIR", c.dir, "GOOD", c.newest, "DEFAULT", config.DefaultStateDB(c.app.Env)).Replace(strings.TrimPrefix(want, "\n"))
+	if got != want {
+		c.Errorf("status says:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+var (
+	begun   = []workflow.RunEvent{workflow.RunStart}
+	stopped = []workflow.RunEvent{workflow.RunStart, workflow.RunInterrupt}
+	broken  = []workflow.RunEvent{workflow.RunStart, workflow.RunFail}
+	jammed  = []workflow.RunEvent{workflow.RunStart, workflow.RunInterrupt, workflow.RunJam}
+	givenUp = []workflow.RunEvent{workflow.RunStart, workflow.RunGiveUp}
+
+	opened = []workflow.BracketEvent{workflow.BracketOpens}
+	closed = []workflow.BracketEvent{workflow.BracketOpens, workflow.BracketCloses}
+
+	uploading = [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepDone, stepDone, stepRunning}
+)
+
+func TestStatusNothingYet(t *testing.T) {
+	t.Parallel()
+	newTale(t).says(`
+NEW          tank/data   no run was ever begun: nothing is in DIR/state.db
+last good    none yet
+next         zfs2cloud -c web.ini check   says what is missing, and what the first backup will be
+  then       zfs2cloud -c web.ini run     makes it
+`)
+}
+
+func TestStatusRunning(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-24*time.Hour))
+	name := c.backup(taleJob, today("03:52:00"), state.Backup{Full: true, Sums: state.Sums{Sealed: 42, Uploaded: 27, BytesSealed: 42 << 30, BytesUploaded: 27 << 30}}, workflow.BackupExport)
+	c.run(taleRun{Run: state.Run{Backup: name, Updated: taleNow.Add(-3 * time.Second)}, state: begun, bracket: closed, steps: uploading})
+	c.live(taleGUID, taleOwner, "7k3f", today("03:52:00"))
+	c.says(`
+RUNNING      tank/data to b2:acme/web1   run 7k3f since 03:52 (3h 39m), pid 48112
+             export done; upload 64%, 27.0 of 42.0 GiB, 2.11 MiB/s, ~2h 1m left
+             last checkpoint 3s ago
+last good    GOOD, incremental, 24h ago, listed whole 23h ago
+next         nothing to do
+`)
+}
+
+func TestStatusExporting(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	name := c.backup(taleJob, today("03:52:00"), state.Backup{Full: true, Estimate: 41 << 30, SplitSize: 1 << 30, Sums: state.Sums{Sealed: 17, PlainSealed: 17 << 30, BytesSealed: 17 << 30}})
+	steps := workflow.NewPlan(talePlan, nil, nil)
+	steps[4].Starts = 2 // nobody knows how long it was at work in all: no rate
+	c.run(taleRun{Run: state.Run{Backup: name, Updated: taleNow.Add(-3 * time.Second), Steps: steps}, state: begun, bracket: closed,
+		steps: [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepDone, stepRunning}})
+	c.live(taleGUID, taleOwner, "7k3f", today("06:00:00"))
+	c.says(`
+RUNNING      tank/data to b2:acme/web1   run 7k3f of today 03:52, resumed 06:00 (1h 31m), pid 48112
+             export 41%, 17.0 of ~41.0 GiB
+             last checkpoint 3s ago
+last good    none yet    LATE, due every 36h
+next         nothing to do
+`)
+}
+
+func TestStatusInterrupted(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-27*time.Hour))
+	name := c.backup(taleJob, today("03:52:00"), state.Backup{Full: true, Sums: state.Sums{Sealed: 41, Uploaded: 27}}, workflow.BackupExport)
+	c.run(taleRun{Run: state.Run{Backup: name}, state: begun, bracket: closed, steps: uploading})
+	c.says(`
+INTERRUPTED  tank/data to b2:acme/web1   run 7k3f, last checkpoint 04:31:07, 2h ago
+             its process is gone
+             in upload-intermediate-to-remote: 27 of 41 chunks there, 14 sealed here
+             app: running
+last good    GOOD, incremental, 27h ago, listed whole 26h ago
+next         zfs2cloud -c web.ini resume 7k3f   (or leave it: the next run does it first)
+`)
+}
+
+func TestStatusAnotherProcessIsNotTheRuns(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-27*time.Hour))
+	c.run(taleRun{state: begun, steps: [][]workflow.StepEvent{stepRunning}})
+	c.live(taleGUID, "another nonce", "9abc", today("07:30:00"))
+	c.says(`
+INTERRUPTED  tank/data to b2:acme/web1   run 7k3f, last checkpoint 04:31:07, 2h ago
+             its process is gone
+             in lock
+             app: running
+             the dataset is in the hands of run 9abc, pid 48112 since 07:30 (1m 0s)
+last good    GOOD, incremental, 27h ago, listed whole 26h ago
+next         zfs2cloud -c web.ini resume 7k3f   once that is over
+`)
+}
+
+func TestStatusAppStopped(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-27*time.Hour))
+	c.run(taleRun{Run: state.Run{Updated: today("03:52:13"), Why: "rebooted"}, state: begun, bracket: opened, steps: [][]workflow.StepEvent{stepDone, stepDone}})
+	got, _ := c.status(StatusCmd{})
+	if booted := "its process is gone; the host booted "; !strings.Contains(got, booted) {
+		t.Errorf("no %q in:\n%s", booted, got)
+	}
+	c.run(taleRun{Run: state.Run{Updated: today("03:52:13")}, state: begun, bracket: opened, steps: [][]workflow.StepEvent{stepDone, stepDone}})
+	c.says(`
+APP STOPPED  tank/data   run 7k3f was cut off after 03:52:13, between its hooks
+             ./stop-app ended 03:52:12, exit 0; ./start-app never ran: 3h 38m
+             no snapshot was made
+last good    GOOD, incremental, 27h ago, listed whole 26h ago
+next         zfs2cloud -c web.ini abort 7k3f    runs ./start-app, gives the run up
+  or         zfs2cloud -c web.ini resume 7k3f   runs ./start-app, then stops the app again for the backup
+`)
+}
+
+func TestStatusAppUnknown(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-27*time.Hour))
+	c.run(taleRun{Run: state.Run{Updated: today("03:52:33"), Snapshot: "20261125025200", Error: "./start-app: exit status 1; it printed: no\x1b[2J"}, state: broken, bracket: opened,
+		steps: [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepFailed}})
+	c.says(`
+APP UNKNOWN  tank/data   run 7k3f failed 03:52:33, between its hooks
+             ./stop-app ended 03:52:12, exit 0; ./start-app failed 03:52:32: 3h 38m
+             snapshot tank/data@20261125025200 was made
+             ./start-app: exit status 1; it printed: no\x1b[2J
+last good    GOOD, incremental, 27h ago, listed whole 26h ago
+next         zfs2cloud -c web.ini resume 7k3f               once the cause is removed: runs ./start-app again, and goes on
+  or         zfs2cloud -c web.ini abort --skip-hooks 7k3f   leaves the application as it is, gives the run up
+`)
+}
+
+func TestStatusStuck(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.AddDate(0, 0, -5))
+	var deaths []state.Death
+	for day := 4; day >= 0; day-- {
+		deaths = append(deaths, state.Death{At: today("03:58:00").AddDate(0, 0, -day), Where: "export-intermediate"})
+	}
+	c.run(taleRun{Run: state.Run{Deaths: deaths, Error: "killed 5 times without progress, last in export-intermediate"}, state: jammed, bracket: closed,
+		steps: [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepDone, stepRunning}})
+	c.says(`
+STUCK        tank/data   run 7k3f was killed 5 times without progress:
+             last in export-intermediate: 21 Nov 03:58 … today 03:58
+             app: running
+             No run starts by itself now (exit 5)
+last good    GOOD, incremental, 5 days ago, listed whole 4 days ago    LATE, due every 36h
+next         journalctl -k --since "2026-11-25 03:57" --until "2026-11-25 04:00"   says whether the kernel killed it
+  then       zfs2cloud -c web.ini resume --force 7k3f                              once more
+  or         zfs2cloud -c web.ini abort 7k3f                                       gives the run up
+`)
+}
+
+func TestStatusFailed(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-27*time.Hour))
+	ended := today("04:31:00")
+	c.run(taleRun{Run: state.Run{Ended: &ended, Error: "upload-intermediate-to-remote: b2: 503 service_unavailable"}, state: broken, bracket: closed,
+		steps: [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepDone, stepDone, stepFailed}})
+	c.says(`
+FAILED       tank/data to b2:acme/web1   run 7k3f of today 03:52, failed 04:31, 3h ago
+             upload-intermediate-to-remote: b2: 503 service_unavailable
+             app: running
+last good    GOOD, incremental, 27h ago, listed whole 26h ago
+next         zfs2cloud -c web.ini resume 7k3f   once the cause is removed
+`)
+}
+
+func TestStatusAborting(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-27*time.Hour))
+	c.run(taleRun{Run: state.Run{Why: "its snapshot is gone"}, state: givenUp, bracket: closed, steps: uploading})
+	c.says(`
+ABORTING     tank/data to b2:acme/web1   run 7k3f is given up: its snapshot is gone
+             what it left is not all removed; last checkpoint 04:31:07, 2h ago
+             in upload-intermediate-to-remote
+             app: running
+last good    GOOD, incremental, 27h ago, listed whole 26h ago
+next         zfs2cloud -c web.ini abort 7k3f   (or leave it: the next run does it first)
+`)
+	c.live(taleGUID, taleOwner, "7k3f", today("03:52:00"))
+	c.says(`
+ABORTING     tank/data to b2:acme/web1   run 7k3f since 03:52 (3h 39m), pid 48112
+             it is being given up: its snapshot is gone
+             last checkpoint 2h ago
+last good    GOOD, incremental, 27h ago, listed whole 26h ago
+next         nothing to do
+`)
+}
+
+func TestStatusLocked(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.AddDate(0, 0, -5))
+	last := today("03:52:00")
+	c.put(func(tx *state.Tx) error {
+		return workflow.TakeOperatorLock(tx, state.Lock{DatasetGUID: taleGUID, Dataset: "tank/data", User: "root (pts/0)", Why: "moving pool",
+			Since: time.Date(2026, 11, 20, 16, 20, 0, 0, time.Local).UTC(), TurnedAway: 4, TurnedAwayLast: &last})
+	})
+	c.says(`
+LOCKED       tank/data   by operator root (pts/0) since Fri 20 Nov 16:20: "moving pool"
+             4 runs turned away so far, the last today 03:52
+last good    GOOD, incremental, 5 days ago, listed whole 4 days ago    LATE, due every 36h
+next         zfs2cloud -c web.ini unlock
+`)
+}
+
+func TestStatusLate(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.AddDate(0, 0, -9))
+	c.says(`
+LATE         tank/data to b2:acme/web1   last good backup: 16 Nov 07:31, 9 days ago, due every 36h
+             no run is on record
+next         zfs2cloud -c web.ini run   and see whether cron still calls it
+`)
+	ended := today("04:11:00")
+	steps := workflow.NewPlan(talePlan, nil, nil)
+	steps[5].Starts = 8
+	c.run(taleRun{Run: state.Run{Ended: &ended, Error: "upload-intermediate-to-remote: b2: 403 cap_exceeded", Steps: steps}, state: broken, bracket: closed,
+		steps: [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepDone, stepDone, stepFailed}})
+	c.says(`
+LATE         tank/data to b2:acme/web1   last good backup: 16 Nov 07:31, 9 days ago, due every 36h
+             run 7k3f of today 03:52, failed 04:11, 3h ago
+             upload-intermediate-to-remote was started 8 times since today 03:52
+             upload-intermediate-to-remote: b2: 403 cap_exceeded
+             app: running
+next         zfs2cloud -c web.ini resume 7k3f   once the cause is removed
+`)
+}
+
+func TestStatusSeveral(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	for i, dataset := range []string{"tank/ok", "tank/mail", "tank/new", "tank/data"} {
+		c.job(dataset, fmt.Sprint(4708+i), fmt.Sprintf("0%x", 7+i))
+	}
+	c.good("07", taleNow.Add(-6*time.Hour))
+	c.good("08", taleNow.Add(-7*time.Hour))
+	c.good(taleJob, taleNow.Add(-27*time.Hour))
+	c.put(func(tx *state.Tx) error {
+		j, _, err := tx.Job("09")
+		j.Created, j.Config = taleNow.Add(-time.Hour), "/etc/my configs/new.ini"
+		return errors.Join(err, tx.PutJob(j))
+	})
+	c.run(taleRun{state: begun, steps: [][]workflow.StepEvent{stepRunning}})
+	c.run(taleRun{Run: state.Run{ID: "2b2b", Typed: "snapshot"}, state: stopped, steps: [][]workflow.StepEvent{stepDone}})
+	c.run(taleRun{Run: state.Run{ID: "9abc", Notes: []string{"could not remove /spool/x"}}, state: givenUp})
+	c.put(func(tx *state.Tx) error {
+		r, _, err := tx.Run("9abc")
+		r.Started = r.Started.Add(time.Minute)
+		return errors.Join(err, workflow.RunMachine.Fire(tx, &r.State, workflow.RunAbort), tx.PutRun(r))
+	})
+	c.says(`
+INTERRUPTED  tank/data to b2:acme/web1   run 2b2b, last checkpoint 04:31:07, 2h ago
+             in ./stop-app
+             app: running
+last good    GOOD, incremental, 27h ago, listed whole 26h ago
+also         run 7k3f of today 03:52 is interrupted in lock: zfs2cloud -c web.ini resume 7k3f
+note         run 9abc: could not remove /spool/x
+next         zfs2cloud -c web.ini resume 2b2b   (or leave it: the next run does it first)
+
+NEW          tank/new to b2:acme/web1   no backup yet
+last good    none yet
+next         zfs2cloud -c '/etc/my configs/new.ini' run
+
+ok           tank/ok to b2:acme/web1   last good 6h ago
+ok           tank/mail to b2:acme/web1   last good 7h ago
+`)
+}
+
+func TestStatusOfOtherDatabases(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	note := map[string]any{"database": "/other.db", "run": "9abc", "dataset": "tank/data", "post": [][]string{{"/etc/zfs2cloud/start-app"}}}
+	err := errors.Join(c.app.Folder.PutNote("bracket", taleGUID, "9abc", note),
+		c.app.Folder.PutNote(lockNotes, "4712", "", state.Lock{Dataset: "tank/mail", User: "root", Since: today("07:00:00")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.live("4713", "nonce", "xyz2", today("07:00:00"))
+	c.says(`
+APP STOPPED  tank/data   run 9abc was cut off between its hooks
+             that run is in /other.db
+next         zfs2cloud -c web.ini resume   runs /etc/zfs2cloud/start-app
+
+LOCKED       tank/mail   by operator root since Wed 25 Nov 07:00
+next         zfs2cloud -c CONFIG unlock   with the config that names this dataset
+
+RUNNING      the dataset with GUID 4713   run xyz2, pid 48112 since 07:00 (31m 0s)
+             nothing about it is in DIR/state.db: another database has it, or it is just beginning
+`)
+}
+
+func TestStatusBadConfig(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-6*time.Hour))
+	c.config("[main]\nzfs_fs = tank/data\nencryption = rot13\nstate_db = " + c.store.Path() + "\n")
+	c.says(`
+ok           tank/data to b2:acme/web1   last good 6h ago
+`)
+	c.app.Config = filepath.Join(c.dir, "missing.ini")
+	c.app.Env.UID = 1 // the default database is then in the tale's home
+	c.says(`
+NEW          no run was ever begun: nothing is in DEFAULT
+last good    none yet
+next         zfs2cloud -c web.ini check   says what is missing, and what the first backup will be
+  then       zfs2cloud -c web.ini run     makes it
+
+note         DIR/missing.ini: no such file; looked into DEFAULT
+`)
+}
+
+// A disk that hangs is not to be had in a test; something that the reading of a config asks for is.
+func TestStatusOfAConfigThatHangs(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.app.Env.UID = 1 // the default database is then in the tale's home
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	c.app.Env.Getenv = func(name string) string {
+		if name == "ZFS_PATH" {
+			<-hang
+		}
+		return ""
+	}
+	got, err := c.status(StatusCmd{})
+	if err != nil || !strings.Contains(got, "no answer after 200ms") {
+		t.Error(got, err)
+	}
+}
+
+// hold keeps a file's locks as another process would: they belong to the open file, not to the process.
+func hold(t *testing.T, path string, kind func(fd int) error) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if err := kind(int(f.Fd())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStatusWithTheDatabaseHeld(t *testing.T) {
+	t.Parallel()
+	gate := func(fd int) error {
+		return unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+	}
+	bolt := func(fd int) error { return unix.Flock(fd, unix.LOCK_EX) }
+	for name, held := range map[string]struct {
+		suffix string
+		lock   func(int) error
+	}{"turnstile": {".turn", gate}, "gate": {".gate", gate}, "database": {"", bolt}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newTale(t)
+			c.job("tank/data", taleGUID, taleJob)
+			c.run(taleRun{state: begun})
+			hold(t, c.store.Path()+held.suffix, held.lock)
+
+			got, err := c.status(StatusCmd{})
+			if !errors.Is(err, state.ErrBusy) || !strings.Contains(got, "no process is at work") {
+				t.Errorf("%v\n%s", err, got)
+			}
+			c.live(taleGUID, taleOwner, "7k3f", today("03:52:00"))
+			got, err = c.status(StatusCmd{})
+			if err != nil || !strings.Contains(got, "NOT KNOWN    ") || !strings.Contains(got, "RUNNING      the dataset with GUID 4711   run 7k3f, pid 48112 since 03:52") {
+				t.Errorf("%v\n%s", err, got)
+			}
+			text, err := c.status(StatusCmd{JSON: true})
+			var d statusDocument
+			if err := errors.Join(err, json.Unmarshal([]byte(text), &d)); err != nil {
+				t.Fatal(err)
+			}
+			if d.Runs != nil || d.Error == nil || len(d.Processes) != 1 || *d.Processes[0].Run != "7k3f" {
+				t.Errorf("%s", text)
+			}
+		})
+	}
+}
