@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/sys/unix"
@@ -22,11 +23,22 @@ import (
 // version is set by the linker for a release.
 var version = "dev"
 
-const description = `Backs ZFS snapshots up to the cloud as encrypted chunk files, in runs that are state machines on disk:
-whatever cuts one off, the next command goes on from there.
+// description is the text above the commands in --help.
+func description() string {
+	var b strings.Builder
+	b.WriteString("Backs ZFS snapshots up to the cloud as encrypted chunk files, in runs that are state machines on disk: " +
+		"whatever cuts one off, the next command goes on from there.\n\nExit status:")
+	for _, e := range exits {
+		fmt.Fprintf(&b, "\n  %d  %s", e.code, strings.ReplaceAll(e.meaning, "`", ""))
+	}
+	return b.String()
+}
 
-Exit status: 0 done; 1 a step failed, resume goes on; 2 nothing was done: usage, config, or something is missing;
-3 the dataset is locked by a live run or an operator; 4 interrupted at a checkpoint; 5 stuck, a person is needed.`
+// newParser makes the command line of the CLI.
+func newParser(cli *CLI, a *App, exit func(int)) (*kong.Kong, error) {
+	return kong.New(cli, kong.Name("zfs2cloud"), kong.Description(description()), kong.Writers(a.Out, a.Err),
+		kong.Vars{"version": "zfs2cloud " + version}, kong.Exit(exit), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+}
 
 // newApp is the process as it is started for real.
 func newApp() *App {
@@ -42,8 +54,7 @@ func realMain(args []string, a *App) int {
 	}
 	var cli CLI
 	exited := -1
-	parser, err := kong.New(&cli, kong.Name("zfs2cloud"), kong.Description(description), kong.Writers(a.Out, a.Err),
-		kong.Vars{"version": "zfs2cloud " + version}, kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	parser, err := newParser(&cli, a, func(code int) { exited = code })
 	if err != nil {
 		return a.report(err)
 	}
@@ -93,9 +104,6 @@ func (a *App) listen() {
 	signal.Notify(stop, unix.SIGTERM, unix.SIGINT)
 	go func() {
 		for range stop {
-			if a.Terminal && !a.Stop.Asked() {
-				fmt.Fprintln(a.Err, "\nstopping at the next checkpoint; again to end a script that hangs")
-			}
 			a.Stop.Signal()
 		}
 	}()

@@ -14,7 +14,7 @@ import (
 	"zfs2cloud/workflow"
 )
 
-// onlookers look and take nothing: neither the dataset nor any lock.
+// onlooker looks and takes nothing: neither the dataset nor any lock.
 type onlooker struct {
 	kit   *actions.Kit
 	store *state.Store
@@ -67,6 +67,39 @@ func (a *App) foresee(typed *workflow.Planned) error {
 		for _, l := range lines {
 			fmt.Fprintf(a.Out, "%-32s %s\n", safe(name), safe(l))
 			name = ""
+		}
+	}
+	return nil
+}
+
+// foreseeRest says what is left of an unfinished run, which resume would do and abort give up.
+func (a *App) foreseeRest(verb, id string) error {
+	basics, err := a.basics()
+	if err != nil {
+		return &refusal{Err: err}
+	}
+	var found *state.Run
+	err = state.New(basics.StateDB).View(func(tx *state.Tx) error {
+		runs, err := tx.Runs()
+		for _, r := range runs { // the oldest is meant, if none is named
+			ended := workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
+			if !ended && (r.ID == id || id == "" && r.Frozen.Dataset == basics.Dataset) {
+				found = &r
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		fmt.Fprintln(a.Out, "nothing to "+verb)
+		return nil
+	}
+	fmt.Fprintf(a.Out, "would %s run %s of %s\n", verb, found.ID, clock(a, found.Started))
+	for _, s := range found.Steps {
+		if !workflow.StepMachine.In(s.State, workflow.StepDone, workflow.StepSkipped) && !s.Implied {
+			fmt.Fprintf(a.Out, "  %-32s is %s\n", safe(s.Shown), s.State)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -17,12 +18,15 @@ type live struct {
 	app   *App
 	bars  *mpb.Progress
 	bar   *mpb.Bar
-	step  int
+	steps []state.Step
+	step  int // at work
 	since time.Time
+	from  int64 // bytes that were done when the step began: they are no part of its rate
+	quiet func() bool
 }
 
 func (a *App) draw(t *taken, r state.Run) *live {
-	l := &live{app: a, step: -1}
+	l := &live{app: a, steps: r.Steps}
 	if !a.Terminal || a.Verbose > 0 {
 		return l
 	}
@@ -31,7 +35,10 @@ func (a *App) draw(t *taken, r state.Run) *live {
 		to = r.Frozen.IntermediateDir
 	}
 	fmt.Fprintf(a.Err, "%s to %s, run %s\n", r.Frozen.Dataset, safe(to), r.ID)
-	l.bars = mpb.New(mpb.WithOutput(a.Err), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(32))
+	l.bars = mpb.New(mpb.WithOutput(a.Err), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(30))
+	l.quiet = context.AfterFunc(a.Stop.Soft(), func() {
+		fmt.Fprintln(l.bars, "stopping at the next checkpoint; again to end a script that hangs")
+	})
 	return l
 }
 
@@ -63,14 +70,14 @@ func (l *live) onStep(r state.Run, i int) {
 	if step.Started != nil && step.Ended != nil {
 		took = duration(step.Ended.Sub(*step.Started))
 	}
-	fmt.Fprintf(l.bars, "  %-8s %-30s %8s  %s\n", step.State, safe(step.Shown), took, safe(step.Detail))
+	fmt.Fprintf(l.bars, "  %-8s %-31s%7s  %s\n", step.State, safe(step.Shown), took, safe(step.Detail))
 }
 
 // onProgress draws the bar of a step that measures itself in bytes.
 func (l *live) onProgress(i int, done, total int64, estimated bool) {
 	if l.bar == nil {
-		l.bar = l.bars.New(max(total, 0), mpb.BarStyle().Lbound("[").Filler("#").Tip("#").Padding("-").Rbound("]"),
-			mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(l.left(i, estimated))), mpb.AppendDecorators(decor.Any(l.right(total > 0))))
+		l.from = done
+		l.bar = l.newBar(total, estimated)
 	}
 	if total > 0 {
 		// An estimate is not a promise: the bar is full only when the step is over.
@@ -80,35 +87,34 @@ func (l *live) onProgress(i int, done, total int64, estimated bool) {
 	l.bar.SetCurrent(done)
 }
 
-func (l *live) left(i int, estimated bool) func(decor.Statistics) string {
-	return func(s decor.Statistics) string {
-		of := ""
-		if s.Total > 0 {
-			mark := ""
-			if estimated {
-				mark = "~"
-			}
-			of = fmt.Sprintf(" %2d%%  %s of %s%s", min(99, s.Current*100/s.Total), size(s.Current), mark, size(s.Total))
-		} else {
-			of = "  " + size(s.Current)
-		}
-		return "  running " + of + " "
+// newBar draws a line: what is at work, how far, how fast, and, where the total is known and the terminal
+// wide enough, a bar and the time left.
+func (l *live) newBar(total int64, estimated bool) *mpb.Bar {
+	var style mpb.BarFillerBuilder = mpb.NopStyle()
+	if total > 0 && width(l.app.Err) >= 80 {
+		style = mpb.BarStyle().Lbound("[").Filler("#").Tip("#").Padding("-").Rbound("]")
 	}
-}
-
-func (l *live) right(bounded bool) func(decor.Statistics) string {
-	return func(s decor.Statistics) string {
+	name := safe(l.steps[l.step].Shown)
+	how := func(s decor.Statistics) string {
+		text := fmt.Sprintf("  running  %-30s ", name)
+		if s.Total > 0 && total > 0 {
+			text += fmt.Sprintf("%2d%%  %s", percent(s.Current, s.Total), sizeOf(s.Current, s.Total, estimated))
+		} else {
+			text += size(s.Current)
+		}
+		if took := l.app.World.Now().Sub(l.since); took >= time.Second {
+			text += "  " + rate(perSecond(s.Current-l.from, took))
+		}
+		return text + " "
+	}
+	rest := func(s decor.Statistics) string {
 		took := l.app.World.Now().Sub(l.since)
-		if took < time.Second || s.Current == 0 {
+		if total <= 0 || took < 3*time.Second || s.Current <= l.from {
 			return ""
 		}
-		perSecond := float64(s.Current) / took.Seconds()
-		text := " " + rate(perSecond)
-		if bounded {
-			text += "  " + duration(time.Duration(float64(s.Total-s.Current)/perSecond*float64(time.Second))) + " left"
-		}
-		return text
+		return " " + duration(left(s.Total-s.Current, perSecond(s.Current-l.from, took))) + " left"
 	}
+	return l.bars.New(max(total, 0), style, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(how)), mpb.AppendDecorators(decor.Any(rest)))
 }
 
 // clear takes the bar away.
@@ -124,6 +130,7 @@ func (l *live) stop() {
 	if l.bars == nil {
 		return
 	}
+	l.quiet()
 	l.clear()
 	l.bars.Wait()
 	l.bars = nil

@@ -93,7 +93,7 @@ func safeText(r state.Run, b state.Backup, known bool) string {
 		parts = append(parts, "snapshot held")
 	}
 	if known && b.Sums.Sealed > 0 {
-		parts = append(parts, fmt.Sprintf("%s chunks sealed", count(b.Sums.Sealed)))
+		parts = append(parts, counted(b.Sums.Sealed, "chunk") + " sealed")
 	}
 	if known && b.Sums.Uploaded > 0 {
 		parts = append(parts, fmt.Sprintf("%s on the remote and checked", count(b.Sums.Uploaded)))
@@ -107,7 +107,7 @@ func safeText(r state.Run, b state.Backup, known bool) string {
 func (a *App) interruptedText(t *taken, r state.Run) string {
 	text := "interrupted: run " + r.ID + " stopped at a checkpoint"
 	if b, ok := t.backup(r); ok && b.Sums.Sealed > 0 {
-		text = fmt.Sprintf("interrupted: %s chunks are sealed, %s on the remote, and stay there", count(b.Sums.Sealed), count(b.Sums.Uploaded))
+		text = fmt.Sprintf("interrupted: %s sealed, %s on the remote, and stay there", counted(b.Sums.Sealed, "chunk"), count(b.Sums.Uploaded))
 	}
 	return text + "\nNext: " + a.again("resume "+r.ID)
 }
@@ -201,7 +201,7 @@ func (t *taken) done(r state.Run) {
 	took := a.World.Now().Sub(r.Started)
 	switch {
 	case ok:
-		fmt.Fprintf(a.Out, "done %s: %s, %s chunks, %s\n", b.Name, size(b.Sums.BytesSealed), count(b.Sums.Sealed), duration(took))
+		fmt.Fprintf(a.Out, "done %s: %s, %s, %s\n", b.Name, size(b.Sums.BytesSealed), counted(b.Sums.Sealed, "chunk"), duration(took))
 	case r.Snapshot != "":
 		fmt.Fprintf(a.Out, "done %s@%s\n", r.Frozen.Dataset, r.Snapshot)
 	default:

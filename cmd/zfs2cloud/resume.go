@@ -17,6 +17,9 @@ type ResumeCmd struct {
 
 // Run takes the run through the rest of its plan.
 func (c *ResumeCmd) Run(a *App) error {
+	if a.DryRun {
+		return a.foreseeRest("resume", c.ID)
+	}
 	t, err := a.take()
 	defer t.close()
 	if err == nil {
@@ -123,6 +126,9 @@ type AbortCmd struct {
 
 // Run closes the run's bracket and removes what it left.
 func (c *AbortCmd) Run(a *App) error {
+	if a.DryRun {
+		return a.foreseeRest("abort", c.ID)
+	}
 	t, err := a.take()
 	defer t.close()
 	var open *workflow.BracketError

@@ -45,15 +45,15 @@ type (
 func (c *SnapshotCmd) Run(a *App) error { return a.typed(actions.StepSnapshot) }
 
 func (c *ExportCmd) Run(a *App) error {
-	return a.typed(actions.StepExport, slices.Concat(flag(c.Full, "-f"), flag(c.Incremental, "-i"))...)
+	return a.typed(actions.StepExport, slices.Concat(given(c.Full, "-f"), given(c.Incremental, "-i"))...)
 }
 
 func (c *PruneIntermediatesCmd) Run(a *App) error {
-	return a.typed(actions.StepPruneIntermediates, flag(c.Yes, "-y")...)
+	return a.typed(actions.StepPruneIntermediates, given(c.Yes, "-y")...)
 }
 
 func (c *PruneSnapshotsCmd) Run(a *App) error {
-	return a.typed(actions.StepPruneSnapshots, flag(c.Yes, "-y")...)
+	return a.typed(actions.StepPruneSnapshots, given(c.Yes, "-y")...)
 }
 
 func (c *UploadCmd) Run(a *App) error {
@@ -68,7 +68,7 @@ func (c *MountCmd) Run(*App) error       { return notYet("mount-snapshot (file m
 func (c *UploadFilesCmd) Run(*App) error { return notYet("upload-snapshot-files-to-remote (file mode)") }
 func (c *UmountCmd) Run(*App) error      { return notYet("umount-snapshot (file mode)") }
 
-func flag(set bool, name string) []string {
+func given(set bool, name string) []string {
 	if set {
 		return []string{name}
 	}

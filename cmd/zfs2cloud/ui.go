@@ -23,6 +23,19 @@ const (
 	exitStuck       = 5
 )
 
+// exits says what the exit statuses mean, for --help and the README.
+var exits = []struct {
+	code    int
+	meaning string
+}{
+	{exitDone, "done"},
+	{exitFailed, "a step of a stored run failed; `resume` goes on, and so does the next `run`"},
+	{exitRefused, "nothing was done: usage, config, or something is missing (a program, the passphrase, the dataset)"},
+	{exitLocked, "the dataset is locked by a live run or an operator"},
+	{exitInterrupted, "interrupted at a checkpoint; `resume` goes on"},
+	{exitStuck, "stuck: a person is needed"},
+}
+
 // refusal is an error before anything was done.
 type refusal struct {
 	Err  error
