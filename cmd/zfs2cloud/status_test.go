@@ -421,7 +421,7 @@ func TestStatusLocked(t *testing.T) {
 	})
 	c.says(`
 LOCKED       tank/data   by operator root (pts/0) since Fri 20 Nov 16:20: "moving pool"
-             4 runs turned away so far, the last today 03:52
+             4 runs were turned away, the last today 03:52
 last good    GOOD, incremental, 5 days ago, listed whole 4 days ago    LATE, due every 36h
 next         zfs2cloud -c web.ini unlock
 `)
@@ -487,8 +487,8 @@ NEW          tank/new to b2:acme/web1   no backup yet
 last good    none yet
 next         zfs2cloud -c '/etc/my configs/new.ini' run
 
-ok           tank/ok to b2:acme/web1   last good 6h ago
-ok           tank/mail to b2:acme/web1   last good 7h ago
+ok           tank/ok   last good 6h ago
+ok           tank/mail   last good 7h ago
 `)
 }
 
@@ -522,7 +522,7 @@ func TestStatusBadConfig(t *testing.T) {
 	c.good(taleJob, taleNow.Add(-6*time.Hour))
 	c.config("[main]\nzfs_fs = tank/data\nencryption = rot13\nstate_db = " + c.store.Path() + "\n")
 	c.says(`
-ok           tank/data to b2:acme/web1   last good 6h ago
+ok           tank/data   last good 6h ago
 `)
 	c.app.Config = filepath.Join(c.dir, "missing.ini")
 	c.app.Env.UID = 1 // the default database is then in the tale's home

@@ -76,6 +76,16 @@ func head(dataset, place string) string {
 	return safe(dataset) + " to " + safe(place)
 }
 
+// shortHead is the dataset alone where it has no other job.
+func (s *sight) shortHead(j state.Job) string {
+	for _, other := range s.jobs {
+		if other.Dataset == j.Dataset && other.ID != j.ID {
+			return head(j.Dataset, j.Place)
+		}
+	}
+	return safe(j.Dataset)
+}
+
 // jobBlock says how a job is: by its run that matters most, unless something else matters more.
 func (s *sight) jobBlock(j state.Job) block {
 	runs := s.jobRuns(j.ID)
@@ -83,7 +93,7 @@ func (s *sight) jobBlock(j state.Job) block {
 	lock, locked := s.operatorLock(j.DatasetGUID)
 	_, known := s.lastGood(j.ID)
 
-	b := block{rank: rankOK, word: "ok", mood: good, subject: head(j.Dataset, j.Place), lines: []string{"last good " + s.goodAge(j)}}
+	b := block{rank: rankOK, word: "ok", mood: good, subject: s.shortHead(j), lines: []string{"last good " + s.goodAge(j)}}
 	if open {
 		b = s.runBlock(main)
 	}
@@ -174,7 +184,10 @@ func (s *sight) lockedBlock(j state.Job, l state.Lock, of block) block {
 	}
 	b.say("%s", s.lockWords(l))
 	if l.TurnedAway > 0 {
-		text := counted(l.TurnedAway, "run") + " turned away so far"
+		text := "1 run was turned away"
+		if l.TurnedAway > 1 {
+			text = count(l.TurnedAway) + " runs were turned away"
+		}
 		if l.TurnedAwayLast != nil {
 			text += ", the last " + localDay(s.now, *l.TurnedAwayLast)
 		}
