@@ -1,0 +1,234 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/workflow"
+)
+
+// A restore never touches what is there: it makes a new dataset, from manifests that opened and chunks that were
+// proved, or nothing. It has two halves. PlanRestore only looks: when it has found all that is needed, a person is
+// asked. Restore then fetches and receives.
+
+// RestoreRequest is what a person asks for.
+type RestoreRequest struct {
+	Backup string // a stamp, a folder's name, or "latest"
+	Into   string // a dataset that does not exist
+	Spool  string // the folder, absolute, in which chunks lie until they are proved
+}
+
+// RestorePlan is what would be done.
+type RestorePlan struct {
+	Chain []*manifest.Manifest // in the order in which they are received, the full first
+	Into  zfs.Dataset
+	// Bytes is the size of all chunk files, StreamBytes that of what comes out of them.
+	Bytes, StreamBytes int64
+	// Free is how much the new dataset's parent may still take.
+	Free int64
+	// Spool is where chunks lie for a while, at most SpoolBytes at a time.
+	Spool      string
+	SpoolBytes int64
+	// Newer are folders that are newer than the backup and have no manifest, if the latest was asked for.
+	Newer []string
+
+	catalog *Catalog
+}
+
+// Newest is the backup that was asked for.
+func (p *RestorePlan) Newest() *manifest.Manifest { return p.Chain[len(p.Chain)-1] }
+
+// RestoreRefusal is the error of a request that can't be fulfilled as it was made.
+type RestoreRefusal struct{ Err error }
+
+func (e *RestoreRefusal) Error() string { return e.Err.Error() }
+func (e *RestoreRefusal) Unwrap() error { return e.Err }
+
+// ExitCode is that of a command that did nothing.
+func (e *RestoreRefusal) ExitCode() int { return 2 }
+
+func refuse(format string, args ...any) error { return &RestoreRefusal{fmt.Errorf(format, args...)} }
+
+// PlanRestore opens the manifests of the whole chain, looks for every chunk, and at where it should all go.
+func (c *Catalog) PlanRestore(ctx context.Context, q RestoreRequest) (*RestorePlan, error) {
+	into, err := zfs.ParseDataset(q.Into)
+	if err != nil {
+		return nil, &RestoreRefusal{err}
+	}
+	p := &RestorePlan{Into: into, Spool: q.Spool, catalog: c}
+	if p.Free, err = c.roomFor(ctx, into); err != nil {
+		return nil, err
+	}
+	name, err := c.choose(ctx, q.Backup, p)
+	if err != nil {
+		return nil, err
+	}
+	if p.Chain, err = c.Chain(ctx, name); err != nil {
+		return nil, fmt.Errorf("backup %s at %s: %w", name, c.Remote, c.explain(name, err))
+	}
+	var chunks []manifest.Chunk
+	for _, m := range p.Chain {
+		if _, err := into.Snapshot(m.Snapshot); err != nil {
+			return nil, &RestoreRefusal{err}
+		}
+		p.Bytes += m.Bytes()
+		p.StreamBytes += m.StreamBytes
+		chunks = append(chunks, m.Chunks...)
+	}
+	p.SpoolBytes = mostSpooled(chunks)
+	return p, hasRoom(q.Spool, p.SpoolBytes)
+}
+
+// roomFor looks at where the dataset is to be: nothing is there, and the dataset above can take it.
+func (c *Catalog) roomFor(ctx context.Context, into zfs.Dataset) (free int64, err error) {
+	if into == into.Pool() {
+		return 0, refuse("%s is a pool: name a new dataset in it", into)
+	}
+	program := c.kit.zfs(c.look)
+	switch _, err := program.Info(ctx, into); {
+	case err == nil:
+		return 0, refuse("%s exists: a backup is only restored into a new dataset", into)
+	case !errors.Is(err, zfs.ErrNoDataset):
+		return 0, &RestoreRefusal{err}
+	}
+	above, err := zfs.ParseDataset(into.String()[:strings.LastIndexByte(into.String(), '/')])
+	if err != nil {
+		return 0, &RestoreRefusal{err}
+	}
+	info, err := program.Info(ctx, above)
+	switch {
+	case errors.Is(err, zfs.ErrNoDataset):
+		return 0, refuse("%s, in which %s is to be, does not exist (zfs create -p %s)", above, into, word(above))
+	case err != nil:
+		return 0, err
+	case info.Type != "filesystem":
+		return 0, refuse("%s, in which %s is to be, is a %s", above, into, info.Type)
+	}
+	return info.Available, nil
+}
+
+// Latest asks for the newest backup.
+const Latest = "latest"
+
+// choose finds the folder that is meant.
+func (c *Catalog) choose(ctx context.Context, backup string, p *RestorePlan) (string, error) {
+	if backup == Latest {
+		return c.latest(ctx, p)
+	}
+	stamp, full, ok := manifest.ParseFolder(backup)
+	if !ok {
+		return "", refuse("backup %q: neither a stamp such as 20261125035200 nor %s", backup, Latest)
+	}
+	for _, name := range []string{backup, manifest.Folder(stamp, true)} {
+		if slices.Contains(c.Folders, name) && (!full || name == backup) {
+			return name, nil
+		}
+	}
+	return "", refuse("%s has no backup %s", c.Remote, backup)
+}
+
+// latest is the newest folder with a manifest. If that can't be restored, an older one is not taken in its place:
+// that is for a person to say.
+func (c *Catalog) latest(ctx context.Context, p *RestorePlan) (string, error) {
+	all, err := c.ReadAll(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := c.oneJob(all); err != nil {
+		return "", err
+	}
+	for _, e := range all {
+		if !errors.Is(e.Why, ErrNotCommitted) {
+			return e.Name, nil
+		}
+		p.Newer = append(p.Newer, e.Name)
+	}
+	return "", refuse("%s has no backup", c.Remote)
+}
+
+// oneJob is an error if a remote has backups of several jobs: which is the latest would be anyone's guess.
+func (c *Catalog) oneJob(all []*Entry) error {
+	jobs := slices.Clone(c.Jobs)
+	newest := map[string]*manifest.Manifest{}
+	for _, e := range all { // the newest first
+		if m := e.Manifest; m != nil && newest[m.Job] == nil {
+			jobs, newest[m.Job] = append(jobs, m.Job), m
+		}
+	}
+	slices.Sort(jobs)
+	jobs = slices.Compact(jobs)
+	if len(jobs) < 2 {
+		return nil
+	}
+	var b strings.Builder
+	for _, job := range jobs {
+		if m := newest[job]; m != nil {
+			fmt.Fprintf(&b, "\n  job %s: newest %s, of %s on %s", job, m.Name, m.Dataset, m.Host)
+		} else {
+			fmt.Fprintf(&b, "\n  job %s: no backup that opens", job)
+		}
+	}
+	return refuse("%s has backups of several jobs; say which one by --backup:%s", c.Remote, b.String())
+}
+
+// explain adds how to restore what this command can't.
+func (c *Catalog) explain(name string, err error) error {
+	if !errors.Is(err, ErrPython) {
+		return err
+	}
+	return &RestoreRefusal{fmt.Errorf("%w: it can't be restored by this command; fetch the folder %s, and with an "+
+		"incremental first the full that it is based on, then by hand: cat %s/* | gpg -d | zfs recv -u NEWDATASET", err, name, name)}
+}
+
+// mostSpooled is the most that lies in the spool folder at once: a chunk that is being received, and the next.
+func mostSpooled(chunks []manifest.Chunk) (most int64) {
+	for i, c := range chunks {
+		both := c.Size
+		if i > 0 {
+			both += chunks[i-1].Size
+		}
+		most = max(most, both)
+	}
+	return most
+}
+
+// hasRoom is an error if a folder's file system can't take so many bytes.
+func hasRoom(dir string, bytes int64) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return refuse("spool folder %s: %w", dir, err)
+	}
+	if free := int64(st.Bavail) * int64(st.Bsize); free < bytes {
+		return refuse("spool folder %s: %d bytes are free, %d are needed; --spool names another", dir, free, bytes)
+	}
+	return nil
+}
+
+// Restored is what was made.
+type Restored struct {
+	Snapshot zfs.Snapshot
+	Volume   bool
+}
+
+// Restore carries a plan out. PROGRESS, if not nil, is told how much of all streams has gone into zfs receive, from
+// a goroutine of its own.
+// An error says what is left behind: nothing, or the part of the chain that is whole.
+func (k *Kit) Restore(ctx context.Context, w workflow.World, p *RestorePlan, progress func(done, total int64)) (Restored, error) {
+	r := &restoring{kit: k, world: w, plan: p, progress: progress}
+	var err error
+	if r.sealer, err = k.sealer(w, string(p.catalog.sealer.Kind())); err != nil {
+		return Restored{}, err
+	}
+	if r.spool, err = openSpool(p.Spool); err != nil {
+		return Restored{}, fmt.Errorf("spool folder: %w", err)
+	}
+	done, err := r.all(ctx)
+	return done, errors.Join(err, r.spool.close())
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"zfs2cloud/actions"
+	"zfs2cloud/actions/manifest"
+)
+
+// ListCmd is `zfs2cloud list`.
+type ListCmd struct {
+	Source
+	JSON bool `help:"Print one JSON document."`
+}
+
+// listed is a backup as `list --json` tells it: a contract, to which fields may be added.
+type listed struct {
+	Name       string        `json:"name"`
+	Dataset    *string       `json:"dataset"` // null where no manifest tells
+	Host       *string       `json:"host"`
+	Job        *string       `json:"job"`
+	Kind       manifest.Kind `json:"kind"`
+	Base       *string       `json:"base"`
+	Format     string        `json:"format"`
+	Chunks     int           `json:"chunks"`
+	Bytes      int64         `json:"bytes"`
+	Created    time.Time     `json:"created"`
+	Restorable *bool         `json:"restorable"` // null: unknown
+	Why        *string       `json:"why"`
+	Verified   *time.Time    `json:"verified"` // nothing records it yet
+}
+
+const (
+	ownFormat    = "zfs2cloud"
+	pythonFormat = "python"
+)
+
+// Run lists what is on the remote.
+func (c *ListCmd) Run(a *App) error {
+	ctx := a.Stop.Soft()
+	_, catalog, err := c.open(ctx, a)
+	if err != nil {
+		return err
+	}
+	entries, err := catalog.ReadAll(ctx)
+	if err != nil {
+		return err
+	}
+	backups := make([]listed, 0, len(entries))
+	for _, e := range entries {
+		backups = append(backups, list(ctx, catalog, e))
+	}
+	if c.JSON {
+		e := json.NewEncoder(a.Out)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		return e.Encode(struct {
+			Version int      `json:"version"`
+			Backups []listed `json:"backups"`
+		}{1, backups})
+	}
+	if len(backups) == 0 {
+		fmt.Fprintf(a.Err, "%s has no backups.\n", safe(catalog.Remote.String()))
+		return nil
+	}
+	return a.printBackups(backups)
+}
+
+// list says what an entry is. All folders have been looked into, so whatever keeps a chain from being whole is
+// known, and not a failure to look.
+func list(ctx context.Context, catalog *actions.Catalog, e *actions.Entry) listed {
+	stamp, full, _ := manifest.ParseFolder(e.Name)
+	l := listed{Name: e.Name, Kind: manifest.Incremental, Format: ownFormat}
+	if full {
+		l.Kind = manifest.Full
+	}
+	l.Chunks, l.Bytes = e.Size()
+	yes, no := true, false
+	_, err := catalog.Chain(ctx, e.Name)
+	switch {
+	case err == nil:
+		l.Restorable = &yes
+	case !errors.Is(e.Why, actions.ErrPython):
+		l.Restorable = &no
+	}
+	if err != nil {
+		why := err.Error()
+		l.Why = &why
+	}
+	if m := e.Manifest; m != nil {
+		l.Dataset, l.Host, l.Job, l.Created = &m.Dataset, &m.Host, &m.Job, m.Created
+		if m.Base != nil {
+			l.Base = &m.Base.Name
+		}
+		return l
+	}
+	zone := time.UTC
+	if e.Python { // whose stamps are local time
+		l.Format, zone = pythonFormat, time.Local
+	}
+	if t, err := time.ParseInLocation("20060102150405", stamp, zone); err == nil {
+		l.Created = t.UTC()
+	}
+	return l
+}
+
+func (a *App) printBackups(backups []listed) error {
+	datasets := map[string]bool{}
+	for _, b := range backups {
+		if b.Dataset != nil {
+			datasets[*b.Dataset] = true
+		}
+	}
+	w := table(a.Out)
+	row := func(cells ...string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
+	head := []string{"BACKUP", "KIND", "BASE", "SIZE", "AGE", "RESTORABLE"}
+	if len(datasets) > 1 {
+		head = append([]string{"DATASET"}, head...)
+	}
+	row(head...)
+	for _, b := range backups {
+		cells := []string{b.Name, b.kind(), or(b.Base, "-"), size(b.Bytes), briefly(max(0, a.World.Now().Sub(b.Created))), b.restorable()}
+		if len(datasets) > 1 {
+			cells = append([]string{or(b.Dataset, "-")}, cells...)
+		}
+		row(cells...)
+	}
+	return w.Flush()
+}
+
+func (b listed) kind() string {
+	if b.Format == pythonFormat {
+		return string(b.Kind) + ", python"
+	}
+	return string(b.Kind)
+}
+
+func (b listed) restorable() string {
+	switch {
+	case b.Restorable == nil:
+		return "unknown: " + safe(or(b.Why, ""))
+	case *b.Restorable:
+		return "yes"
+	}
+	return "no: " + safe(or(b.Why, ""))
+}
+
+// or is the text, or another where there is none.
+func or(text *string, other string) string {
+	if text == nil {
+		return other
+	}
+	return *text
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/term"
+
+	"zfs2cloud/actions"
+	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/cmd/internal/config"
+)
+
+// Source says where backups are read from: from the config's remote, or, on a machine that has no config, from
+// one that is named.
+type Source struct {
+	Remote         string `placeholder:"REMOTE" help:"Read this remote, NAME:PATH of rclone's or an absolute path, and no config."`
+	RcloneConfig   string `placeholder:"FILE" help:"The config file of rclone."`
+	PassphraseFile string `placeholder:"FILE" help:"A file with the passphrase. Without any, it is asked for."`
+	Encryption     string `enum:",gpg,none" default:"" placeholder:"gpg|none" help:"How the backups are sealed."`
+}
+
+// open lists what is there.
+func (s Source) open(ctx context.Context, a *App) (*actions.Kit, *actions.Catalog, error) {
+	c, err := s.settings(a)
+	if err != nil {
+		return nil, nil, err
+	}
+	place := c.Remote
+	if s.Remote == "" {
+		place, _ = actions.PlaceOf(c)
+	}
+	kit := &actions.Kit{ZFS: c.ZFS, Settings: c, Host: a.Host, Tool: "zfs2cloud " + version, Pause: remote.Pause}
+	r, err := kit.Remote(place)
+	if err != nil {
+		return nil, nil, &refusal{Err: err}
+	}
+	if err := s.passphrase(ctx, a, c, kit); err != nil {
+		return nil, nil, &refusal{Err: err}
+	}
+	catalog, err := kit.OpenCatalog(ctx, a.World, r, c.Encryption)
+	return kit, catalog, err
+}
+
+// settings are the config's, or without one what stands in for it, and above both what the flags say.
+func (s Source) settings(a *App) (c *settings.Settings, err error) {
+	rcloneConf, err := absolute(s.RcloneConfig)
+	if err != nil {
+		return nil, &refusal{Err: err}
+	}
+	switch {
+	case s.Remote != "" && a.ConfigFlag != "":
+		return nil, &refusal{Err: errors.New("-c names a config, --remote is for doing without: give one of the two")}
+	case s.Remote != "":
+		c, err = config.Bare(s.Remote, rcloneConf, a.Env)
+	default:
+		c, err = s.configured(a, rcloneConf)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.Encryption != "" {
+		c.Encryption = settings.Encryption(s.Encryption)
+	}
+	if s.PassphraseFile != "" {
+		file, err := absolute(s.PassphraseFile)
+		if err != nil {
+			return nil, &refusal{Err: err}
+		}
+		c.Passphrase = settings.Passphrase{File: file}
+	}
+	return c, nil
+}
+
+func (s Source) configured(a *App, rcloneConf string) (*settings.Settings, error) {
+	c, err := config.Load(a.Config, a.Env)
+	if err != nil {
+		return nil, &reported{Err: err, Text: err.Error() + "\nWithout a config: --remote REMOTE --passphrase-file FILE"}
+	}
+	if c.Mode == settings.File {
+		return nil, &refusal{Err: fmt.Errorf("%s is of mode file: its remote has the files themselves; rclone copy brings them back", a.Config)}
+	}
+	if rcloneConf == "" {
+		return c, nil
+	}
+	if err := config.CheckOwned(rcloneConf, a.Env.UID); err != nil {
+		return nil, &refusal{Err: fmt.Errorf("--rclone-config: %w", err)}
+	}
+	c.RcloneConf = rcloneConf
+	return c, nil
+}
+
+// absolute makes a flag's path one; none stays none.
+func absolute(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	return filepath.Abs(path)
+}
+
+// passphrase reads the passphrase, or asks for it.
+func (s Source) passphrase(ctx context.Context, a *App, c *settings.Settings, kit *actions.Kit) error {
+	p := c.Passphrase
+	if c.Encryption == settings.None || len(p.Inline) > 0 || p.File != "" || len(p.Command) > 0 {
+		return a.passphrase(ctx, c, kit)
+	}
+	if !a.canAsk() {
+		return errors.New("a passphrase is needed, and there is no terminal to ask on: --passphrase-file FILE")
+	}
+	fmt.Fprint(a.Err, "Passphrase: ")
+	typed, err := a.answer(ctx, func(fd int) ([]byte, error) { return term.ReadPassword(fd) })
+	fmt.Fprintln(a.Err)
+	if err == nil {
+		err = chunk.CheckPassphrase(typed)
+	}
+	kit.Passphrase = typed
+	return err
+}
+
+// canAsk tells whether a person sits there.
+func (a *App) canAsk() bool { return a.Terminal && term.IsTerminal(int(a.In.Fd())) }
+
+// confirm asks whether to go on.
+func (a *App) confirm(ctx context.Context) (bool, error) {
+	fmt.Fprint(a.Err, "Go on? [y/N] ")
+	line, err := a.answer(ctx, func(int) ([]byte, error) { return bufio.NewReader(a.In).ReadBytes('\n') })
+	if err != nil {
+		fmt.Fprintln(a.Err)
+		return false, err
+	}
+	switch strings.ToLower(strings.TrimSpace(string(line))) {
+	case "y", "yes":
+		return true, nil
+	}
+	return false, nil
+}
+
+// answer waits for what a person types, or for a stop signal, after which the terminal is as it was.
+func (a *App) answer(ctx context.Context, read func(fd int) ([]byte, error)) ([]byte, error) {
+	fd := int(a.In.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
+	type answer struct {
+		text []byte
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		text, err := read(fd)
+		answers <- answer{text, err}
+	}()
+	select {
+	case got := <-answers:
+		return got.text, got.err
+	case <-ctx.Done():
+		return nil, errors.Join(errors.New("interrupted"), term.Restore(fd, before))
+	}
+}
