@@ -76,7 +76,6 @@ type Step struct {
 
 // HookMark names the process of a hook, so that whoever comes after a crash can wait for its end.
 type HookMark struct {
-	Step    int       `json:"step"`
 	PID     int       `json:"pid"`
 	Start   uint64    `json:"start"` // clock ticks since boot
 	Boot    string    `json:"boot"`

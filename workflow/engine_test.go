@@ -44,7 +44,7 @@ func (w still) Now() time.Time { return time.Date(2026, 11, 25, 3, 52, 0, 0, tim
 
 type benchHost struct{ b *bench }
 
-func (h benchHost) Sweep(context.Context, string) error        { h.b.orphan++; return nil }
+func (h benchHost) Sweep(context.Context, string) error       { h.b.orphan++; return nil }
 func (h benchHost) WaitGone(context.Context, ProcessID) error { return nil }
 
 const guid = "4711"

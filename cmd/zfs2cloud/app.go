@@ -45,12 +45,6 @@ func nonce() string {
 // basics is what can be known of the config before anything else; an error leaves the defaults.
 func (a *App) basics() (config.Basics, error) { return config.Peek(a.Config, a.Env) }
 
-// store is the database that the config names, or the default one.
-func (a *App) store() *state.Store {
-	b, _ := a.basics()
-	return state.New(b.StateDB)
-}
-
 // again is a command line to type, with the -c that was given.
 func (a *App) again(command string) string {
 	if a.ConfigFlag == "" {

@@ -21,7 +21,7 @@ import (
 )
 
 // version is set by the linker for a release.
-var version = "dev"
+var version = "0.1"
 
 // description is the text above the commands in --help.
 func description() string {

@@ -26,7 +26,7 @@ type live struct {
 }
 
 func (a *App) draw(t *taken, r state.Run) *live {
-	l := &live{app: a, steps: r.Steps}
+	l := &live{app: a, steps: r.Steps, since: a.World.Now()}
 	if !a.Terminal || a.Verbose > 0 {
 		return l
 	}
@@ -43,7 +43,7 @@ func (a *App) draw(t *taken, r state.Run) *live {
 }
 
 func (l *live) watch() workflow.Watch {
-	w := workflow.Watch{Step: l.log}
+	w := workflow.Watch{Step: l.log, Progress: l.logProgress}
 	if l.bars != nil {
 		w = workflow.Watch{Step: l.onStep, Progress: l.onProgress}
 	}
@@ -53,6 +53,20 @@ func (l *live) watch() workflow.Watch {
 func (l *live) log(r state.Run, i int) {
 	step := r.Steps[i]
 	l.app.Log.Info(step.State.String(), "run", r.ID, "step", step.Shown, "detail", step.Detail)
+}
+
+// logProgress is a line a minute.
+func (l *live) logProgress(i int, done, total int64, estimated bool) {
+	now := l.app.World.Now()
+	if now.Sub(l.since) < time.Minute {
+		return
+	}
+	l.since = now
+	how := size(done)
+	if total > 0 {
+		how = sizeOf(done, total, estimated)
+	}
+	l.app.Log.Info("progress", "step", l.steps[i].Shown, "done", how)
 }
 
 func (l *live) onStep(r state.Run, i int) {

@@ -117,14 +117,14 @@ func (t *taken) lockedElsewhere() error {
 	if err != nil {
 		return err
 	}
-	for _, n := range notes {
-		var l state.Lock
-		if err := n.Decode(&l); err != nil {
-			return fmt.Errorf("an operator's lock, whose note can't be read: %w", err)
-		}
-		return &workflow.LockedError{Lock: l}
+	if len(notes) == 0 {
+		return nil
 	}
-	return nil
+	var l state.Lock
+	if err := notes[0].Decode(&l); err != nil {
+		return fmt.Errorf("an operator's lock, whose note can't be read: %w", err)
+	}
+	return &workflow.LockedError{Lock: l}
 }
 
 // noOldLock is an error if the lock file of the Python tool is there: a run of it, or an operator, is at

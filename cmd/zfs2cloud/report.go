@@ -23,11 +23,15 @@ func (t *taken) failed(err error) error {
 	var run *runError
 	var owned *state.OwnedError
 	var locked *workflow.LockedError
+	var open *workflow.BracketError
 	switch {
 	case errors.As(err, &run) && errors.Is(err, workflow.ErrInterrupted):
 		text = a.interruptedText(t, run.Run)
 	case errors.As(err, &run):
 		text = a.runText(t, run)
+	case errors.As(err, &open):
+		text = fmt.Sprintf("%s%s\nMend what keeps the script from succeeding, then: %s\n  or leave the application as it is: %s", a.subject(t), safe(err.Error()),
+			a.again("resume "+open.Run), a.again("abort --skip-hooks "+open.Run))
 	case errors.As(err, &owned):
 		text = a.ownedText(t, owned)
 	case errors.As(err, &locked):
@@ -47,10 +51,12 @@ func (a *App) subject(t *taken) string { return fmt.Sprintf("zfs2cloud: %s %s: "
 
 func (a *App) runText(t *taken, e *runError) string {
 	r := e.Run
-	lines := strings.Split(strings.TrimSpace(safe(e.Err.Error())), "\n")
+	lines := strings.Split(strings.TrimSpace(safeLines(e.Err.Error())), "\n")
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s%s\n\n", a.subject(t), lines[0])
-	row := func(name, format string, args ...any) { fmt.Fprintf(&b, "  %-10s %s\n", name, fmt.Sprintf(format, args...)) }
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
 	ended := r.Updated
 	if r.Ended != nil {
 		ended = *r.Ended
@@ -93,7 +99,7 @@ func safeText(r state.Run, b state.Backup, known bool) string {
 		parts = append(parts, "snapshot held")
 	}
 	if known && b.Sums.Sealed > 0 {
-		parts = append(parts, counted(b.Sums.Sealed, "chunk") + " sealed")
+		parts = append(parts, counted(b.Sums.Sealed, "chunk")+" sealed")
 	}
 	if known && b.Sums.Uploaded > 0 {
 		parts = append(parts, fmt.Sprintf("%s on the remote and checked", count(b.Sums.Uploaded)))

@@ -87,6 +87,17 @@ func (t *taken) choose(id string) (state.Run, bool, error) {
 	return last, false, nil
 }
 
+// named finds an unfinished run on the dataset by its id, whichever job it is of: one whose config is gone can
+// still be given up.
+func (t *taken) named(id string) (state.Run, bool) {
+	for _, r := range t.unfinished {
+		if r.ID == id {
+			return r, true
+		}
+	}
+	return state.Run{}, false
+}
+
 // tellChanges says where today's config differs from what the run keeps.
 func (t *taken) tellChanges(r state.Run) {
 	now := actions.Freeze(t.settings)
@@ -146,9 +157,12 @@ func (c *AbortCmd) abort(t *taken) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	r, ok, err := t.choose(c.ID)
-	if err != nil || !ok {
-		return err
+	r, ok := t.named(c.ID)
+	if !ok {
+		var err error
+		if r, ok, err = t.choose(c.ID); err != nil || !ok {
+			return err
+		}
 	}
 	s, err := t.engine.Open(r.ID)
 	if err != nil {

@@ -49,7 +49,7 @@ func (c *RunCmd) run(t *taken) error {
 	var news []string
 	for _, r := range t.unfinished {
 		if r.Job != t.job.ID {
-			t.app.Log.Warn("a run of another job is unfinished on this dataset", "run", r.ID, "config", r.Config)
+			fmt.Fprintf(t.app.Err, "%srun %s of another job (%s) is unfinished here. To give it up: %s\n", t.app.subject(t), r.ID, r.Config, t.app.again("abort "+r.ID))
 			continue
 		}
 		told, err := t.finishOld(r)
@@ -57,6 +57,9 @@ func (c *RunCmd) run(t *taken) error {
 			return err
 		}
 		news = append(news, told)
+	}
+	if err := t.tellChildren(); err != nil {
+		return err
 	}
 	s, err := t.engine.Begin(state.Run{Job: t.job.ID, Config: t.settings.Path, Frozen: actions.Freeze(t.settings),
 		Steps: t.kit.Plan(t.kit.Planned(t.settings.Steps))})
@@ -218,4 +221,3 @@ func (t *taken) finished() (state.Run, bool, error) {
 
 // oldLock is the lock file of the Python tool, which maintenance scripts touch too.
 func (t *taken) oldLock() string { return filepath.Join(t.settings.IntermediateDir, "_lock") }
-

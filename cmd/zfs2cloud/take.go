@@ -222,4 +222,6 @@ func (h host) Sweep(ctx context.Context, kids string) error {
 	return err
 }
 
-func (h host) WaitGone(ctx context.Context, id workflow.ProcessID) error { return proc.WaitGone(ctx, id) }
+func (h host) WaitGone(ctx context.Context, id workflow.ProcessID) error {
+	return proc.WaitGone(ctx, id)
+}

@@ -64,9 +64,11 @@ func (c *UploadCmd) Run(a *App) error {
 	return a.typed(actions.StepUpload, args...)
 }
 
-func (c *MountCmd) Run(*App) error       { return notYet("mount-snapshot (file mode)") }
-func (c *UploadFilesCmd) Run(*App) error { return notYet("upload-snapshot-files-to-remote (file mode)") }
-func (c *UmountCmd) Run(*App) error      { return notYet("umount-snapshot (file mode)") }
+func (c *MountCmd) Run(*App) error { return notYet("mount-snapshot (file mode)") }
+func (c *UploadFilesCmd) Run(*App) error {
+	return notYet("upload-snapshot-files-to-remote (file mode)")
+}
+func (c *UmountCmd) Run(*App) error { return notYet("umount-snapshot (file mode)") }
 
 func given(set bool, name string) []string {
 	if set {
