@@ -211,7 +211,7 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) error {
 		if same, _ := o.Matches(c.Size, hashesOf(c)); ok && same {
 			continue
 		}
-		return u.lost(fx, c, fmt.Errorf("chunk %d was at %s and is not there any more", c.N, u.place))
+		return u.lost(ctx, fx, c, fmt.Errorf("chunk %d at %s: %w", c.N, u.place, errLost))
 	}
 	_, backups, err := jobOf(u.s.View, u.backup.Job)
 	if err != nil {

@@ -175,8 +175,11 @@ func expire(tx *state.Tx, job, name string) error {
 	if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupExpire); err != nil {
 		return err
 	}
-	if err := tx.DropChunks(job, name); err != nil {
-		return err
+	// While its files lie here, their names are needed to remove them.
+	if b.Pruned {
+		if err := tx.DropChunks(job, name); err != nil {
+			return err
+		}
 	}
 	return tx.PutBackup(b)
 }

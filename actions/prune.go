@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"time"
 
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/zfs"
@@ -161,6 +162,12 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 	if err != nil {
 		return err
 	}
+	if jumped := clockJump(h, s.Now()); jumped != "" {
+		if err := k.note(s, "no snapshot is pruned by age: %s", jumped); err != nil {
+			return err
+		}
+		return s.Detail("destroyed nothing: %s", jumped)
+	}
 	var destroyed, wouldGo int
 	for _, snap := range snapshots {
 		if !h.isOurs(snap) || !oldEnough(snap, s.Now(), k.Settings.OldestSnapshotDays) || h.keepSnapshot(snap, snapshots) != "" {
@@ -187,6 +194,15 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 		return s.Detail("would destroy %s; -y destroys", plural(wouldGo, "snapshot", "snapshots"))
 	}
 	return s.Detail("destroyed %s", plural(destroyed, "snapshot", "snapshots"))
+}
+
+// clockJump says so if the clock has gone on by more than a year since the last commit: either nobody backed up
+// for so long, and it can wait until this run has, or the clock is wrong, and then everything looks old.
+func clockJump(h holdings, now time.Time) string {
+	if h.job.Newest == nil || now.Sub(h.job.Newest.At) < 365*24*time.Hour {
+		return ""
+	}
+	return fmt.Sprintf("the clock says %s, and the last backup was committed %s", now.UTC().Format(time.DateOnly), h.job.Newest.At.UTC().Format(time.DateOnly))
 }
 
 // stays tells the errors of a destroy that concern that one snapshot.

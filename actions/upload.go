@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 
+	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/state"
@@ -105,17 +106,29 @@ func (k *Kit) uploadAndCommit(ctx context.Context, s *workflow.Session, b state.
 		return err
 	}
 	u := &uploading{kit: k, s: s, place: place, backup: b, hash: hash}
-	_, err = workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
-		Name: "objects", Afresh: true,
-		Do: func(ctx context.Context, fx workflow.Fx) (workflow.Nothing, error) {
-			return workflow.Nothing{}, u.objects(ctx, fx)
-		},
-	})
-	if err != nil {
-		return err
+	for range maxRounds {
+		_, err = workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+			Name: "objects", Afresh: true,
+			Do: func(ctx context.Context, fx workflow.Fx) (workflow.Nothing, error) {
+				return workflow.Nothing{}, u.objects(ctx, fx)
+			},
+		})
+		if err == nil {
+			err = u.commit(ctx)
+		}
+		if !errors.Is(err, errLost) {
+			return err
+		}
+		s.Log().Warn("a chunk that was stored is not there; it is sent again", "err", err)
 	}
-	return u.commit(ctx)
+	return err
 }
+
+// maxRounds bounds how often one process sends what the place loses.
+const maxRounds = 3
+
+// errLost is the error of a chunk that was stored and is not there, or not as it was stored.
+var errLost = errors.New("not there as it was stored")
 
 // claimPlace stores the job's marker at its place by the first use, and looks for it at every other.
 func (k *Kit) claimPlace(ctx context.Context, s *workflow.Session, place *remote.Place) error {
@@ -220,7 +233,7 @@ func (u *uploading) chunk(ctx context.Context, fx workflow.Fx, c state.Chunk, pr
 	name := path.Join(u.backup.Name, c.Name)
 	if workflow.ChunkMachine.In(c.State, workflow.ChunkSealed) {
 		if !u.inPlace() {
-			if err := u.haveFile(fx, c); err != nil {
+			if err := u.haveFile(ctx, fx, c); err != nil {
 				return err
 			}
 		}
@@ -248,7 +261,7 @@ func (u *uploading) chunk(ctx context.Context, fx workflow.Fx, c state.Chunk, pr
 		return err
 	}
 	if !same {
-		return u.lost(fx, c, fmt.Errorf("%s is not at %s as it was stored", name, u.place))
+		return u.lost(ctx, fx, c, fmt.Errorf("%s at %s: %w", name, u.place, errLost))
 	}
 	return fx.Note(func(tx *state.Tx, r *state.Run) error {
 		if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkSeen); err != nil {
@@ -304,28 +317,53 @@ func (u *uploading) seen(ctx context.Context, name string, c state.Chunk) (same 
 	return same, err
 }
 
-// haveFile makes sure that a sealed chunk's file is there and of its size before it is sent.
-func (u *uploading) haveFile(fx workflow.Fx, c state.Chunk) error {
-	info, err := os.Lstat(inDir(u.backup, c.Name))
-	if err == nil && info.Mode().IsRegular() && info.Size() == c.Size {
-		return nil
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+// haveFile makes sure that a sealed chunk's file is there before it is sent, and of its size. Where the place
+// has no hash to tell by afterwards, it is read and compared as a whole.
+func (u *uploading) haveFile(ctx context.Context, fx workflow.Fx, c state.Chunk) error {
+	whole, err := u.fileIs(ctx, c, u.hash == "")
+	if err != nil || whole {
 		return err
 	}
 	return u.sealAgain(fx, c, fmt.Errorf("%s is gone or changed", inDir(u.backup, c.Name)))
 }
 
-// lost takes a chunk that is not at its place back to sealed, or, if its file is gone too, has it sealed
+// fileIs tells whether a chunk's file is there as it was sealed, by its size or by all of it.
+func (u *uploading) fileIs(ctx context.Context, c state.Chunk, wholly bool) (bool, error) {
+	name := inDir(u.backup, c.Name)
+	info, err := os.Lstat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	same := info.Mode().IsRegular() && info.Size() == c.Size
+	if !same || !wholly {
+		return same, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	err = chunk.CheckFile(ctx, f, chunk.Digest{Size: c.Size, SHA256: c.SHA256})
+	if errors.Is(err, chunk.ErrDiffers) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// lost takes a chunk that is not at its place back to sealed. If its file is gone or changed too, it is sealed
 // again.
-func (u *uploading) lost(fx workflow.Fx, c state.Chunk, why error) error {
-	if u.inPlace() {
+func (u *uploading) lost(ctx context.Context, fx workflow.Fx, c state.Chunk, why error) error {
+	whole, err := u.fileIs(ctx, c, true)
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	if !whole || u.inPlace() {
 		return u.sealAgain(fx, c, why)
 	}
-	if _, err := os.Lstat(inDir(u.backup, c.Name)); errors.Is(err, os.ErrNotExist) {
-		return u.sealAgain(fx, c, why)
-	}
-	err := fx.Note(func(tx *state.Tx, _ *state.Run) error {
+	err = fx.Note(func(tx *state.Tx, _ *state.Run) error {
 		b, err := tx.MustBackup(c.Job, c.Backup)
 		if err != nil {
 			return err
