@@ -129,6 +129,22 @@ func removeFolder(b state.Backup, chunks []state.Chunk, more ...string) (foreign
 	return nil, durable.SyncDir(root, ".")
 }
 
+// removeTemps removes what was being written into a backup's folder when a process died.
+func removeTemps(folder *os.Root) error {
+	entries, err := fs.ReadDir(folder.FS(), ".")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() && durable.IsTemp(e.Name()) {
+			if err := folder.Remove(e.Name()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func foreignStays(b state.Backup, foreign []string) string {
 	return fmt.Sprintf("%s/%s stays: it holds files that are not ours: %s", b.Dir, b.Name, strings.Join(quoteAll(foreign), ", "))
 }

@@ -133,6 +133,9 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 		return done, fmt.Errorf("folder of the backup: %w", err)
 	}
 	defer folder.Close()
+	if err := removeTemps(folder); err != nil {
+		return done, err
+	}
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
