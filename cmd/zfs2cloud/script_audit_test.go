@@ -1,0 +1,206 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/state"
+	"zfs2cloud/state/durable"
+	"zfs2cloud/workflow"
+)
+
+// audit looks at what must hold at the end of every script, whatever was killed in it.
+func (f *fixture) audit() {
+	if f.t.Failed() || f.t.Skipped() {
+		return
+	}
+	f.auditApplication()
+	f.auditChildren()
+	f.auditUploads()
+	databases, err := filepath.Glob(f.at("state*/state.db"))
+	if err != nil {
+		f.t.Error(err)
+	}
+	for _, path := range databases {
+		f.auditFile(path)
+		f.auditRecords(path)
+	}
+}
+
+// auditApplication: each stop was followed by a start (I3).
+func (f *fixture) auditApplication() {
+	log, err := os.ReadFile(f.at("app.log"))
+	if os.IsNotExist(err) || f.allowed["stopped"] {
+		return
+	}
+	if lines := strings.Fields(string(log)); lines[len(lines)-1] != "start" {
+		f.t.Errorf("audit: the application was left stopped: %v", lines)
+	}
+}
+
+// auditChildren: no zfs, gpg or rclone outlived the program. SIGKILL takes them with it, a moment later.
+func (f *fixture) auditChildren() {
+	var left []string
+	for until := time.Now().Add(awaitMost); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+		if left = f.holders(); len(left) == 0 {
+			return
+		}
+	}
+	f.t.Errorf("audit: programs outlived their run: %v", left)
+}
+
+// holders are the processes that have a file of the fixed folder open.
+func (f *fixture) holders() (left []string) {
+	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, fd := range fds {
+		target, err := os.Readlink(fd)
+		if err == nil && strings.HasPrefix(target, f.at("alive")+"/") {
+			left = append(left, fd+" -> "+target)
+		}
+	}
+	return left
+}
+
+// arrived is a line of the log by which a chunk got its final name: see recorder.
+var arrived = regexp.MustCompile(`^(\[after\] )?[^\[].* (copyto|moveto) .*/([^/ ]+@[^/ ]+\.zfs\.[^/ ]+)$`)
+
+// auditUploads: no chunk was uploaded, to its end, twice in its generation (I6).
+func (f *fixture) auditUploads() {
+	log, err := os.ReadFile(f.at("rclone/log"))
+	if os.IsNotExist(err) || f.allowed["again"] {
+		return
+	}
+	times := map[string]int{}
+	for line := range strings.Lines(string(log)) {
+		if m := arrived.FindStringSubmatch(strings.TrimSpace(line)); m != nil && !durable.IsTemp(m[3]) {
+			times[m[3]]++
+		}
+	}
+	for name, n := range times {
+		if n > 1 {
+			f.t.Errorf("audit: %s was uploaded %d times", name, n)
+		}
+	}
+}
+
+// auditFile is bbolt's own check.
+func (f *fixture) auditFile(path string) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		f.t.Errorf("audit: %s: %v", path, err)
+		return
+	}
+	defer db.Close()
+	err = db.View(func(tx *bolt.Tx) error {
+		for err := range tx.Check() {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		f.t.Errorf("audit: %s: %v", path, err)
+	}
+}
+
+// auditRecords: every record is as it was written, and agrees with ZFS and the remote.
+func (f *fixture) auditRecords(path string) {
+	err := state.New(path).View(func(tx *state.Tx) error {
+		if err := tx.Verify(); err != nil {
+			return err
+		}
+		runs, err := tx.Runs()
+		if err != nil {
+			return err
+		}
+		f.auditHolds(runs)
+		if len(runs) > 0 && workflow.RunMachine.In(runs[0].State, workflow.RunSucceeded) {
+			f.auditTemps()
+		}
+		backups, err := tx.Backups("")
+		if err != nil {
+			return err
+		}
+		for _, b := range backups {
+			if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+				continue
+			}
+			chunks, err := tx.Chunks(b.Job, b.Name)
+			if err != nil {
+				return err
+			}
+			f.auditBackup(b, chunks)
+		}
+		return nil
+	})
+	if err != nil {
+		f.t.Errorf("audit: %s: %v", path, err)
+	}
+}
+
+// auditHolds: no run that is over holds its snapshot, but for a typed one. zfs-fuse can't list holds, so we try
+// to release them.
+func (f *fixture) auditHolds(runs []state.Run) {
+	for _, r := range runs {
+		over := workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
+		if !over || r.KeepsHold || r.Snapshot == "" {
+			continue
+		}
+		held := r.Frozen.Dataset + "@" + r.Snapshot
+		if exec.Command("zfs", "release", "zfs2cloud:"+r.ID, held).Run() == nil {
+			f.t.Errorf("audit: run %s is over, and held %s", r.ID, held)
+		}
+	}
+}
+
+// auditTemps: a run that succeeded left nothing unfinished behind.
+func (f *fixture) auditTemps() {
+	if f.allowed["temps"] {
+		return
+	}
+	for _, dir := range []string{"spool", "remote", "alive", "state"} {
+		filepath.WalkDir(f.at(dir), func(name string, _ fs.DirEntry, err error) error {
+			if err == nil && durable.IsTemp(filepath.Base(name)) {
+				f.t.Errorf("audit: %s is left", name)
+			}
+			return nil
+		})
+	}
+}
+
+// auditBackup: what is committed is whole at its place (I4).
+func (f *fixture) auditBackup(b state.Backup, chunks []state.Chunk) {
+	if f.allowed["missing"] {
+		return
+	}
+	folder := filepath.Join(strings.TrimPrefix(b.Place, "box:"), b.Name)
+	want := map[string]int64{manifest.FileName(settings.Encryption(b.Encryption)): b.ManifestSize, manifest.RestoreFile: -1}
+	n := 0
+	for _, c := range chunks {
+		if !workflow.ChunkMachine.In(c.State, workflow.ChunkDiscarded) {
+			want[c.Name] = c.Size
+			n++
+		}
+	}
+	if n == 0 || n != b.Sums.Sealed {
+		f.t.Errorf("audit: %s has %d chunks on record, and %d in its sums", b.Name, n, b.Sums.Sealed)
+	}
+	for name, size := range want {
+		info, err := os.Stat(filepath.Join(folder, name))
+		if err == nil && size >= 0 && info.Size() != size {
+			err = fmt.Errorf("%s has %d bytes, not %d", name, info.Size(), size)
+		}
+		if err != nil {
+			f.t.Errorf("audit: committed backup %s: %v", b.Name, err)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"zfs2cloud/state/durable"
+)
+
+// A recorder stands in the place of rclone, zfs, zpool or gpg: `recorder DIR ARGS…` writes ARGS to DIR/log, a line
+// a call, and becomes the real program, whose name is that of DIR. Before that it looks for a fault in DIR/fault,
+// "HOW WORD N": the N-th call from now with the argument WORD
+//
+//	kill    ends the program that called with SIGKILL, instead of doing anything
+//	after   does its work, and then ends the program that called with SIGKILL
+//	term    asks the program that called to stop, and hangs until it is ended
+//	hang    writes DIR/hanging, and goes on when DIR/go is there
+//	fail    does nothing, and exits 1
+//
+// Its line in the log then begins with HOW in brackets. The word "arrives" stands for any call of rclone by which
+// an object gets its final name: copyto, or, from a temporary name of ours, moveto.
+func recorder() {
+	r := recording{dir: os.Args[1], program: filepath.Base(os.Args[1]), args: os.Args[2:]}
+	how, err := r.record()
+	if err != nil {
+		r.exit(err)
+	}
+	switch how {
+	case "kill":
+		endCaller(unix.SIGKILL)
+	case "term":
+		endCaller(unix.SIGTERM)
+	case "fail":
+		r.exit(fmt.Errorf("told to fail"))
+	case "hang":
+		r.hang()
+	case "after":
+		if err := r.run(); err != nil {
+			r.exit(err)
+		}
+		endCaller(unix.SIGKILL)
+	}
+	r.exit(r.become())
+}
+
+type recording struct {
+	dir, program string
+	args         []string
+}
+
+func (r recording) exit(err error) {
+	fmt.Fprintf(os.Stderr, "%s-recorder: %v\n", r.program, err)
+	os.Exit(1)
+}
+
+// record writes the call down, and finds out whether it is the one with the fault. Calls may come at once.
+func (r recording) record() (how string, err error) {
+	log, err := os.OpenFile(filepath.Join(r.dir, "log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer log.Close()
+	if err := unix.Flock(int(log.Fd()), unix.LOCK_EX); err != nil {
+		return "", err
+	}
+	if how, err = r.fault(); err != nil {
+		return "", err
+	}
+	line := strings.Join(r.args, " ")
+	if how != "" {
+		line = "[" + how + "] " + line
+	}
+	_, err = fmt.Fprintln(log, line)
+	return how, err
+}
+
+func (r recording) fault() (how string, err error) {
+	file := filepath.Join(r.dir, "fault")
+	text, err := os.ReadFile(file)
+	if os.IsNotExist(err) {
+		return "", nil
+	}
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) != 3 || !r.is(fields[1]) {
+		return "", err
+	}
+	n, err := strconv.Atoi(fields[2])
+	if err != nil {
+		return "", err
+	}
+	if n > 1 {
+		return "", os.WriteFile(file, fmt.Appendf(nil, "%s %s %d", fields[0], fields[1], n-1), 0o600)
+	}
+	return fields[0], os.Remove(file)
+}
+
+func (r recording) is(word string) bool {
+	if word != "arrives" {
+		return slices.Contains(r.args, word)
+	}
+	stores := slices.Contains(r.args, "copyto") || slices.Contains(r.args, "moveto")
+	return stores && !durable.IsTemp(r.args[len(r.args)-1])
+}
+
+// endCaller sends the program that started us a signal, and waits to be ended with it, or by it.
+func endCaller(signal unix.Signal) {
+	unix.Kill(os.Getppid(), signal)
+	for {
+		unix.Pause()
+	}
+}
+
+func (r recording) hang() {
+	if err := os.WriteFile(filepath.Join(r.dir, "hanging"), nil, 0o600); err != nil {
+		r.exit(err)
+	}
+	for !exists(filepath.Join(r.dir, "go")) {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+// become turns this process into the real program.
+func (r recording) become() error {
+	path, err := exec.LookPath(r.program)
+	if err != nil {
+		return err
+	}
+	return unix.Exec(path, append([]string{r.program}, r.args...), os.Environ())
+}
+
+// run is the real program as a child, with all descriptors that were meant for it.
+func (r recording) run() error {
+	path, err := exec.LookPath(r.program)
+	if err != nil {
+		return err
+	}
+	files, err := inherited()
+	if err != nil {
+		return err
+	}
+	child, err := os.StartProcess(path, append([]string{r.program}, r.args...), &os.ProcAttr{Env: os.Environ(), Files: files})
+	if err != nil {
+		return err
+	}
+	state, err := child.Wait()
+	if err == nil && !state.Success() {
+		err = fmt.Errorf("%s: %s", r.program, state)
+	}
+	return err
+}
+
+// inherited are the descriptors that our caller handed to us, at their numbers.
+func inherited() (files []*os.File, err error) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil {
+			return nil, err
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+			continue // our own, or the one with which the folder was read
+		}
+		for len(files) <= fd {
+			files = append(files, nil)
+		}
+		files[fd] = os.NewFile(uintptr(fd), "inherited")
+	}
+	return files, nil
+}
