@@ -292,23 +292,41 @@ func finishStep(tx *state.Tx, r *state.Run, i int, now time.Time) error {
 		return err
 	}
 	step.Ended = &now
-	done := 0
-	for _, s := range r.Steps {
-		if StepMachine.In(s.State, StepDone) {
-			done++
+	if bracketDone(*r) {
+		if err := BracketMachine.Fire(tx, &r.Bracket, BracketCloses); err != nil {
+			return err
 		}
 	}
-	r.High.Raise(state.Progress{Steps: done})
+	r.High.Raise(state.Progress{Steps: stepsDone(*r)})
+	return nil
+}
+
+// bracketDone tells whether an open bracket has its snapshot and all its post-snapshot operations.
+func bracketDone(r state.Run) bool {
 	b, ok := bracketOf(r.Steps)
 	if !ok || !BracketMachine.In(r.Bracket, BracketOpen) || !StepMachine.In(r.Steps[b.snapshot].State, StepDone) {
-		return nil
+		return false
 	}
 	for _, p := range b.post {
 		if !StepMachine.In(r.Steps[p].State, StepDone) {
-			return nil
+			return false
 		}
 	}
-	return BracketMachine.Fire(tx, &r.Bracket, BracketCloses)
+	return true
+}
+
+// stepsDone counts the steps that are done for good. What stands in an open bracket may be rewound, and is no
+// progress.
+func stepsDone(r state.Run) int {
+	b, ok := bracketOf(r.Steps)
+	open := ok && BracketMachine.In(r.Bracket, BracketOpen)
+	done := 0
+	for i, s := range r.Steps {
+		if StepMachine.In(s.State, StepDone) && !(open && i >= b.first && i <= b.last) {
+			done++
+		}
+	}
+	return done
 }
 
 func (s *Session) failStep(i int, cause error) error {

@@ -534,3 +534,22 @@ func TestTheLockRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What a recovery runs, and a rewind takes back, is no progress: a run that is killed in its bracket each time
+// comes to its end.
+func TestDeathsInTheBracketJam(t *testing.T) {
+	b := newBench(t)
+	b.on["stop"] = func(string) error { panic(crash{}) }
+	if _, err := b.begin(b.engine("state.db")); err != errCrashed {
+		t.Fatal(err)
+	}
+	for range 5 { // the first life did the lock
+		if r, err := b.next(true); err != errCrashed {
+			t.Fatalf("%v, run is %s", err, r.State)
+		}
+	}
+	var stuck *StuckError
+	if r, err := b.next(true); !errors.As(err, &stuck) || r.High.Steps != 1 {
+		t.Errorf("%v, run is %s with %d steps done", err, r.State, r.High.Steps)
+	}
+}
