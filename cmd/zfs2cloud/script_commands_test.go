@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"exits":    onlyYes(cmdExits),
 	"fault":    onlyYes(cmdFault),
+	"mishap":   onlyYes(cmdMishap),
 	"await":    onlyYes(cmdAwait),
 	"days":     onlyYes(cmdDays),
 	"config":   onlyYes(cmdConfig),
@@ -73,11 +75,27 @@ func cmdFault(ts *testscript.TestScript, args []string) {
 	if len(args) == 4 {
 		n = args[3]
 	}
-	dir := fixtureOf(ts).at(args[0])
+	setFault(ts, args[0], args[1], args[2], n)
+}
+
+// mishap MOST: the program is to be killed at a call by chance of a child by chance, one of the next MOST.
+func cmdMishap(ts *testscript.TestScript, args []string) {
+	need(ts, len(args) == 1, "mishap most")
+	most, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	program := []string{"zfs", "gpg", "rclone"}[rand.IntN(3)]
+	how := []string{"kill", "after"}[rand.IntN(2)]
+	n := strconv.Itoa(1 + rand.IntN(most))
+	ts.Logf("fault %s %s any %s", program, how, n)
+	setFault(ts, program, how, "any", n)
+}
+
+func setFault(ts *testscript.TestScript, program, how, word, n string) {
+	dir := fixtureOf(ts).at(program)
 	for _, old := range []string{"hanging", "go"} {
 		ts.Check(os.RemoveAll(filepath.Join(dir, old)))
 	}
-	ts.Check(os.WriteFile(filepath.Join(dir, "fault"), []byte(args[1]+" "+args[2]+" "+n), 0o600))
+	ts.Check(os.WriteFile(filepath.Join(dir, "fault"), []byte(how+" "+word+" "+n), 0o600))
 }
 
 // awaitMost bounds what a script waits for.
@@ -104,9 +122,10 @@ func cmdDays(ts *testscript.TestScript, args []string) {
 	ts.Check(os.WriteFile(fixtureOf(ts).at("clock"), fmt.Appendf(nil, "%dh", 24*n), 0o600))
 }
 
-// config FILE KEY=VALUE…: sets keys of [main]. A file that is not there yet begins as a copy of $CONF.
+// config FILE KEY=VALUE|KEY…: sets keys of [main], or takes them out. A file that is not there yet begins as a copy
+// of $CONF.
 func cmdConfig(ts *testscript.TestScript, args []string) {
-	need(ts, len(args) >= 2, "config file key=value...")
+	need(ts, len(args) >= 2, "config file key=value|key...")
 	file := ts.MkAbs(args[0])
 	text, err := os.ReadFile(file)
 	if os.IsNotExist(err) {
@@ -114,10 +133,12 @@ func cmdConfig(ts *testscript.TestScript, args []string) {
 	}
 	ts.Check(err)
 	for _, arg := range args[1:] {
-		key, value, _ := strings.Cut(arg, "=")
+		key, value, set := strings.Cut(arg, "=")
 		old := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(key) + ` = .*\n`)
 		text = old.ReplaceAll(text, nil)
-		text = []byte(strings.Replace(string(text), "[main]\n", "[main]\n"+key+" = "+value+"\n", 1))
+		if set {
+			text = []byte(strings.Replace(string(text), "[main]\n", "[main]\n"+key+" = "+value+"\n", 1))
+		}
 	}
 	ts.Check(os.WriteFile(file, text, 0o600))
 }

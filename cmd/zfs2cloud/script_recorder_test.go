@@ -26,7 +26,7 @@ import (
 //	fail    does nothing, and exits 1
 //
 // Its line in the log then begins with HOW in brackets. The word "arrives" stands for any call of rclone by which
-// an object gets its final name: copyto, or, from a temporary name of ours, moveto.
+// an object gets its final name (copyto, or, from a temporary name of ours, moveto), and "any" for any call.
 func recorder() {
 	r := recording{dir: os.Args[1], program: filepath.Base(os.Args[1]), args: os.Args[2:]}
 	how, err := r.record()
@@ -104,7 +104,7 @@ func (r recording) fault() (how string, err error) {
 
 func (r recording) is(word string) bool {
 	if word != "arrives" {
-		return slices.Contains(r.args, word)
+		return word == "any" || slices.Contains(r.args, word)
 	}
 	stores := slices.Contains(r.args, "copyto") || slices.Contains(r.args, "moveto")
 	return stores && !durable.IsTemp(r.args[len(r.args)-1])

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The scripts in testdata/script show what a person sees: the real program on real ZFS, gpg and rclone, with
+// real signals. A script has a dataset, a remote and a config of its own (script_fixture_test.go), and ends
+// with the audit of what must always hold (script_audit_test.go). A program that is to die in a certain
+// place is killed by the child that it just started (script_recorder_test.go), not after a while.
+
+// Variables that only the program in this test binary reads.
+const (
+	clockVar  = "ZFS2CLOUD_TEST_CLOCK"  // a file with a duration by which the clock is ahead
+	folderVar = "ZFS2CLOUD_TEST_FOLDER" // in place of /var/lib/zfs2cloud/datasets
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"zfs2cloud": program,
+		"recorder":  recorder,
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("..", "..", "testdata", "script"),
+		Setup:               setUp,
+		Cmds:                scriptCommands,
+		Condition:           condition,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+// program is the real one, but for its clock and the folder where it says that it is alive.
+func program() {
+	a := newApp()
+	a.Folder.Dir = os.Getenv(folderVar)
+	a.World.Clock = clockAhead(os.Getenv(clockVar))
+	os.Exit(realMain(os.Args[1:], a))
+}
+
+// clockAhead goes as the machine's clock does, ahead of it by what stands in a file.
+func clockAhead(file string) func() time.Time {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return time.Now
+	}
+	ahead, err := time.ParseDuration(strings.TrimSpace(string(text)))
+	if err != nil {
+		panic(err)
+	}
+	return func() time.Time { return time.Now().Add(ahead) }
+}
