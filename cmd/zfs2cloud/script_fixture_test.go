@@ -111,7 +111,7 @@ func (f *fixture) fill() error {
 }
 
 func receiveFiller(dataset string) error {
-	receive := exec.Command("sh", "-c", `gzip -dc "$0" | zfs receive -u "$1"`, filler, dataset)
+	receive := exec.Command("sh", "-c", `gzip -dc "$0" | zfs receive -u "$1" && zfs destroy "$1"@filler`, filler, dataset)
 	if out, err := receive.CombinedOutput(); err != nil {
 		return fmt.Errorf("receive filler: %w: %s", err, out)
 	}
