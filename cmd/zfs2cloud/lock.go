@@ -29,8 +29,16 @@ func (c *LockCmd) Run(a *App) error {
 	}
 	t, err := a.take()
 	defer t.close()
-	if err != nil {
-		return t.failed(err)
+	if err == nil {
+		err = c.lock(t)
+	}
+	return t.failed(err)
+}
+
+func (c *LockCmd) lock(t *taken) error {
+	a := t.app
+	if err := t.notLocked(); err != nil {
+		return err
 	}
 	lock := state.Lock{DatasetGUID: t.engine.Dataset, Dataset: t.dataset, Host: a.Host, User: operator(), Since: a.World.Now().UTC(), Why: c.Why}
 	// The note first: a lock that only the database knows of could be missed, one that only the note
@@ -108,6 +116,21 @@ func (c *UnlockCmd) Run(a *App) error {
 		fmt.Fprintf(a.Out, "%s was not locked\n", t.dataset)
 	}
 	return nil
+}
+
+// notLocked is an error if an operator holds the dataset's lock: that note must not be written over.
+func (t *taken) notLocked() error {
+	err := t.store.View(func(tx *state.Tx) error {
+		l, held, err := workflow.OperatorLock(tx, t.engine.Dataset)
+		if err == nil && held {
+			err = &workflow.LockedError{Lock: l}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return t.lockedElsewhere()
 }
 
 // lockedElsewhere is an error if an operator's lock stands only in a note: it was taken with another
