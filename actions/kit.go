@@ -36,6 +36,8 @@ type Kit struct {
 	// Pause waits between tries; remote.Pause but in tests.
 	Pause func(context.Context, time.Duration) error
 
+	ahead *uploader // begun by the export for the upload step
+
 	mu     sync.Mutex
 	places map[string]*remote.Place // by remote and job
 }

@@ -62,6 +62,15 @@ func (k *Kit) continueStream(ctx context.Context, s *workflow.Session, fx workfl
 			return sealed{}, err
 		}
 		done, err := x.send(ctx)
+		if err == nil {
+			holes, err := x.holes()
+			if err != nil || !holes {
+				return done, err
+			}
+			s.Log().Warn("a sealed chunk was lost while the export went on; it is sealed again")
+			continue
+		}
+		k.stopAhead()
 		if !errors.Is(err, errPrefix) {
 			return done, err
 		}
@@ -77,6 +86,18 @@ func (k *Kit) continueStream(ctx context.Context, s *workflow.Session, fx workfl
 
 const maxStartOvers = 1
 
+// holes tells whether a chunk was discarded behind the export's back: its file was gone when it was to be
+// uploaded.
+func (x *streamExport) holes() (bool, error) {
+	sealed := 0
+	err := x.s.View(func(tx *state.Tx) error {
+		b, err := tx.MustBackup(x.backup.Job, x.backup.Name)
+		sealed = b.Sums.Sealed
+		return err
+	})
+	return sealed < len(x.chunks), err
+}
+
 // streamExport is one pass of zfs send over the chunks of a backup.
 type streamExport struct {
 	kit     *Kit
@@ -87,8 +108,9 @@ type streamExport struct {
 	chunks  map[int]state.Chunk // in their present generation
 	newest  map[int]int         // the highest generation of each number, discarded ones included
 	sealer  chunk.Sealer
-	kinds   []string // of hashes that the remote can be asked for
-	differs int      // the first chunk that is not what the stream has
+	kinds   []string  // of hashes that the remote can be asked for
+	differs int       // the first chunk that is not what the stream has
+	ahead   *uploader // uploads what is sealed meanwhile; nil where that has to wait
 }
 
 func (k *Kit) newExport(s *workflow.Session, fx workflow.Fx) (*streamExport, error) {
@@ -137,6 +159,9 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 		return done, err
 	}
 
+	if x.ahead, err = x.uploadAhead(ctx); err != nil {
+		return done, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	in, err := x.start(ctx)
@@ -179,7 +204,14 @@ func (x *streamExport) take(ctx context.Context, folder *os.Root, n int, piece i
 		x.differs = n
 		return fmt.Errorf("%w: chunk %d", errPrefix, n)
 	}
+	x.offer(c)
 	return nil
+}
+
+func (x *streamExport) offer(c state.Chunk) {
+	if x.ahead != nil {
+		x.ahead.offer(c)
+	}
 }
 
 // seal makes a chunk file. A file of that name from before was never put on record as sealed, so nobody
@@ -201,6 +233,9 @@ func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece i
 		}
 		x.chunks[n] = c
 	}
+	if err := x.room(ctx); err != nil {
+		return err
+	}
 	w, err := chunk.WriteFile(ctx, folder, c.Name, piece, x.sealer, x.kinds)
 	if err != nil {
 		return fmt.Errorf("chunk %d: %w", n, err)
@@ -221,8 +256,12 @@ func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece i
 		r.High.Raise(state.Progress{Sealed: b.Sums.Sealed})
 		return errors.Join(tx.PutChunk(c), tx.PutBackup(b))
 	})
+	if err != nil {
+		return err
+	}
 	x.chunks[n] = c
-	return err
+	x.offer(c)
+	return nil
 }
 
 // startOver discards what differs, and stores that it came to this.
@@ -248,7 +287,11 @@ func (x *streamExport) discard(from int, also func(*state.Run)) error {
 			if n < from {
 				continue
 			}
-			if err := discardChunk(tx, &b, c); err != nil {
+			now, ok, err := tx.Chunk(c.Job, c.Backup, c.N, c.Gen) // it may have been uploaded meanwhile
+			if err != nil || !ok {
+				return errors.Join(err, fmt.Errorf("chunk %d on record: %v", n, ok))
+			}
+			if err := discardChunk(tx, &b, now); err != nil {
 				return err
 			}
 		}

@@ -94,18 +94,10 @@ func (k *Kit) uploadTarget(ctx context.Context, s *workflow.Session, args []stri
 
 // uploadAndCommit brings a backup to its place. It may be called again at any time.
 func (k *Kit) uploadAndCommit(ctx context.Context, s *workflow.Session, b state.Backup) error {
-	place, err := k.Place(s.Run().Frozen, b.Job)
+	u, err := k.openUpload(ctx, s, b)
 	if err != nil {
 		return err
 	}
-	hash, err := k.hashKind(ctx, s)
-	if err != nil {
-		return err
-	}
-	if err := k.claimPlace(ctx, s, place); err != nil {
-		return err
-	}
-	u := &uploading{kit: k, s: s, place: place, backup: b, hash: hash}
 	for range maxRounds {
 		_, err = workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
 			Name: "objects", Afresh: true,
@@ -122,6 +114,22 @@ func (k *Kit) uploadAndCommit(ctx context.Context, s *workflow.Session, b state.
 		s.Log().Warn("a chunk that was stored is not there; it is sent again", "err", err)
 	}
 	return err
+}
+
+// openUpload makes sure of a backup's place.
+func (k *Kit) openUpload(ctx context.Context, s *workflow.Session, b state.Backup) (*uploading, error) {
+	place, err := k.Place(s.Run().Frozen, b.Job)
+	if err != nil {
+		return nil, err
+	}
+	hash, err := k.hashKind(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.claimPlace(ctx, s, place); err != nil {
+		return nil, err
+	}
+	return &uploading{kit: k, s: s, place: place, backup: b, hash: hash}, nil
 }
 
 // maxRounds bounds how often one process sends what the place loses.
@@ -197,25 +205,34 @@ func (u *uploading) inPlace() bool { return !uploads(u.s.Run()) }
 
 // objects uploads what is not there yet.
 func (u *uploading) objects(ctx context.Context, fx workflow.Fx) error {
+	u.kit.finishAhead(u.s)
 	chunks, err := u.chunks()
 	if err != nil {
 		return err
 	}
-	var done, total int64
+	var there []state.Chunk
+	left := false
 	for _, c := range chunks {
-		total += c.Size
-	}
-	for _, c := range chunks {
-		if !workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded, workflow.ChunkReleased) {
-			err := u.chunk(ctx, fx, c, func(n int64) { u.s.Progress(done+n, total, false) })
-			if err != nil {
-				return fmt.Errorf("chunk %d: %w", c.N, err)
-			}
+		switch {
+		case workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded):
+			there = append(there, c)
+		case !workflow.ChunkMachine.In(c.State, workflow.ChunkReleased):
+			left = true
 		}
-		done += c.Size
-		u.s.Progress(done, total, false)
 	}
-	return nil
+	if left {
+		p, err := u.begin(ctx, fx)
+		if err != nil {
+			return err
+		}
+		for _, c := range chunks {
+			p.offer(c)
+		}
+		if err := p.finish(); err != nil {
+			return err
+		}
+	}
+	return u.release(fx, there)
 }
 
 func (u *uploading) chunks() (chunks []state.Chunk, err error) {
@@ -227,61 +244,11 @@ func (u *uploading) chunks() (chunks []state.Chunk, err error) {
 	return chunks, err
 }
 
-// chunk brings one chunk from sealed to uploaded. One that is found uploading, after a crash, goes on there:
-// Put looks before it sends.
-func (u *uploading) chunk(ctx context.Context, fx workflow.Fx, c state.Chunk, progress func(int64)) error {
-	name := path.Join(u.backup.Name, c.Name)
-	if workflow.ChunkMachine.In(c.State, workflow.ChunkSealed) {
-		if !u.inPlace() {
-			if err := u.haveFile(ctx, fx, c); err != nil {
-				return err
-			}
-		}
-		err := fx.Note(func(tx *state.Tx, _ *state.Run) error {
-			if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkUpload); err != nil {
-				return err
-			}
-			return tx.PutChunk(c)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	err := u.kit.retry(ctx, func(ctx context.Context) error {
-		if u.inPlace() {
-			return nil
-		}
-		return u.put(ctx, fx, name, c, progress)
-	})
-	if err != nil {
-		return err
-	}
-	same, err := u.seen(ctx, name, c)
-	if err != nil {
-		return err
-	}
-	if !same {
-		return u.lost(ctx, fx, c, fmt.Errorf("%s at %s: %w", name, u.place, errLost))
-	}
-	return fx.Note(func(tx *state.Tx, r *state.Run) error {
-		if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkSeen); err != nil {
-			return err
-		}
-		b, err := tx.MustBackup(c.Job, c.Backup)
-		if err != nil {
-			return err
-		}
-		b.Sums.Uploaded++
-		b.Sums.BytesUploaded += c.Size
-		r.High.Raise(state.Progress{Uploaded: b.Sums.Uploaded})
-		return errors.Join(tx.PutChunk(c), tx.PutBackup(b))
-	})
-}
-
 // put stores a chunk file. Something else under the chunk's own name in this backup's folder is what a
 // killed upload, or a fault of the store, left there: it was never seen whole, and makes way.
-func (u *uploading) put(ctx context.Context, fx workflow.Fx, name string, c state.Chunk, progress func(int64)) error {
-	from := remote.Source{Path: inDir(u.backup, c.Name), Size: c.Size, Hashes: hashesOf(c)}
+func (u *uploading) put(ctx context.Context, fx workflow.Fx, c state.Chunk, fresh bool, progress func(int64)) error {
+	name := path.Join(u.backup.Name, c.Name)
+	from := remote.Source{Path: inDir(u.backup, c.Name), Size: c.Size, Hashes: hashesOf(c), Fresh: fresh}
 	err := u.place.Put(ctx, fx, name, from, progress)
 	var conflict *remote.Conflict
 	if !errors.As(err, &conflict) {
@@ -302,19 +269,17 @@ func hashesOf(c state.Chunk) map[string]string {
 	return hashes
 }
 
-// seen looks whether a chunk is there, by size and by the best hash that both sides have.
-func (u *uploading) seen(ctx context.Context, name string, c state.Chunk) (same bool, err error) {
-	err = u.kit.retry(ctx, func(ctx context.Context) error {
-		o, err := u.place.Stat(ctx, u.s.Look(), name, u.hash)
+// stat looks for one chunk by itself.
+func (u *uploading) stat(ctx context.Context, c state.Chunk) (o remote.Object, there bool, err error) {
+	err = u.kit.retry(ctx, func(ctx context.Context) (err error) {
+		o, err = u.place.Stat(ctx, u.s.Look(), path.Join(u.backup.Name, c.Name), u.hash)
+		there = err == nil
 		if errors.Is(err, remote.ErrNotThere) {
-			return nil
-		}
-		if err == nil {
-			same, _ = o.Matches(c.Size, hashesOf(c))
+			err = nil
 		}
 		return err
 	})
-	return same, err
+	return o, there, err
 }
 
 // haveFile makes sure that a sealed chunk's file is there before it is sent, and of its size. Where the place

@@ -42,6 +42,21 @@ func (s *Session) Run() state.Run {
 // Step is the record of the step at work.
 func (s *Session) Step() state.Step { return s.Run().Steps[s.pos] }
 
+// Ahead is the session as the next step of a kind sees it, if no script stands between: what that step is to do
+// may begin already, and its effects have that step's keys.
+func (s *Session) Ahead(kind Kind) (*Session, bool) {
+	steps := s.Run().Steps
+	for i := s.pos + 1; i < len(steps); i++ {
+		switch Kind(steps[i].Kind) {
+		case kind:
+			return s.at(i), true
+		case Hook:
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
 // Attempt is the attempt of the nearest step of a kind, as a snapshot's property names it.
 func (s *Session) Attempt() int { return s.Step().Attempt }
 

@@ -168,6 +168,7 @@ func conform(t *testing.T, s store) {
 		t.Fatal("Get: other bytes")
 	}
 
+	some(t, s, w, from, kind)
 	overwritesNothing(t, s, w, from, data)
 	bounds(t, s, w)
 	smallOnes(t, s, w)
@@ -204,6 +205,39 @@ func notThere(t *testing.T, s store, w workflow.World) {
 	}
 	if err := s.RemoveFolder(ctx, w, aFolder); err != nil {
 		t.Errorf("RemoveFolder of nothing: %v", err)
+	}
+}
+
+// some: a second object, known to be free, is stored without a look, and both are asked for at once.
+func some(t *testing.T, s store, w *recorder, from Source, kind string) {
+	t.Helper()
+	ctx := t.Context()
+	second := strings.Replace(aName, "000000", "000001", 1)
+	fresh := from
+	fresh.Fresh = true
+	w.verbs()
+	if err := s.Put(ctx, w, second, fresh, nil); err != nil {
+		t.Fatalf("Put of a fresh one: %v", err)
+	}
+	for _, verb := range w.verbs() {
+		if verb != "copyto" && verb != "moveto" {
+			t.Errorf("Put of a fresh one: %s", verb)
+		}
+	}
+	there, err := s.StatSome(ctx, w, aFolder, []string{path.Base(aName), path.Base(second), "none"}, kind)
+	if err != nil || len(there) != 2 {
+		t.Fatalf("StatSome: %v, %v", there, err)
+	}
+	for name, o := range there {
+		if same, hashed := o.Matches(from.Size, from.Hashes); !same || hashed != (kind != "") || o.Name != name {
+			t.Errorf("StatSome: %q: %+v", name, o)
+		}
+	}
+	if verbs := w.verbs(); len(verbs) > 1 {
+		t.Errorf("StatSome: %v", verbs)
+	}
+	if err := s.Delete(ctx, w, second); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -121,6 +121,20 @@ func (f *folder) Stat(ctx context.Context, _ workflow.World, name, hash string) 
 	return o, nil
 }
 
+func (f *folder) StatSome(ctx context.Context, w workflow.World, folder string, names []string, hash string) (map[string]Object, error) {
+	there := make(map[string]Object, len(names))
+	for _, name := range names {
+		o, err := f.Stat(ctx, w, path.Join(folder, name), hash)
+		switch {
+		case err == nil:
+			there[name] = o
+		case !errors.Is(err, ErrNotThere):
+			return nil, err
+		}
+	}
+	return there, nil
+}
+
 // look tells of one file or folder.
 func look(ctx context.Context, root *os.Root, name, hash string) (Object, error) {
 	info, err := root.Lstat(name)

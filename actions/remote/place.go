@@ -209,6 +209,14 @@ func (p *Place) Stat(ctx context.Context, w workflow.World, name, hash string) (
 	return o, err
 }
 
+// StatSome is Remote.StatSome where the marker is.
+func (p *Place) StatSome(ctx context.Context, w workflow.World, folder string, names []string, hash string) (map[string]Object, error) {
+	if err := p.guard(ctx, w); err != nil {
+		return nil, err
+	}
+	return p.remote.StatSome(ctx, w, folder, names, hash)
+}
+
 // Get is Remote.Get, but for what "not there" means.
 func (p *Place) Get(ctx context.Context, w workflow.World, name string, limit int64, to io.Writer) error {
 	if err := p.guard(ctx, w); err != nil {

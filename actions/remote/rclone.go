@@ -9,6 +9,7 @@ import (
 	"io"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,6 +75,31 @@ func (r *rclone) Stat(ctx context.Context, w workflow.World, name, hash string) 
 	return r.stat(ctx, w, name, hash)
 }
 
+// StatSome lists the folder by names: rclone then asks for those objects only, and computes no other's hash.
+// One that it can't find it leaves out without a word.
+func (r *rclone) StatSome(ctx context.Context, w workflow.World, folder string, names []string, hash string) (map[string]Object, error) {
+	if err := validFolder(folder); err != nil {
+		return nil, err
+	}
+	var list strings.Builder
+	for _, name := range names {
+		if err := ValidName(name); err != nil {
+			return nil, err
+		}
+		list.WriteString(name + "\n")
+	}
+	var entries []entry
+	if err := r.lsjsonOf(ctx, w, "stat", folder, hash, &entries, strings.NewReader(list.String()), "--files-from-raw", "-"); err != nil {
+		return nil, err
+	}
+	there := make(map[string]Object, len(entries))
+	for _, e := range entries {
+		o := e.object()
+		there[o.Name] = o
+	}
+	return there, nil
+}
+
 // stat asks for the object, and, where the answer is a folder, lists the folder above it. For a store without
 // folders rclone takes whatever it can't find for a folder, also when its question after the object
 // itself was refused or lost (S3; with --files-only even a server that is down is "not there", exit code 0:
@@ -107,6 +133,10 @@ func (r *rclone) stat(ctx context.Context, w workflow.World, name, hash string) 
 
 // lsjson lists into an entry or entries. Without the first two flags a listing of S3 asks for each object singly.
 func (r *rclone) lsjson(ctx context.Context, w workflow.World, op, name, hash string, into any, flags ...string) error {
+	return r.lsjsonOf(ctx, w, op, name, hash, into, nil, flags...)
+}
+
+func (r *rclone) lsjsonOf(ctx context.Context, w workflow.World, op, name, hash string, into any, names io.Reader, flags ...string) error {
 	flags = append(flags, "--no-mimetype", "--use-server-modtime")
 	if hash != "" {
 		flags = append(flags, "--hash", "--hash-type", hash)
@@ -114,7 +144,7 @@ func (r *rclone) lsjson(ctx context.Context, w workflow.World, op, name, hash st
 	var out bytes.Buffer
 	c := call{
 		op: op, name: name, verb: "lsjson", flags: flags, operands: []string{join(r.remote, name)},
-		looks: true, stdout: &capped{to: &out, left: maxListing, err: ErrTooBig},
+		looks: true, stdin: names, stdout: &capped{to: &out, left: maxListing, err: ErrTooBig},
 	}
 	if err := r.run(ctx, w, c); err != nil {
 		return err

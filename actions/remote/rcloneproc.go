@@ -21,6 +21,7 @@ type call struct {
 	operands  []string
 	looks     bool
 	transfers bool // it moves content: the bandwidth limit counts
+	stdin     io.Reader
 	stdout    io.Writer
 	progress  func(int64)
 }
@@ -52,7 +53,7 @@ func (r *rclone) argv(c call) []string {
 func (r *rclone) run(ctx context.Context, w workflow.World, c call) error {
 	log := &logReader{progress: c.progress}
 	child, err := w.Start(ctx, workflow.Spec{
-		Argv: r.argv(c), Looks: c.looks, Env: r.env, Stdout: c.stdout, Stderr: log,
+		Argv: r.argv(c), Looks: c.looks, Env: r.env, Stdin: c.stdin, Stdout: c.stdout, Stderr: log,
 	})
 	if err == nil {
 		err = child.Wait()

@@ -67,9 +67,11 @@ func (r *rclone) Put(ctx context.Context, w workflow.World, name string, from So
 		return r.error("put", name, nil, err)
 	}
 	defer file.Close()
-	there, _, err := taken(ctx, r, w, name, from.Size, from.Hashes)
-	if err != nil || there {
-		return err
+	if !from.Fresh {
+		there, _, err := taken(ctx, r, w, name, from.Size, from.Hashes)
+		if err != nil || there {
+			return err
+		}
 	}
 	return r.upload(ctx, w, name, from.Path, progress)
 }

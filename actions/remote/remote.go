@@ -32,6 +32,10 @@ type Remote interface {
 	// Stat tells of one object or folder. ErrNotThere: apparently not there.
 	Stat(ctx context.Context, w workflow.World, name, hash string) (Object, error)
 
+	// StatSome tells of some objects of one folder at once, by name. One that isn't in the answer is apparently
+	// not there, or could not be looked for: Stat tells which.
+	StatSome(ctx context.Context, w workflow.World, folder string, names []string, hash string) (map[string]Object, error)
+
 	// Get copies an object to a writer. One that is larger than limit is ErrTooBig before the first byte.
 	// No error means that as many bytes came as the store says the object has. What was written to the
 	// writer before an error is of no use.
@@ -74,6 +78,9 @@ type Source struct {
 	Path   string            // absolute
 	Size   int64             // it must have exactly that
 	Hashes map[string]string // by kind, in lower-case hex: those that are known
+	// Fresh says that a listing just showed the name to be free, and that nobody but the caller writes in its
+	// folder: then Put need not look again.
+	Fresh bool
 }
 
 // Matches tells whether an object is what it should be by size and by each hash that both sides have,

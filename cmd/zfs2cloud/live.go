@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -16,17 +17,24 @@ import (
 // there is something to measure. Off a terminal it draws nothing.
 type live struct {
 	app   *App
-	bars  *mpb.Progress
-	bar   *mpb.Bar
+	mpb   *mpb.Progress
 	steps []state.Step
-	step  int // at work
 	since time.Time
-	from  int64 // bytes that were done when the step began: they are no part of its rate
 	quiet func() bool
+
+	mu   sync.Mutex
+	bars map[int]*bar // by step: uploads go on beside an export
+}
+
+// bar measures one step.
+type bar struct {
+	*mpb.Bar
+	since time.Time
+	from  int64 // bytes that were done when it began: they are no part of its rate
 }
 
 func (a *App) draw(t *taken, r state.Run) *live {
-	l := &live{app: a, steps: r.Steps, since: a.World.Now()}
+	l := &live{app: a, steps: r.Steps, since: a.World.Now(), bars: map[int]*bar{}}
 	if !a.Terminal || a.Verbose > 0 {
 		return l
 	}
@@ -35,16 +43,16 @@ func (a *App) draw(t *taken, r state.Run) *live {
 		to = r.Frozen.IntermediateDir
 	}
 	fmt.Fprintf(a.Err, "%s to %s, run %s\n", r.Frozen.Dataset, safe(to), r.ID)
-	l.bars = mpb.New(mpb.WithOutput(a.Err), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(30))
+	l.mpb = mpb.New(mpb.WithOutput(a.Err), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(30))
 	l.quiet = context.AfterFunc(a.Stop.Soft(), func() {
-		fmt.Fprintln(l.bars, "stopping at the next checkpoint; again to end a script that hangs")
+		fmt.Fprintln(l.mpb, "stopping at the next checkpoint; again to end a script that hangs")
 	})
 	return l
 }
 
 func (l *live) watch() workflow.Watch {
 	w := workflow.Watch{Step: l.log, Progress: l.logProgress}
-	if l.bars != nil {
+	if l.mpb != nil {
 		w = workflow.Watch{Step: l.onStep, Progress: l.onProgress}
 	}
 	return w
@@ -71,12 +79,10 @@ func (l *live) logProgress(i int, done, total int64, estimated bool) {
 
 func (l *live) onStep(r state.Run, i int) {
 	step := r.Steps[i]
-	running := workflow.StepMachine.In(step.State, workflow.StepRunning)
-	if running {
-		l.step, l.since = i, l.app.World.Now()
+	if workflow.StepMachine.In(step.State, workflow.StepRunning) {
 		return
 	}
-	l.clear()
+	l.clear(i)
 	if step.Implied && !workflow.StepMachine.In(step.State, workflow.StepFailed) {
 		return
 	}
@@ -84,31 +90,35 @@ func (l *live) onStep(r state.Run, i int) {
 	if step.Started != nil && step.Ended != nil {
 		took = duration(step.Ended.Sub(*step.Started))
 	}
-	fmt.Fprintf(l.bars, "  %-8s %-31s%7s  %s\n", step.State, safe(step.Shown), took, safe(step.Detail))
+	fmt.Fprintf(l.mpb, "  %-8s %-31s%7s  %s\n", step.State, safe(step.Shown), took, safe(step.Detail))
 }
 
 // onProgress draws the bar of a step that measures itself in bytes.
 func (l *live) onProgress(i int, done, total int64, estimated bool) {
-	if l.bar == nil {
-		l.from = done
-		l.bar = l.newBar(total, estimated)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.bars[i]
+	if b == nil {
+		b = l.newBar(i, done, total, estimated)
+		l.bars[i] = b
 	}
 	if total > 0 {
 		// An estimate is not a promise: the bar is full only when the step is over.
 		done = min(done, total-1)
-		l.bar.SetTotal(total, false)
+		b.SetTotal(total, false)
 	}
-	l.bar.SetCurrent(done)
+	b.SetCurrent(done)
 }
 
 // newBar draws a line: what is at work, how far, how fast, and, where the total is known and the terminal
 // wide enough, a bar and the time left.
-func (l *live) newBar(total int64, estimated bool) *mpb.Bar {
+func (l *live) newBar(i int, done, total int64, estimated bool) *bar {
 	var style mpb.BarFillerBuilder = mpb.NopStyle()
 	if total > 0 && width(l.app.Err) >= 80 {
 		style = mpb.BarStyle().Lbound("[").Filler("#").Tip("#").Padding("-").Rbound("]")
 	}
-	name := safe(l.steps[l.step].Shown)
+	b := &bar{since: l.app.World.Now(), from: done}
+	name := safe(l.steps[i].Shown)
 	how := func(s decor.Statistics) string {
 		text := fmt.Sprintf("  running  %-30s ", name)
 		if s.Total > 0 && total > 0 {
@@ -116,36 +126,42 @@ func (l *live) newBar(total int64, estimated bool) *mpb.Bar {
 		} else {
 			text += size(s.Current)
 		}
-		if took := l.app.World.Now().Sub(l.since); took >= time.Second {
-			text += "  " + rate(perSecond(s.Current-l.from, took))
+		if took := l.app.World.Now().Sub(b.since); took >= time.Second {
+			text += "  " + rate(perSecond(s.Current-b.from, took))
 		}
 		return text + " "
 	}
 	rest := func(s decor.Statistics) string {
-		took := l.app.World.Now().Sub(l.since)
-		if total <= 0 || took < 3*time.Second || s.Current <= l.from {
+		took := l.app.World.Now().Sub(b.since)
+		if total <= 0 || took < 3*time.Second || s.Current <= b.from {
 			return ""
 		}
-		return " " + duration(left(s.Total-s.Current, perSecond(s.Current-l.from, took))) + " left"
+		return " " + duration(left(s.Total-s.Current, perSecond(s.Current-b.from, took))) + " left"
 	}
-	return l.bars.New(max(total, 0), style, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(how)), mpb.AppendDecorators(decor.Any(rest)))
+	b.Bar = l.mpb.New(max(total, 0), style, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(how)), mpb.AppendDecorators(decor.Any(rest)))
+	return b
 }
 
-// clear takes the bar away.
-func (l *live) clear() {
-	if l.bar != nil {
-		l.bar.Abort(true)
-		l.bar.Wait()
-		l.bar = nil
+// clear takes a step's bar away.
+func (l *live) clear(i int) {
+	l.mu.Lock()
+	b := l.bars[i]
+	delete(l.bars, i)
+	l.mu.Unlock()
+	if b != nil {
+		b.Abort(true)
+		b.Wait()
 	}
 }
 
 func (l *live) stop() {
-	if l.bars == nil {
+	if l.mpb == nil {
 		return
 	}
 	l.quiet()
-	l.clear()
-	l.bars.Wait()
-	l.bars = nil
+	for i := range l.steps {
+		l.clear(i)
+	}
+	l.mpb.Wait()
+	l.mpb = nil
 }

@@ -106,6 +106,7 @@ func (t *taken) drive(s *workflow.Session, force bool) error {
 	live := t.app.draw(t, s.Run())
 	t.engine.Watch = live.watch()
 	err := t.engine.Drive(s, force)
+	t.kit.Close()
 	live.stop()
 	if err == nil {
 		t.done(s.Run())

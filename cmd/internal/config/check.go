@@ -20,10 +20,21 @@ func (l *loader) checkAll(st unix.Stat_t) {
 			fmt.Sprintf("not less than oldest_snapshot_days, which is %d", l.s.OldestSnapshotDays),
 			"else the snapshot of the last full is pruned while incrementals need it")
 	}
+	l.checkSpoolMax()
 	l.checkPassphraseKeys()
 	l.checkConfigPrivate(st)
 	l.checkRemoteThere()
 	l.checkRclone()
+}
+
+// checkSpoolMax demands room for the chunk that is sealed beside the one that is uploaded.
+func (l *loader) checkSpoolMax() {
+	if l.s.SpoolMax == 0 || l.s.SpoolMax >= 2*l.s.SplitSize || l.complained("spool_max") || l.complained("split_size") {
+		return
+	}
+	if e, ok := l.doc.find(mainSection, "spool_max"); ok {
+		l.bad(field{entry: e}, fmt.Sprintf("less than twice split_size, which is %d", l.s.SplitSize), "one chunk is sealed while another is uploaded")
+	}
 }
 
 // aboutKeys notes a problem at the first of two keys that is in the file.

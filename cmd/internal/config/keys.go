@@ -48,6 +48,12 @@ var Keys = []Key{
 		Unit: "since_last_full, since_last_incremental, never_incremental", Default: "since_last_full", read: readStrategy},
 	{Name: "split_size", Meaning: "how much of the stream a chunk has", Unit: "bytes; 512K, 1G and 1GiB binary, 1GB decimal",
 		Default: "1G", read: readSplitSize},
+	{Name: "upload_jobs", Meaning: "how many chunks are uploaded at once; with rclone_bwlimit it is one", Unit: "1 to 64",
+		Default: "4", read: readUploadJobs},
+	{Name: "spool_max", Meaning: "how much of chunk files may wait for their upload, at least twice split_size; then the export waits; the disk's free space bounds it always",
+		Unit: "as split_size", Default: "none", read: readSpoolMax, optEmpty: true},
+	{Name: "keep_intermediates", Meaning: "whether a chunk's file stays when it is uploaded, until prune-intermediates",
+		Unit: "yes, no", Default: "yes", read: readKeep},
 	{Name: "full_every_x_days", Meaning: "a full backup when the last is older; less than oldest_snapshot_days",
 		Unit: "days", Default: "30", read: readFullEvery},
 	{Name: "oldest_snapshot_days", Meaning: "own snapshots older than this are pruned", Unit: "days", Default: "120", read: readOldest},
@@ -176,7 +182,11 @@ func readPassphraseCommand(l *loader, f field) {
 	l.s.Passphrase.Command = all
 }
 
-func readSplitSize(l *loader, f field) {
+func readSplitSize(l *loader, f field) { l.size(f, &l.s.SplitSize) }
+func readSpoolMax(l *loader, f field)  { l.size(f, &l.s.SpoolMax) }
+
+// size reads a size as GNU split takes it.
+func (l *loader) size(f field, into *int64) {
 	word, err := oneWord(f.value)
 	if err != nil {
 		l.notWords(f, err)
@@ -187,7 +197,22 @@ func readSplitSize(l *loader, f field) {
 		l.bad(f, err.Error(), "bytes, or a number with K, M, G (binary) or KB, MB, GB (decimal): 1G")
 		return
 	}
-	l.s.SplitSize = n
+	*into = n
+}
+
+func readUploadJobs(l *loader, f field) {
+	n, err := strconv.Atoi(f.value)
+	if err != nil || n < 1 || n > 64 {
+		l.bad(f, "not a number from 1 to 64", "its default is 4")
+		return
+	}
+	l.s.UploadJobs = n
+}
+
+func readKeep(l *loader, f field) {
+	word := "yes"
+	oneOf(l, f, &word, "yes", "no")
+	l.s.KeepIntermediates = word == "yes"
 }
 
 func readFullEvery(l *loader, f field) { l.days(f, &l.s.FullEveryDays) }

@@ -105,6 +105,8 @@ func newLoader(path string, env Env, doc *document) *loader {
 		Encryption:         settings.GPG,
 		Strategy:           settings.SinceLastFull,
 		SplitSize:          1 << 30,
+		UploadJobs:         4,
+		KeepIntermediates:  true,
 		OldestSnapshotDays: 120,
 		FullEveryDays:      30,
 		StateDB:            DefaultStateDB(env),

@@ -266,6 +266,9 @@ func TestBadKeys(t *testing.T) {
 		"upload, no remote":  {minimal("[backup-sequences]", "s1 = upload-intermediate-to-remote"), "missing; s1 uploads"},
 		"control characters": {minimal("mode = \x1b[31m"), "character U+001B"},
 		"not UTF-8":          {minimal("mode = \xff"), "not UTF-8"},
+		"spool too small":    {minimal("split_size = 1M", "spool_max = 2000K"), "less than twice split_size"},
+		"jobs":               {minimal("upload_jobs = 0"), "not a number from 1 to 64"},
+		"keep":               {minimal("keep_intermediates = maybe"), "unknown value"},
 		"duplicate":          {minimal("zfs_fs = b"), "the key stands on line 2 too"},
 	} {
 		t.Run(name, func(t *testing.T) { newPlace(t).bad(c.text, c.part) })
@@ -275,7 +278,7 @@ func TestBadKeys(t *testing.T) {
 // What later versions may know is not an error for this one, and neither are other programs' sections.
 func TestUnknownIsWarned(t *testing.T) {
 	p := newPlace(t)
-	s := p.good(minimal("base = /x", "spool_max = 1G", "state_db = %(base)s/state.db", "[mine]", "mode = y"))
+	s := p.good(minimal("base = /x", "verify_sample = 5%%", "state_db = %(base)s/state.db", "[mine]", "mode = y"))
 	hasWarnings(t, s, "unknown key, ignored", "unknown section, ignored")
 	if s.StateDB != "/x/state.db" {
 		t.Error(s.StateDB)

@@ -56,6 +56,17 @@ func shown(s *settings.Settings, key string) string {
 		return string(s.Strategy)
 	case "split_size":
 		return strconv.FormatInt(s.SplitSize, 10)
+	case "upload_jobs":
+		return strconv.Itoa(s.UploadJobs)
+	case "spool_max":
+		if s.SpoolMax > 0 {
+			return strconv.FormatInt(s.SpoolMax, 10)
+		}
+	case "keep_intermediates":
+		if s.KeepIntermediates {
+			return "yes"
+		}
+		return "no"
 	case "full_every_x_days":
 		return strconv.Itoa(s.FullEveryDays)
 	case "oldest_snapshot_days":

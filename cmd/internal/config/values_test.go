@@ -88,7 +88,7 @@ func TestVariable(t *testing.T) {
 func TestNearest(t *testing.T) {
 	for name, want := range map[string]string{
 		"encryption_passphrse_file": "encryption_passphrase_file", "remot": "remote", "nmode": "mode", "split-size": "split_size",
-		"keep_intermediates": "", "spool_max": "", "base": "", "host": "",
+		"spoolmax": "spool_max", "base": "", "host": "",
 	} {
 		if got := Nearest(name, keyNames()); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)

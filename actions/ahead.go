@@ -1,0 +1,97 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// uploadAhead begins to upload while the export still goes on, where the upload step follows and no script
+// stands between. The uploads go on when the export is over, and the upload step takes them in hand. A place
+// that can't be reached now keeps nobody from exporting: the upload step will say so.
+func (x *streamExport) uploadAhead(ctx context.Context) (*uploader, error) {
+	x.kit.stopAhead()
+	s, ok := x.s.Ahead(workflow.Upload)
+	if !ok || !uploads(x.run) {
+		return nil, nil
+	}
+	u, err := x.kit.openUpload(ctx, s, x.backup)
+	if err == nil {
+		if x.kit.ahead, err = u.begin(ctx, x.fx); err == nil {
+			return x.kit.ahead, nil
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	x.s.Log().Warn("nothing is uploaded while the export goes on", "err", err)
+	return nil, nil
+}
+
+// stopAhead ends uploads that were begun ahead. What was not seen to be there is uploaded again.
+func (k *Kit) stopAhead() {
+	if k.ahead != nil {
+		k.ahead.stop()
+		k.ahead = nil
+	}
+}
+
+// finishAhead waits for the uploads that were begun ahead. An error of theirs is no more than a reason to look
+// again: the chunks tell what is left.
+func (k *Kit) finishAhead(s *workflow.Session) {
+	if k.ahead == nil {
+		return
+	}
+	if err := k.ahead.finish(); err != nil {
+		s.Log().Warn("uploads that were begun ahead have failed; what is left is tried again", "err", err)
+	}
+	k.ahead = nil
+}
+
+// Close ends what steps have left running, when their run ends in between.
+func (k *Kit) Close() { k.stopAhead() }
+
+// reserve is what stays free on the disk of the chunk files, in bytes.
+const reserve = 64 << 20
+
+// room waits until there is room for one more chunk file, of which its full size is reserved before its first
+// byte: within spool_max of what is not yet uploaded, and on the disk.
+func (x *streamExport) room(ctx context.Context) error {
+	most := x.kit.Settings.SpoolMax
+	size := sealedSize(x.backup.SplitSize)
+	if x.ahead != nil {
+		return x.ahead.room(ctx, func(waiting int64) bool {
+			return most > 0 && waiting+size > most || diskFree(x.backup.Dir) < size+reserve
+		})
+	}
+	if most == 0 {
+		return nil // a full disk says so itself
+	}
+	var waiting int64
+	err := x.s.View(func(tx *state.Tx) error {
+		b, err := tx.MustBackup(x.backup.Job, x.backup.Name)
+		waiting = b.Sums.BytesSealed - b.Sums.BytesUploaded
+		return err
+	})
+	if err == nil && waiting+size > most {
+		err = fmt.Errorf("spool_max is %d bytes, %d are sealed and nothing is uploaded meanwhile: raise it, or have no script between export and upload", most, waiting)
+	}
+	return err
+}
+
+// sealedSize is the most that a chunk file of so much plaintext has: an OpenPGP message with partial lengths
+// of 8 KiB has 2 bytes for each, and less than 200 of its own (measured: 66).
+func sealedSize(plain int64) int64 { return plain + plain/4096 + 200 }
+
+// diskFree is what is free on the file system of a folder; if it can't tell, everything.
+func diskFree(dir string) int64 {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 1 << 62
+	}
+	return int64(st.Bavail) * st.Bsize
+}

@@ -1,0 +1,355 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"sync"
+
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/state"
+	"zfs2cloud/state/durable"
+	"zfs2cloud/workflow"
+)
+
+// uploader brings chunks to their place, a few at once, while whoever offers them goes on. A chunk goes
+// through two hands: a worker stores it, and a checker sees it there, asking for all that were stored
+// meanwhile at once, since what is fixed per question is the enemy of small chunks. The chunk's record tells
+// how far it is at any moment: sealed, uploading, uploaded, released.
+type uploader struct {
+	*uploading
+	fx     workflow.Fx
+	cancel context.CancelFunc
+	taken  map[string]bool // names that a listing showed when it began
+
+	mu      sync.Mutex
+	turn    *sync.Cond
+	offered []state.Chunk // waiting for a worker
+	stored  []state.Chunk // waiting to be seen
+	closed  bool          // nothing more is offered
+	storing int           // workers that may still store something
+	waiting int64         // bytes of chunk files that are offered and not yet seen
+	total   int64         // bytes of all that were offered or are there already
+	seen    int64         // bytes that are there
+	moving  map[int]int64 // bytes that are under way, by number
+	err     error         // the first; it ends the others
+	over    sync.WaitGroup
+}
+
+// begin lists the folder and starts the workers. They end with finish or stop.
+func (u *uploading) begin(ctx context.Context, fx workflow.Fx) (*uploader, error) {
+	p := &uploader{uploading: u, fx: fx, moving: map[int]int64{}}
+	p.turn = sync.NewCond(&p.mu)
+	if !u.inPlace() {
+		var there map[string]remote.Object
+		err := u.kit.retry(ctx, func(ctx context.Context) (err error) {
+			there, err = listing(ctx, u.s.Look(), u.place, u.backup.Name, "")
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		p.taken = map[string]bool{}
+		for name := range there {
+			p.taken[name] = true
+		}
+	}
+	ctx, p.cancel = context.WithCancel(ctx)
+	context.AfterFunc(ctx, p.wake)
+	p.storing = u.kit.uploadJobs()
+	for range p.storing {
+		p.over.Go(func() { p.work(ctx) })
+	}
+	p.over.Go(func() { p.check(ctx) })
+	return p, nil
+}
+
+// uploadJobs is how many chunks are uploaded at once. A bandwidth limit is each rclone's own, so that with one
+// there is one.
+func (k *Kit) uploadJobs() int {
+	if k.Settings.RcloneBwlimit != "" {
+		return 1
+	}
+	return k.Settings.UploadJobs
+}
+
+func (p *uploader) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.turn.Broadcast()
+}
+
+// offer hands in a chunk of the backup. One that is there already only counts.
+func (p *uploader) offer(c state.Chunk) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total += c.Size
+	if workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded, workflow.ChunkReleased) {
+		p.seen += c.Size
+	} else {
+		p.offered = append(p.offered, c)
+		p.waiting += c.Size
+	}
+	p.turn.Broadcast()
+}
+
+// room waits until so many more bytes of chunk files may lie here. NARROW says whether they may not, given how
+// many wait for their upload. If nothing is uploaded any more, there is no use in waiting.
+func (p *uploader) room(ctx context.Context, narrow func(waiting int64) bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.waiting > 0 && narrow(p.waiting) {
+		if err := errors.Join(p.err, ctx.Err()); err != nil {
+			return fmt.Errorf("no room for another chunk until those that are sealed are uploaded: %w", err)
+		}
+		p.turn.Wait()
+	}
+	return nil
+}
+
+// finish waits until all that was offered is there.
+func (p *uploader) finish() error {
+	p.mu.Lock()
+	p.closed = true
+	p.turn.Broadcast()
+	p.mu.Unlock()
+	p.over.Wait()
+	p.cancel()
+	return p.err
+}
+
+// stop ends the uploads under way. What was not seen to be there is uploaded again.
+func (p *uploader) stop() {
+	p.cancel()
+	p.over.Wait()
+}
+
+// fail keeps the first error, and ends the others' work.
+func (p *uploader) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil {
+		p.err = err
+	}
+	p.cancel()
+	p.turn.Broadcast()
+}
+
+// work stores chunks until there are no more.
+func (p *uploader) work(ctx context.Context) {
+	defer func() {
+		p.mu.Lock()
+		p.storing--
+		p.turn.Broadcast()
+		p.mu.Unlock()
+	}()
+	for {
+		c, ok := p.next(ctx)
+		if !ok {
+			return
+		}
+		c, err := p.store(ctx, c)
+		if err != nil {
+			p.fail(fmt.Errorf("chunk %d: %w", c.N, err))
+			return
+		}
+		p.mu.Lock()
+		p.stored = append(p.stored, c)
+		p.turn.Broadcast()
+		p.mu.Unlock()
+	}
+}
+
+func (p *uploader) next(ctx context.Context) (state.Chunk, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.offered) == 0 && !p.closed && ctx.Err() == nil {
+		p.turn.Wait()
+	}
+	if len(p.offered) == 0 || ctx.Err() != nil {
+		if p.err == nil && ctx.Err() != nil {
+			p.err = ctx.Err()
+		}
+		return state.Chunk{}, false
+	}
+	c := p.offered[0]
+	p.offered = p.offered[1:]
+	return c, true
+}
+
+// store brings a chunk from sealed to uploading, and stores it. One that is found uploading, after a crash, goes
+// on there: Put looks before it sends.
+func (p *uploader) store(ctx context.Context, c state.Chunk) (state.Chunk, error) {
+	fresh := false
+	if workflow.ChunkMachine.In(c.State, workflow.ChunkSealed) {
+		if !p.inPlace() {
+			if err := p.haveFile(ctx, p.fx, c); err != nil {
+				return c, err
+			}
+		}
+		err := p.fx.Note(func(tx *state.Tx, _ *state.Run) error {
+			if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkUpload); err != nil {
+				return err
+			}
+			return tx.PutChunk(c)
+		})
+		if err != nil {
+			return c, err
+		}
+		fresh = !p.taken[c.Name]
+	}
+	if p.inPlace() {
+		return c, nil
+	}
+	first := true
+	return c, p.kit.retry(ctx, func(ctx context.Context) error {
+		err := p.put(ctx, p.fx, c, fresh && first, func(n int64) { p.progress(c.N, n) })
+		first = false
+		return err
+	})
+}
+
+func (p *uploader) progress(n int, bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.moving[n] = bytes
+	p.report()
+}
+
+// report tells whoever watches, with the lock held.
+func (p *uploader) report() {
+	done := p.seen
+	for _, n := range p.moving {
+		done += n
+	}
+	total, estimated := p.total, false
+	if !p.closed {
+		total, estimated = max(total, p.backup.Estimate), true
+	}
+	p.s.Progress(done, total, estimated)
+}
+
+// check sees that what was stored is there.
+func (p *uploader) check(ctx context.Context) {
+	for {
+		batch := p.batch(ctx)
+		if len(batch) == 0 {
+			return
+		}
+		if err := p.see(ctx, batch); err != nil {
+			p.fail(err)
+			return
+		}
+	}
+}
+
+// batch is all that was stored meanwhile, or nothing at the end.
+func (p *uploader) batch(ctx context.Context) []state.Chunk {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.stored) == 0 && p.storing > 0 && ctx.Err() == nil {
+		p.turn.Wait()
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	batch := p.stored
+	p.stored = nil
+	return batch
+}
+
+// see asks for some chunks at once, and stores that they are there. One that is not goes back.
+func (p *uploader) see(ctx context.Context, batch []state.Chunk) error {
+	names := make([]string, len(batch))
+	for i, c := range batch {
+		names[i] = c.Name
+	}
+	var there map[string]remote.Object
+	err := p.kit.retry(ctx, func(ctx context.Context) (err error) {
+		there, err = p.place.StatSome(ctx, p.s.Look(), p.backup.Name, names, p.hash)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range batch {
+		o, ok := there[c.Name]
+		if !ok {
+			// Not there, or not looked for: only asking for it by itself tells.
+			if o, ok, err = p.stat(ctx, c); err != nil {
+				return err
+			}
+		}
+		if same, _ := o.Matches(c.Size, hashesOf(c)); !ok || !same {
+			return p.lost(ctx, p.fx, c, fmt.Errorf("%s at %s: %w", path.Join(p.backup.Name, c.Name), p.place, errLost))
+		}
+	}
+	if err := p.noteSeen(batch); err != nil {
+		return err
+	}
+	return p.release(p.fx, batch)
+}
+
+func (p *uploader) noteSeen(batch []state.Chunk) error {
+	err := p.fx.Note(func(tx *state.Tx, r *state.Run) error {
+		b, err := tx.MustBackup(p.backup.Job, p.backup.Name)
+		if err != nil {
+			return err
+		}
+		for i := range batch {
+			c := &batch[i]
+			if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkSeen); err != nil {
+				return err
+			}
+			b.Sums.Uploaded++
+			b.Sums.BytesUploaded += c.Size
+			if err := tx.PutChunk(*c); err != nil {
+				return err
+			}
+		}
+		r.High.Raise(state.Progress{Uploaded: b.Sums.Uploaded})
+		return tx.PutBackup(b)
+	})
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range batch {
+		delete(p.moving, c.N)
+		p.seen += c.Size
+		p.waiting -= c.Size
+	}
+	p.report()
+	p.turn.Broadcast()
+	return nil
+}
+
+// release removes the files of chunks that are uploaded, where they are not to be kept.
+func (u *uploading) release(fx workflow.Fx, chunks []state.Chunk) error {
+	if u.kit.Settings.KeepIntermediates || u.inPlace() || len(chunks) == 0 {
+		return nil
+	}
+	root, err := openDir(u.backup.Dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, c := range chunks {
+		if err := durable.Remove(root, path.Join(u.backup.Name, c.Name)); err != nil {
+			return err
+		}
+	}
+	return fx.Note(func(tx *state.Tx, _ *state.Run) error {
+		for _, c := range chunks {
+			if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkRelease); err != nil {
+				return err
+			}
+			if err := tx.PutChunk(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
