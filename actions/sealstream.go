@@ -10,8 +10,6 @@ import (
 	"os"
 
 	"zfs2cloud/actions/chunk"
-	"zfs2cloud/actions/manifest"
-	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
@@ -110,6 +108,7 @@ type streamExport struct {
 	sealer  chunk.Sealer
 	kinds   []string  // of hashes that the remote can be asked for
 	differs int       // the first chunk that is not what the stream has
+	next    *coming   // the chunk after the present one
 	ahead   *uploader // uploads what is sealed meanwhile; nil where that has to wait
 }
 
@@ -169,6 +168,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 		return done, err
 	}
 	defer in.Close()
+	defer func() { cancel(); x.next.drop() }()
 	hash := sha256.New()
 	cutter, err := chunk.NewCutter(&metered{r: io.TeeReader(in, hash), report: x.report}, x.backup.SplitSize)
 	if err != nil {
@@ -187,6 +187,8 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 			return done, x.hopeless(err)
 		}
 	}
+	x.next.drop()
+	x.next = nil
 	return sealed{Bytes: int64(in.ends.Size()), SHA256: hex.EncodeToString(hash.Sum(nil))}, x.discardFrom(n)
 }
 
@@ -214,56 +216,6 @@ func (x *streamExport) offer(c state.Chunk) {
 	}
 }
 
-// seal makes a chunk file. A file of that name from before was never put on record as sealed, so nobody
-// knows what is in it: it is written again.
-func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece io.Reader) error {
-	c, ok := x.chunks[n]
-	if !ok {
-		c = state.Chunk{Job: x.backup.Job, Backup: x.backup.Name, N: n, Gen: x.newest[n] + 1}
-		stamp, _, _ := manifest.ParseFolder(x.backup.Name)
-		c.Name = chunk.Name(x.backup.Dataset, stamp, n, c.Gen, settings.Encryption(x.backup.Encryption))
-		err := x.fx.Note(func(tx *state.Tx, _ *state.Run) error {
-			if err := workflow.ChunkMachine.Born(tx, &c.State); err != nil {
-				return err
-			}
-			return tx.PutChunk(c)
-		})
-		if err != nil {
-			return err
-		}
-		x.chunks[n] = c
-	}
-	if err := x.room(ctx); err != nil {
-		return err
-	}
-	w, err := chunk.WriteFile(ctx, folder, c.Name, piece, x.sealer, x.kinds)
-	if err != nil {
-		return fmt.Errorf("chunk %d: %w", n, err)
-	}
-	c.Plain, c.PlainSHA256 = w.Plain.Size, w.Plain.SHA256
-	c.Size, c.SHA256, c.Hashes = w.Cipher.Size, w.Cipher.SHA256, w.Cipher.Hashes
-	err = x.fx.Note(func(tx *state.Tx, r *state.Run) error {
-		b, err := tx.MustBackup(c.Job, c.Backup)
-		if err != nil {
-			return err
-		}
-		if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkSeal); err != nil {
-			return err
-		}
-		b.Sums.Sealed++
-		b.Sums.PlainSealed += c.Plain
-		b.Sums.BytesSealed += c.Size
-		r.High.Raise(state.Progress{Sealed: b.Sums.Sealed})
-		return errors.Join(tx.PutChunk(c), tx.PutBackup(b))
-	})
-	if err != nil {
-		return err
-	}
-	x.chunks[n] = c
-	x.offer(c)
-	return nil
-}
-
 // startOver discards what differs, and stores that it came to this.
 func (x *streamExport) startOver() error {
 	return x.discard(x.differs, func(r *state.Run) { r.StartOvers++ })
@@ -274,6 +226,13 @@ func (x *streamExport) discardFrom(n int) error {
 	if _, more := x.chunks[n]; !more {
 		return nil
 	}
+	defer func() {
+		for i := range x.chunks {
+			if i >= n {
+				delete(x.chunks, i)
+			}
+		}
+	}()
 	return x.discard(n, func(*state.Run) {})
 }
 
