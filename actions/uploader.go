@@ -33,7 +33,7 @@ type uploader struct {
 	total   int64         // bytes of all that were offered or are there already
 	seen    int64         // bytes that are there
 	moving  map[int]int64 // bytes that are under way, by number
-	err     error         // the first; it ends the others
+	err     error         // the first: nothing more is begun
 	over    sync.WaitGroup
 }
 
@@ -125,14 +125,13 @@ func (p *uploader) stop() {
 	p.over.Wait()
 }
 
-// fail keeps the first error, and ends the others' work.
+// fail keeps the first error. Nothing more is begun then; what is under way comes to its end, and is seen.
 func (p *uploader) fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err == nil {
 		p.err = err
 	}
-	p.cancel()
 	p.turn.Broadcast()
 }
 
@@ -164,13 +163,13 @@ func (p *uploader) work(ctx context.Context) {
 func (p *uploader) next(ctx context.Context) (state.Chunk, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.offered) == 0 && !p.closed && ctx.Err() == nil {
+	for len(p.offered) == 0 && !p.closed && p.err == nil && ctx.Err() == nil {
 		p.turn.Wait()
 	}
-	if len(p.offered) == 0 || ctx.Err() != nil {
-		if p.err == nil && ctx.Err() != nil {
-			p.err = ctx.Err()
-		}
+	if p.err == nil {
+		p.err = ctx.Err()
+	}
+	if len(p.offered) == 0 || p.err != nil {
 		return state.Chunk{}, false
 	}
 	c := p.offered[0]

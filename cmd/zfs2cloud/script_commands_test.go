@@ -26,6 +26,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"await":    onlyYes(cmdAwait),
 	"days":     onlyYes(cmdDays),
 	"config":   onlyYes(cmdConfig),
+	"inturn":   onlyYes(cmdInTurn),
 	"change":   onlyYes(cmdChange),
 	"restored": onlyYes(cmdRestored),
 	"count":    onlyYes(cmdCount),
@@ -141,6 +142,20 @@ func cmdConfig(ts *testscript.TestScript, args []string) {
 		}
 	}
 	ts.Check(os.WriteFile(file, text, 0o600))
+}
+
+// inturn: a script stands between export and upload, so that nothing is uploaded before all is exported, and then
+// one chunk after the other.
+func cmdInTurn(ts *testscript.TestScript, args []string) {
+	need(ts, len(args) == 0, "inturn")
+	f := fixtureOf(ts)
+	text, err := os.ReadFile(f.at("config.ini"))
+	ts.Check(err)
+	now := strings.Replace(string(text), "[main]\n", "[main]\nupload_jobs = 1\n", 1)
+	now = strings.Replace(now, "004 = export-intermediate\n", "004 = export-intermediate\n0041 = ./between\n", 1)
+	ts.Check(errors.Join(
+		os.WriteFile(f.at("between"), []byte("#!/bin/sh\n"), 0o700),
+		os.WriteFile(f.at("config.ini"), []byte(now), 0o600)))
 }
 
 // change: some of the dataset's data changes. Where nothing is mounted, nothing does.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -79,7 +80,24 @@ func (r recording) record() (how string, err error) {
 		line = "[" + how + "] " + line
 	}
 	_, err = fmt.Fprintln(log, line)
+	if err == nil && r.program == "rclone" && r.is("arrives") && (how == "" || how == "after") {
+		err = r.arrives()
+	}
 	return how, err
+}
+
+// arrives writes down which process has a chunk get its final name, for the audit.
+func (r recording) arrives() error {
+	name := filepath.Base(r.args[len(r.args)-1])
+	if !strings.Contains(name, ".zfs.") {
+		return nil
+	}
+	f, err := os.OpenFile(filepath.Join(r.dir, "arrivals"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, os.Getppid(), name)
+	return errors.Join(err, f.Close())
 }
 
 func (r recording) fault() (how string, err error) {
