@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -85,6 +86,9 @@ func (u *uploading) seal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := u.clearPlace(); err != nil {
+		return err
+	}
 	m := manifestOf(b, chunks, u.kit.Tool)
 	_, err = workflow.Once(ctx, u.s, workflow.Effect[object]{
 		// The chunks' generations are part of the name: one that was sealed again makes another manifest.
@@ -118,6 +122,26 @@ func (u *uploading) seal(ctx context.Context) error {
 	}
 	u.backup, err = sealed()
 	return err
+}
+
+// clearPlace removes what was being written into the backup's folder when a process died, where the place is a
+// local folder. Nothing is under way there by now.
+func (u *uploading) clearPlace() error {
+	dir := u.s.Run().Frozen.Remote
+	if u.inPlace() {
+		dir = u.backup.Dir
+	}
+	if !filepath.IsAbs(dir) {
+		return nil // rclone's own temporary names are used again by the next try
+	}
+	folder, err := os.OpenRoot(filepath.Join(dir, u.backup.Name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(removeTemps(folder), folder.Close())
 }
 
 // generations tells apart the manifests that one backup can have.

@@ -28,7 +28,7 @@ type Kit struct {
 	Host       string
 	Tool       string // name and version, for manifests
 	HookDir    string // where the output of scripts is kept
-	TempDir    string // for gpg's homes; of this dataset alone, so that what a crash leaves there can go
+	TempDir    string // for gpg's homes and the like; of this dataset alone, so that what a crash leaves there can go
 	// Out is where a typed command's answer goes.
 	Out io.Writer
 	// ShowConfig prints the settings, secrets masked.
@@ -91,7 +91,7 @@ func (k *Kit) Remote(spelled string) (remote.Remote, error) {
 	c := k.Settings
 	return remote.Open(remote.Options{
 		Remote: spelled, Rclone: c.Rclone, Conf: c.RcloneConf, GlobalFlags: c.RcloneGlobalFlags, Args: c.RcloneArgs,
-		Bwlimit: c.RcloneBwlimit, EnvNames: c.RcloneEnv, LookupEnv: os.LookupEnv,
+		Bwlimit: c.RcloneBwlimit, TempDir: k.TempDir, EnvNames: c.RcloneEnv, LookupEnv: os.LookupEnv,
 	})
 }
 

@@ -28,6 +28,7 @@ type rclone struct {
 	args    []string
 	bwlimit string
 	env     []string
+	temp    string // where small things wait for rclone
 
 	mu    sync.Mutex
 	knows *features // nil until asked

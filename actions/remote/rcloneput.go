@@ -84,7 +84,7 @@ func (r *rclone) PutBytes(ctx context.Context, w workflow.World, name string, da
 	if err != nil || there {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "zfs2cloud-put-")
+	dir, err := os.MkdirTemp(r.temp, "zfs2cloud-put-")
 	if err != nil {
 		return r.error("put", name, nil, err)
 	}
