@@ -1,0 +1,154 @@
+package actions
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// backupIn is a backup in the state that some events lead to.
+func backupIn(t *testing.T, b state.Backup, events ...workflow.BackupEvent) state.Backup {
+	t.Helper()
+	err := state.New(t.TempDir() + "/state.db").Update(func(tx *state.Tx) error {
+		if err := workflow.BackupMachine.Born(tx, &b.State); err != nil {
+			return err
+		}
+		for _, e := range events {
+			if err := workflow.BackupMachine.Fire(tx, &b.State, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+var toCommitted = []workflow.BackupEvent{workflow.BackupExport, workflow.BackupCommit}
+
+func snapshotNamed(t *testing.T, name string, guid zfs.GUID, txg uint64) zfs.SnapshotInfo {
+	t.Helper()
+	s, err := zfs.ParseSnapshot("tank/data@" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return zfs.SnapshotInfo{Snapshot: s, GUID: guid, CreateTXG: txg}
+}
+
+func at(stamp string) time.Time {
+	t, ok := parseStamp(stamp)
+	if !ok {
+		panic(stamp)
+	}
+	return t
+}
+
+// aChain is a full, two incrementals on it, and the snapshots of all.
+func aChain(t *testing.T) (backups []state.Backup, snapshots []zfs.SnapshotInfo) {
+	full := state.Backup{Name: "20261101030000-full", Full: true, SnapshotGUID: "11", Encryption: "gpg", Created: at("20261101030000"), SendFlags: []string{"-c"}, Place: "b2:x", Job: "j"}
+	one := state.Backup{Name: "20261102030000", Base: &state.Base{Name: full.Name, SnapshotGUID: "11"}, SnapshotGUID: "12", Encryption: "gpg", Created: at("20261102030000"), Job: "j"}
+	two := state.Backup{Name: "20261103030000", Base: &state.Base{Name: one.Name, SnapshotGUID: "12"}, SnapshotGUID: "13", Encryption: "gpg", Created: at("20261103030000"), Job: "j"}
+	for _, b := range []state.Backup{full, one, two} {
+		backups = append(backups, backupIn(t, b, toCommitted...))
+	}
+	return backups, []zfs.SnapshotInfo{snapshotNamed(t, "20261101030000", 11, 100), snapshotNamed(t, "20261102030000", 12, 200), snapshotNamed(t, "20261103030000", 13, 300)}
+}
+
+func TestChoose(t *testing.T) {
+	backups, snapshots := aChain(t)
+	target := snapshotNamed(t, "20261104030000", 14, 400)
+	day := at("20261104030000")
+	yes := func(state.Backup) (bool, error) { return true, nil }
+	no := func(state.Backup) (bool, error) { return false, nil }
+	unknown := errors.New("503")
+	cases := map[string]struct {
+		change   func(*question, *settings.Settings)
+		whole    func(state.Backup) (bool, error)
+		opens    func(state.Backup) (bool, error)
+		base     string // empty: a full
+		why      string // part of the reason
+		err      error
+		expired  string
+		flagsAre string
+	}{
+		"since the full":        {base: "20261101030000-full", why: "since 20261101030000-full", flagsAre: "-c"},
+		"since the incremental": {change: func(_ *question, s *settings.Settings) { s.Strategy = settings.SinceLastIncremental }, base: "20261103030000"},
+		"never":                 {change: func(_ *question, s *settings.Settings) { s.Strategy = settings.NeverIncremental }, why: "never_incremental", flagsAre: "-e"},
+		"asked for":             {change: func(q *question, _ *settings.Settings) { q.full = true }, why: "asked for"},
+		"none yet":              {change: func(q *question, _ *settings.Settings) { q.backups = nil }, why: "no committed full"},
+		"not committed": {change: func(q *question, _ *settings.Settings) {
+			q.backups = []state.Backup{backupIn(t, state.Backup{Name: "20261101030000-full", Full: true, SnapshotGUID: "11"}, workflow.BackupExport)}
+		}, why: "no committed full"},
+		"30 days to the second": {change: func(q *question, _ *settings.Settings) { q.now = at("20261201030000") }, base: "20261101030000-full"},
+		"too old":               {change: func(q *question, _ *settings.Settings) { q.now = at("20261201030001") }, why: "older than 30 days"},
+		"too old, but -i": {change: func(q *question, _ *settings.Settings) { q.now = at("20270101000000"); q.incr = true },
+			base: "20261101030000-full"},
+		"-i, and the base's snapshot is gone": {change: func(q *question, _ *settings.Settings) { q.incr = true; q.snapshots = q.snapshots[1:] }, why: "is gone"},
+		"another snapshot under its name": {change: func(q *question, _ *settings.Settings) {
+			q.snapshots = []zfs.SnapshotInfo{snapshotNamed(t, "20261101030000", 99, 100)}
+		}, why: "is gone"},
+		"from the future":       {change: func(q *question, _ *settings.Settings) { q.now = at("20261031000000") }, why: "from the future"},
+		"older than its base":   {change: func(q *question, _ *settings.Settings) { q.target.CreateTXG = 50 }, why: "not older"},
+		"encryption changed":    {change: func(_ *question, s *settings.Settings) { s.Encryption = settings.None }, why: "encryption was gpg"},
+		"passphrase changed":    {opens: no, why: "passphrase has changed"},
+		"gone from the remote":  {whole: no, why: "no longer whole", expired: "20261101030000-full"},
+		"can't look":            {whole: func(state.Backup) (bool, error) { return false, unknown }, err: unknown},
+		"can't tell passphrase": {opens: func(state.Backup) (bool, error) { return false, unknown }, err: unknown},
+		"a link of the chain is gone": {change: func(_ *question, s *settings.Settings) { s.Strategy = settings.SinceLastIncremental },
+			whole: func(b state.Backup) (bool, error) { return b.Name != "20261102030000", nil }, why: "20261102030000 is no longer whole", expired: "20261102030000"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			q := question{backups: backups, snapshots: append(snapshots[:3:3], target), target: target, now: day, flags: []string{"-e"}}
+			k := &Kit{Settings: &settings.Settings{Strategy: settings.SinceLastFull, FullEveryDays: 30, Encryption: settings.GPG}}
+			if c.change != nil {
+				c.change(&q, k.Settings)
+			}
+			if c.whole == nil {
+				c.whole = yes
+			}
+			if c.opens == nil {
+				c.opens = yes
+			}
+			got, err := k.choose(q, c.whole, c.opens)
+			if c.err != nil {
+				if !errors.Is(err, c.err) {
+					t.Fatalf("%+v, %v", got, err)
+				}
+				return
+			}
+			if err != nil || got.Full != (c.base == "") || !strings.Contains(got.Reason, c.why) || strings.Join(got.Expired, " ") != c.expired {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			if c.base != "" && got.Base.Name != c.base {
+				t.Errorf("base %+v", got.Base)
+			}
+			if c.flagsAre != "" && strings.Join(got.Flags, " ") != c.flagsAre {
+				t.Errorf("flags %v", got.Flags)
+			}
+		})
+	}
+}
+
+func TestNextStamp(t *testing.T) {
+	now := time.Date(2026, 11, 25, 4, 52, 0, 999, time.FixedZone("CET", 3600))
+	for newest, want := range map[string]string{
+		"":               "20261125035200",
+		"20261124035200": "20261125035200",
+		"20261125035200": "20261125035201", // the second is taken
+		"20270101000000": "20270101000001", // the clock was set back
+		"daily-2026":     "20261125035200",
+	} {
+		if got := nextStamp(now, newest); got != want {
+			t.Errorf("after %q: %s, want %s", newest, got, want)
+		}
+	}
+}

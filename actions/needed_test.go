@@ -1,0 +1,111 @@
+package actions
+
+import (
+	"testing"
+	"time"
+
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+func runIn(t *testing.T, r state.Run, events ...workflow.RunEvent) state.Run {
+	t.Helper()
+	err := state.New(t.TempDir() + "/state.db").Update(func(tx *state.Tx) error {
+		if err := workflow.RunMachine.Born(tx, &r.State); err != nil {
+			return err
+		}
+		for _, e := range events {
+			if err := workflow.RunMachine.Fire(tx, &r.State, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Nothing needed is pruned (I2): not what a run that is not finished needs, not the base of a chain in use, not
+// before the backup that makes it redundant is committed.
+func TestKeepSnapshot(t *testing.T) {
+	backups, snapshots := aChain(t)
+	alone := snapshotNamed(t, "20261104030000", 14, 400) // newer than any backup
+	snapshots = append(snapshots, alone)
+	middle, newest := snapshots[1], snapshots[2]
+	failed := runIn(t, state.Run{ID: "r1", Snapshot: "20261102030000", SnapshotGUID: "12"}, workflow.RunStart, workflow.RunFail)
+	done := runIn(t, state.Run{ID: "r2", Snapshot: "20261102030000", SnapshotGUID: "12"}, workflow.RunStart, workflow.RunSucceed)
+	half := backupIn(t, state.Backup{Name: "20261104030000", SnapshotGUID: "14", Base: &state.Base{Name: "x", SnapshotGUID: "12"}}, workflow.BackupExport)
+	tests := []struct {
+		name string
+		h    holdings
+		snap zfs.SnapshotInfo
+		keep bool
+	}{
+		{"the full's, of incrementals to come", holdings{backups: backups}, snapshots[0], true},
+		{"an incremental's", holdings{backups: backups}, middle, false},
+		{"the newest incremental's", holdings{backups: backups}, newest, false},
+		{"the newest incremental's, where that is the base", holdings{backups: backups, strategy: settings.SinceLastIncremental}, newest, true},
+		{"of a failed run", holdings{backups: backups, runs: []state.Run{failed}}, middle, true},
+		{"of a run that is over", holdings{backups: backups, runs: []state.Run{done}}, middle, false},
+		{"newer than any backup", holdings{backups: backups}, alone, true},
+		{"no backup at all", holdings{}, middle, true},
+		{"base of one that is not committed", holdings{backups: append(backups[:3:3], half)}, middle, true},
+		{"only the chain's full is committed", holdings{backups: backups[:1]}, middle, true},
+	}
+	for _, c := range tests {
+		if c.h.strategy == "" {
+			c.h.strategy = settings.SinceLastFull
+		}
+		if why := c.h.keepSnapshot(c.snap, snapshots); (why != "") != c.keep {
+			t.Errorf("%s: %q", c.name, why)
+		}
+	}
+}
+
+func TestKeepFolder(t *testing.T) {
+	backups, _ := aChain(t)
+	second := backupIn(t, state.Backup{Name: "20261201030000-full", Full: true, SnapshotGUID: "21", Job: "j"}, toCommitted...)
+	onSecond := backupIn(t, state.Backup{Name: "20261202030000", SnapshotGUID: "22", Base: &state.Base{Name: second.Name}, Job: "j"}, toCommitted...)
+	exported := backupIn(t, state.Backup{Name: "20261203030000", SnapshotGUID: "23", Base: &state.Base{Name: backups[0].Name}, Job: "j"}, workflow.BackupExport)
+	gone := backupIn(t, state.Backup{Name: "20261001030000-full", Full: true, Job: "j"}, workflow.BackupAbandon)
+	running := runIn(t, state.Run{ID: "r", Job: "j", Backup: second.Name}, workflow.RunStart)
+	two := append(backups[:3:3], second, onSecond)
+	tests := []struct {
+		name    string
+		backups []state.Backup
+		runs    []state.Run
+		b       state.Backup
+		inPlace bool
+		keep    bool
+	}{
+		{"committed on the remote", backups, nil, backups[2], false, false},
+		{"this run's", two, []state.Run{running}, second, false, true},
+		{"not committed", append(backups[:3:3], exported), nil, exported, false, true},
+		{"abandoned", append(backups[:3:3], gone), nil, gone, false, false},
+		{"in place: the newest", two, nil, onSecond, true, true},
+		{"in place: its full", two, nil, second, true, true},
+		{"in place: an older chain's end", two, nil, backups[2], true, false},
+		{"in place: an older chain's full", two, nil, backups[0], true, false},
+		{"in place: the middle of the newest's chain", backups, nil, backups[1], true, true},
+		{"in place: base of what is not committed", append(two[:5:5], exported), nil, backups[0], true, true},
+	}
+	for _, c := range tests {
+		h := holdings{backups: c.backups, runs: c.runs, strategy: settings.SinceLastFull}
+		if why := h.keepFolder(c.b, c.inPlace); (why != "") != c.keep {
+			t.Errorf("%s: %q", c.name, why)
+		}
+	}
+}
+
+func TestOldEnoughGoesByTheStamp(t *testing.T) {
+	now := at("20261125000000")
+	for name, want := range map[string]bool{"20260727000000": true, "20260728000000": true, "20260728000001": false, "daily": false} {
+		if got := oldEnough(snapshotNamed(t, name, 1, 1), now.Add(time.Second), 120); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
