@@ -12,15 +12,15 @@ import (
 	"zfs2cloud/workflow"
 )
 
-// backupIn is a backup in the state that some events lead to.
-func backupIn(t *testing.T, b state.Backup, events ...workflow.BackupEvent) state.Backup {
+// stateAfter is the stored state that some events lead to.
+func stateAfter[S, E ~string](t *testing.T, m *workflow.Machine[S, E], events ...E) (c state.Cell) {
 	t.Helper()
 	err := state.New(t.TempDir() + "/state.db").Update(func(tx *state.Tx) error {
-		if err := workflow.BackupMachine.Born(tx, &b.State); err != nil {
+		if err := m.Born(tx, &c); err != nil {
 			return err
 		}
 		for _, e := range events {
-			if err := workflow.BackupMachine.Fire(tx, &b.State, e); err != nil {
+			if err := m.Fire(tx, &c, e); err != nil {
 				return err
 			}
 		}
@@ -29,7 +29,19 @@ func backupIn(t *testing.T, b state.Backup, events ...workflow.BackupEvent) stat
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+func backupIn(t *testing.T, b state.Backup, events ...workflow.BackupEvent) state.Backup {
+	t.Helper()
+	b.State = stateAfter(t, workflow.BackupMachine, events...)
 	return b
+}
+
+func runIn(t *testing.T, r state.Run, events ...workflow.RunEvent) state.Run {
+	t.Helper()
+	r.State = stateAfter(t, workflow.RunMachine, events...)
+	return r
 }
 
 var toCommitted = []workflow.BackupEvent{workflow.BackupExport, workflow.BackupCommit}

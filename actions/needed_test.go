@@ -10,25 +10,6 @@ import (
 	"zfs2cloud/workflow"
 )
 
-func runIn(t *testing.T, r state.Run, events ...workflow.RunEvent) state.Run {
-	t.Helper()
-	err := state.New(t.TempDir() + "/state.db").Update(func(tx *state.Tx) error {
-		if err := workflow.RunMachine.Born(tx, &r.State); err != nil {
-			return err
-		}
-		for _, e := range events {
-			if err := workflow.RunMachine.Fire(tx, &r.State, e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 // Nothing needed is pruned (I2): not what a run that is not finished needs, not the base of a chain in use, not
 // before the backup that makes it redundant is committed.
 func TestKeepSnapshot(t *testing.T) {
