@@ -74,7 +74,10 @@ func TestGrandchildHoldsStderr(t *testing.T) {
 	s := sh(`sleep 1000 & echo $! >&3; echo last words >&2; exit 3`)
 	s.Extra = []*os.File{w}
 	begin := time.Now()
-	err := Run(t.Context(), new(World), s)
+	child, err := new(World).Start(t.Context(), s)
+	must(t, err)
+	grandchild := pidFrom(t, r) // while it lives: once it is ended, nothing tells its number from another's
+	err = child.Wait()
 	var exit *workflow.ExitError
 	if !errors.As(err, &exit) || exit.Code != 3 || exit.Stderr != "last words" {
 		t.Errorf("got %v", err)
@@ -82,7 +85,7 @@ func TestGrandchildHoldsStderr(t *testing.T) {
 	if took := time.Since(begin); took < holdGrace || took > holdGrace+5*time.Second {
 		t.Errorf("took %v", took)
 	}
-	wantGone(t, pidFrom(t, r))
+	wantGone(t, grandchild)
 }
 
 func TestGrandchildHoldsStdout(t *testing.T) {
@@ -91,11 +94,15 @@ func TestGrandchildHoldsStdout(t *testing.T) {
 	r, w := pipe(t)
 	s := sh(`setsid sh -c 'echo $$ >&3; while echo more; do sleep 0.1; done' 2>/dev/null & sleep 0.1; echo all`)
 	s.Extra = []*os.File{w}
-	out, err := Output(t.Context(), new(World), s)
-	if !errors.Is(err, ErrHeld) || !bytes.Contains(out, []byte("all\n")) {
-		t.Errorf("got %q, %v", out, err)
+	var out bytes.Buffer
+	s.Stdout = &out
+	child, err := new(World).Start(t.Context(), s)
+	must(t, err)
+	grandchild := pidFrom(t, r)
+	if err := child.Wait(); !errors.Is(err, ErrHeld) || !strings.Contains(out.String(), "all\n") {
+		t.Errorf("got %q, %v", out.String(), err)
 	}
-	wantGone(t, pidFrom(t, r))
+	wantGone(t, grandchild)
 }
 
 // slow keeps the copying waiting for longer than any grace at its first write.
