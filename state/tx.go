@@ -8,6 +8,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"zfs2cloud/state/crash"
 )
 
 // Tx is a transaction. It is used by one goroutine, and not after the function it was handed to returned.
@@ -214,9 +216,11 @@ func (tx *Tx) commit() error {
 	if err := tx.storeCounts(); err != nil {
 		return err
 	}
+	crash.Point("commit.before")
 	if err := tx.file.guard("", "", tx.bolt.Commit); err != nil {
 		return err
 	}
+	crash.Point("commit.after")
 	tx.bolt, tx.undo = nil, nil
 	return nil
 }

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"zfs2cloud/state/crash"
 	"zfs2cloud/workflow"
 )
 
@@ -100,6 +102,7 @@ func (c *child) wait() error {
 	if err != nil {
 		return fmt.Errorf("wait for %s: %w", c.argv[0], err)
 	}
+	crash.Point("ended " + filepath.Base(c.argv[0]))
 	err = c.verdict(state)
 	if err != nil && stopped && !errors.Is(err, context.Cause(c.ctx)) {
 		err = fmt.Errorf("%w: %w", context.Cause(c.ctx), err)

@@ -8,11 +8,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"zfs2cloud/state/crash"
 	"zfs2cloud/workflow"
 )
 
@@ -112,10 +114,12 @@ func (w *World) startOrdinary(path string, s workflow.Spec) (*child, error) {
 // fork starts the process and learns who it is. It can't be gone before we waited for it.
 func (w *World) fork(path string, s workflow.Spec, argv []string, files []*os.File, sys *unix.SysProcAttr) (*child, error) {
 	attr := &os.ProcAttr{Dir: s.Dir, Env: w.environment(s), Files: files, Sys: sys}
+	crash.Point("start.before " + filepath.Base(path))
 	process, err := startProcess(path, argv, attr)
 	if err != nil {
 		return nil, err
 	}
+	crash.Point("start.after " + filepath.Base(path))
 	c := &child{
 		argv:    Mask(s.Argv),
 		log:     listener(w.Log),

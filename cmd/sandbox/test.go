@@ -50,20 +50,29 @@ func (g *ground) test(ctx context.Context) (events.Counts, error) {
 		return events.Counts{}, err
 	}
 	counts := g.checks(ctx, tool)
-	tests, err := g.goTest(ctx, tool)
-	counts.Add(tests)
-	return counts, err
+	for _, args := range [][]string{
+		{"-race", "./..."},
+		// A sample of the points at which a run can die; -crashshare=1 goes through all of them, and takes its time.
+		{"-tags=crashpoints", "-run=TestCrashPoints", "./cmd/zfs2cloud", "-crashshare=3"},
+	} {
+		tests, err := g.goTest(ctx, tool, args...)
+		counts.Add(tests)
+		if err != nil {
+			return counts, err
+		}
+	}
+	return counts, nil
 }
 
 // goTest runs go test. Packages run one after the other, since mounts at the same moment can wedge
 // zfs-fuse 0.7 for ever (eight at once: after some hundred mounts its listener hangs), and with temporary
 // folders that lie in the sandbox's: the pools of a test that was killed go with it.
-func (g *ground) goTest(ctx context.Context, tool goTool) (counts events.Counts, err error) {
+func (g *ground) goTest(ctx context.Context, tool goTool, args ...string) (counts events.Counts, err error) {
 	temp, err := g.sub("t")
 	if err != nil {
 		return counts, err
 	}
-	c := tool.command("test", "-race", "-json", "-count=1", "-p=1", "-timeout="+testTime, "./...")
+	c := tool.command(append([]string{"test", "-json", "-count=1", "-p=1", "-timeout=" + testTime}, args...)...)
 	c.Env = append(c.Env, "HOME="+g.host.Home, "TMPDIR="+temp)
 	failed := g.through(ctx, c, func(r io.Reader) (err error) {
 		counts, err = events.Read(r, os.Stdout)

@@ -15,6 +15,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"zfs2cloud/state/crash"
 )
 
 const tempMark = ".z2c-tmp-"
@@ -58,7 +60,9 @@ func (f *File) Commit() error {
 		err = cerr
 	}
 	if err == nil {
+		crash.Point("rename.before")
 		err = f.root.Rename(f.temp, f.name)
+		crash.Point("rename.after")
 	}
 	if err != nil {
 		return errors.Join(err, f.root.Remove(f.temp))
@@ -118,6 +122,7 @@ func Remove(root *os.Root, name string) error {
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	crash.Point("remove.after")
 	return SyncDir(root, path.Dir(name))
 }
 
@@ -126,6 +131,7 @@ func Mkdir(root *os.Root, name string) error {
 	if err := root.Mkdir(name, 0o700); err != nil {
 		return err
 	}
+	crash.Point("mkdir.after")
 	if err := root.Chmod(name, 0o700); err != nil {
 		return err
 	}

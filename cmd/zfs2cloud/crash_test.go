@@ -1,0 +1,103 @@
+//go:build crashpoints
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The crash points of a run are enumerated by the program itself (package crash). For each of them a script is
+// made: a full backup, a change, a run that dies there, what a person or cron does next, another run, a
+// restore that is compared; and the audit. The ways on take turns, by the seed.
+var (
+	crashSeed  = flag.Uint64("crashseed", 0, "0: another each time")
+	crashAll   = flag.Bool("crashall", false, "every point in every way")
+	crashShare = flag.Int("crashshare", 1, "only one in so many points")
+)
+
+// listPoints is a script that writes down the points of the run that the crash scripts crash.
+const listPoints = `exits 0 zfs2cloud run
+days 1
+change
+env ZFS2CLOUD_CRASH_LOG=%s
+exits 0 zfs2cloud run
+`
+
+const crashThere = `exits 0 zfs2cloud run
+days 1
+change
+env ZFS2CLOUD_CRASH_AT=%s
+exec sh -c 'zfs2cloud run; true'
+env ZFS2CLOUD_CRASH_AT=
+exits 0 zfs2cloud status
+%sdays 1
+exits 0 zfs2cloud run
+exits 0 zfs2cloud resume
+stdout 'nothing to resume'
+[mount] exec cp -a $DATA before
+exits 0 zfs2cloud restore -y $POOL/new
+restored $POOL/new before
+`
+
+// ways are what comes after the crash.
+var ways = []struct{ name, script string }{
+	{"resume", "exits 0 zfs2cloud resume\n"},
+	{"run", "exits 0 zfs2cloud run\n"},
+	{"abort", "exits 0 zfs2cloud abort\n"},
+}
+
+func TestCrashPoints(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "points")
+	if !t.Run("list", func(t *testing.T) { runOne(t, "list", fmt.Sprintf(listPoints, log)) }) {
+		return
+	}
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	points := strings.Split(strings.TrimSpace(string(text)), "\n")
+	seed := *crashSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	turn := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	scripts := 0
+	for i, p := range points {
+		// What is done between one effect and the next leaves nothing behind, so that dying before the next is the
+		// same as dying after the one.
+		if i > 0 && strings.Contains(p, ".before") || turn.IntN(*crashShare) != 0 {
+			continue
+		}
+		first := turn.IntN(len(ways))
+		for w := range ways {
+			if w > 0 && !*crashAll {
+				break
+			}
+			way := ways[(first+w)%len(ways)]
+			name := fmt.Sprintf("%03d_%s_%s.txtar", i, strings.NewReplacer(" ", "_", "#", "_", ".", "_").Replace(p), way.name)
+			script := fmt.Sprintf(crashThere, "'"+p+"'", way.script)
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			scripts++
+		}
+	}
+	t.Logf("seed %d: %d points, %d crashes", seed, len(points), scripts)
+	t.Run("crash", func(t *testing.T) { runScripts(t, dir) })
+}
+
+func runOne(t *testing.T, name, script string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, name+".txtar"), []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runScripts(t, dir)
+}
