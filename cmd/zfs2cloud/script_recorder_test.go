@@ -17,7 +17,7 @@ import (
 )
 
 // A recorder stands in the place of rclone, zfs, zpool or gpg: `recorder DIR ARGS…` writes ARGS to DIR/log, a line
-// a call, and becomes the real program, whose name is that of DIR. Before that it looks for a fault in DIR/fault,
+// a call, and becomes the real program, whose name is that of DIR. Its environment goes to DIR/environ. Before that it looks for a fault in DIR/fault,
 // "HOW WORD N": the N-th call from now with the argument WORD
 //
 //	kill    ends the program that called with SIGKILL, instead of doing anything
@@ -75,6 +75,9 @@ func (r recording) record() (how string, err error) {
 	if how, err = r.fault(); err != nil {
 		return "", err
 	}
+	if err := r.environment(); err != nil {
+		return how, err
+	}
 	line := strings.Join(r.args, " ")
 	if how != "" {
 		line = "[" + how + "] " + line
@@ -84,6 +87,16 @@ func (r recording) record() (how string, err error) {
 		err = r.arrives()
 	}
 	return how, err
+}
+
+// environment adds what the call was given beside its arguments to DIR/environ.
+func (r recording) environment() error {
+	f, err := os.OpenFile(filepath.Join(r.dir, "environ"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, strings.Join(os.Environ(), "\n"))
+	return errors.Join(err, f.Close())
 }
 
 // arrives writes down which process has a chunk get its final name, for the audit.
