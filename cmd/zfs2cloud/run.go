@@ -103,7 +103,7 @@ func (t *taken) drive(s *workflow.Session, force bool) error {
 	if err := t.live.Set(owner); err != nil {
 		return err
 	}
-	live := t.app.draw(t, s.Run())
+	live := t.app.draw(s.Run())
 	t.engine.Watch = live.watch()
 	err := t.engine.Drive(s, force)
 	t.kit.Close()
