@@ -120,8 +120,8 @@ func (e *Engine) Drive(s *Session, force bool) error {
 		switch {
 		case err == nil:
 			continue
-		case s.broken != nil:
-			return s.broken
+		case s.failed() != nil:
+			return s.failed()
 		case errors.As(err, &back) && backs < maxBacks:
 			if rerr := e.reopen(s, i, back); rerr == nil {
 				backs++
@@ -330,7 +330,7 @@ func stepsDone(r state.Run) int {
 }
 
 func (s *Session) failStep(i int, cause error) error {
-	if s.broken != nil || s.engine.Stop.Asked() {
+	if s.failed() != nil || s.engine.Stop.Asked() {
 		return nil // the errors of children after a stop signal are the signal's
 	}
 	return s.update(func(tx *state.Tx, r *state.Run) error {

@@ -553,3 +553,33 @@ func TestDeathsInTheBracketJam(t *testing.T) {
 		t.Errorf("%v, run is %s with %d steps done", err, r.State, r.High.Steps)
 	}
 }
+
+// A run uploads beside its export: while one goroutine stores a checkpoint, another that reads the database asks
+// for the run. Once the one waited for the gate, and the other for the one, for a minute.
+func TestReadingWhileACheckpointIsStored(t *testing.T) {
+	b := newBench(t)
+	e := b.engine("state.db")
+	s, err := e.Begin(state.Run{Job: "job", Steps: plan(standard)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entered, waiting := make(chan bool), make(chan bool)
+	stored := make(chan error)
+	go func() {
+		<-entered
+		close(waiting)
+		stored <- s.update(func(*state.Tx, *state.Run) error { return nil })
+	}()
+	err = s.View(func(*state.Tx) error {
+		close(entered)
+		<-waiting
+		for range 100 {
+			s.Run() // sooner or later while the other has begun, and waits for us
+			time.Sleep(time.Millisecond)
+		}
+		return nil
+	})
+	if err := errors.Join(err, <-stored); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -24,6 +24,9 @@ type core struct {
 	engine *Engine
 	id     string
 
+	updating sync.Mutex // one checkpoint after the other
+
+	// mu is never held over a transaction: who reads the database may ask for the run meanwhile.
 	mu     sync.Mutex
 	run    state.Run // as last stored
 	broken error     // a checkpoint could not be stored: nothing goes on without it
@@ -99,10 +102,10 @@ func (s *Session) Now() time.Time { return s.engine.World.Now() }
 // whatever else belongs to the same moment, in one transaction. If it can't be stored, the session is
 // over.
 func (s *Session) update(fn func(*state.Tx, *state.Run) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.broken != nil {
-		return s.broken
+	s.updating.Lock()
+	defer s.updating.Unlock()
+	if err := s.failed(); err != nil {
+		return err
 	}
 	var next state.Run
 	err := s.engine.Store.Update(func(tx *state.Tx) error {
@@ -120,12 +123,21 @@ func (s *Session) update(fn func(*state.Tx, *state.Run) error) error {
 		next = r
 		return tx.PutRun(r)
 	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err != nil {
 		s.broken = fmt.Errorf("store checkpoint of run %s: %w", s.id, err)
 		return s.broken
 	}
 	s.run = next
 	return nil
+}
+
+// failed is the error of a checkpoint that could not be stored.
+func (c *core) failed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.broken
 }
 
 // Effect is something that outlives the process: its intent is stored before, its result after.
