@@ -74,8 +74,9 @@ func (e *Engine) session(r state.Run) *Session {
 	return &Session{core: &core{engine: e, id: r.ID, run: r}, pos: -1}
 }
 
-// Open takes an unfinished run in hand.
-func (e *Engine) Open(id string) (*Session, error) {
+// Open takes an unfinished run in hand. NAME is the dataset's present name: it is known by its GUID, and may have
+// been renamed since.
+func (e *Engine) Open(id, name string) (*Session, error) {
 	var r state.Run
 	err := e.Store.Update(func(tx *state.Tx) (err error) {
 		var ok bool
@@ -85,7 +86,7 @@ func (e *Engine) Open(id string) (*Session, error) {
 		if !ok || RunMachine.In(r.State, RunSucceeded, RunAborted) {
 			return fmt.Errorf("no unfinished run %s", id)
 		}
-		r.Owner = e.Owner
+		r.Owner, r.Frozen.Dataset = e.Owner, name
 		return tx.PutRun(r)
 	})
 	if err != nil {
@@ -121,7 +122,7 @@ func (e *Engine) Drive(s *Session, force bool) error {
 		case err == nil:
 			continue
 		case s.failed() != nil:
-			return s.failed()
+			return errors.Join(s.failed(), e.rescue(s.Run()))
 		case errors.As(err, &back) && backs < maxBacks:
 			if rerr := e.reopen(s, i, back); rerr == nil {
 				backs++

@@ -52,7 +52,7 @@ func (c *ResumeCmd) resume(t *taken) error {
 		return err
 	}
 	t.tellChanges(r)
-	s, err := t.engine.Open(r.ID)
+	s, err := t.engine.Open(r.ID, t.dataset)
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (c *AbortCmd) abort(t *taken) error {
 			return err
 		}
 	}
-	s, err := t.engine.Open(r.ID)
+	s, err := t.engine.Open(r.ID, t.dataset)
 	if err != nil {
 		return err
 	}

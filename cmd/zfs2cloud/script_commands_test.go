@@ -27,6 +27,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"days":     onlyYes(cmdDays),
 	"config":   onlyYes(cmdConfig),
 	"inturn":   onlyYes(cmdInTurn),
+	"zfs":      onlyYes(cmdZFS),
 	"change":   onlyYes(cmdChange),
 	"restored": onlyYes(cmdRestored),
 	"count":    onlyYes(cmdCount),
@@ -156,6 +157,12 @@ func cmdInTurn(ts *testscript.TestScript, args []string) {
 	ts.Check(errors.Join(
 		os.WriteFile(f.at("between"), []byte("#!/bin/sh\n"), 0o700),
 		os.WriteFile(f.at("config.ini"), []byte(now), 0o600)))
+}
+
+// zfs ARG…: the real zfs, for what mounts or unmounts: that must not happen twice at once.
+func cmdZFS(ts *testscript.TestScript, args []string) {
+	need(ts, len(args) > 0, "zfs args...")
+	zfstest.RunWhenFree(fixtureOf(ts).t, append([]string{"zfs"}, args...)...)
 }
 
 // change: some of the dataset's data changes. Where nothing is mounted, nothing does.

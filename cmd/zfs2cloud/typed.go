@@ -108,7 +108,7 @@ func (t *taken) typed(p workflow.Planned) error {
 			if err := t.samePassphrase(r); err != nil {
 				return err
 			}
-			s, err := t.engine.Open(r.ID)
+			s, err := t.engine.Open(r.ID, t.dataset)
 			if err != nil {
 				return err
 			}

@@ -44,7 +44,7 @@ func Pool(t testing.TB, sizeMiB int64) string {
 	t.Cleanup(func() {
 		// What can't be unmounted, destroy tells.
 		_, _ = run("zfs", "set", "mountpoint=none", pool)
-		if err := destroy(pool); err != nil {
+		if _, err := runWhenFree("zpool", "destroy", "-f", pool); err != nil {
 			t.Error(err)
 		}
 	})
@@ -55,13 +55,21 @@ func Pool(t testing.TB, sizeMiB int64) string {
 	return pool
 }
 
-// destroy destroys a pool. zfs-fuse lets go of a mount some time after it said so, and tells nobody when: until
-// then the pool is "busy".
-func destroy(pool string) error {
+// RunWhenFree is Run for what needs a dataset that was mounted a moment ago.
+func RunWhenFree(t testing.TB, argv ...string) {
+	t.Helper()
+	if _, err := runWhenFree(argv...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runWhenFree is run again for as long as zfs says "busy": zfs-fuse lets go of a mount some time after it said
+// so, and tells nobody when.
+func runWhenFree(argv ...string) (string, error) {
 	for until := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		_, err := run("zpool", "destroy", "-f", pool)
+		out, err := run(argv...)
 		if err == nil || !strings.Contains(err.Error(), "busy") || time.Now().After(until) {
-			return err
+			return out, err
 		}
 	}
 }
