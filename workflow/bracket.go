@@ -115,6 +115,35 @@ func (e *Engine) closeBracket(s *Session) error {
 	return e.dropBracketNote(run)
 }
 
+// rescue brings the application back when the database can't be written: what is left of the post-snapshot
+// operations is run without a checkpoint. The bracket stays open on record, and the next command runs them again.
+func (e *Engine) rescue(r state.Run) error {
+	b, ok := bracketOf(r.Steps)
+	if !ok || !BracketMachine.In(r.Bracket, BracketOpen) {
+		return nil
+	}
+	e.Log.Warn("the database can't be written; the post-snapshot operations are run all the same", "run", r.ID)
+	var errs []error
+	for _, i := range b.post {
+		step := r.Steps[i]
+		if StepMachine.In(step.State, StepDone) {
+			continue
+		}
+		if err := e.Hook(context.Background(), append([]string{step.Name}, step.Args...), bareEnv(r.ID, r.Frozen.Dataset), r.Frozen.HookTimeout); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", step.Name, err))
+		}
+	}
+	if len(errs) > 0 {
+		return &BracketError{Run: r.ID, Err: errors.Join(errs...)}
+	}
+	return nil
+}
+
+// bareEnv is what a post-snapshot operation is told where there is no session.
+func bareEnv(run, dataset string) []string {
+	return []string{"ZFS2CLOUD_RUN=" + run, "ZFS2CLOUD_DATASET=" + dataset, "ZFS2CLOUD_SNAPSHOT=", "ZFS2CLOUD_PHASE=post"}
+}
+
 // snapshotThere tells whether this attempt's snapshot exists: by its stored result, else by one short
 // look before the first post-snapshot operation, where "don't know" counts as no. What turns up once the
 // application runs again is never used.

@@ -144,7 +144,7 @@ func (b *bench) next(resume bool) (state.Run, error) {
 	if !resume {
 		return runs[0], nil
 	}
-	s, err := e.Open(runs[0].ID)
+	s, err := e.Open(runs[0].ID, "tank/data")
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -363,7 +363,7 @@ func TestAbortingIsOnlyEverFinishedAsAborted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := e.Open(runs[0].ID)
+	s, err := e.Open(runs[0].ID, "tank/data")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -427,7 +427,7 @@ func TestFiveDeathsWithoutProgress(t *testing.T) {
 	if _, err := e.Takeover(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	s, err := e.Open(r.ID)
+	s, err := e.Open(r.ID, "tank/data")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -582,4 +582,33 @@ func TestReadingWhileACheckpointIsStored(t *testing.T) {
 	if err := errors.Join(err, <-stored); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// If the database can't be written any more while the application is stopped, it is started all the same, and once
+// more by the next command.
+func TestApplicationComesBackWithoutDatabase(t *testing.T) {
+	b := newBench(t)
+	e := b.engine("state.db")
+	b.on["snap"] = func(when string) error {
+		if when == "do" {
+			return os.Chmod(b.dir, 0o777) // a folder that others may write is refused
+		}
+		return nil
+	}
+	if _, err := b.begin(e); err == nil || errors.Is(err, errCrashed) {
+		t.Fatal(err)
+	}
+	if !slices.Equal(b.hooked, []string{"start"}) {
+		t.Errorf("ran %v", b.hooked)
+	}
+	// Still not to be written: the next command brings it back, too, as far as it can read.
+	b.hooked = nil
+	if err := os.Chmod(b.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.did, b.on["snap"] = nil, nil
+	if _, err := b.next(true); err != nil {
+		t.Fatal(err)
+	}
+	b.want("start hold export upload unlock finish")
 }

@@ -71,11 +71,13 @@ func (e *Engine) unfinished() ([]string, error) {
 // and closes its bracket.
 func (e *Engine) takeOver(id string) error {
 	var taken *state.Run
+	var found state.Run
 	err := e.Store.Update(func(tx *state.Tx) error {
 		r, ok, err := tx.Run(id)
 		if err != nil || !ok {
 			return err
 		}
+		found = r
 		died := RunMachine.In(r.State, RunRunning, RunPending) && r.Owner.Nonce != e.Owner.Nonce
 		if !died && !BracketMachine.In(r.Bracket, BracketOpen) {
 			return nil
@@ -89,10 +91,18 @@ func (e *Engine) takeOver(id string) error {
 		taken = &r
 		return tx.PutRun(r)
 	})
-	if err != nil || taken == nil {
-		return err
+	if err != nil {
+		return errors.Join(err, e.rescue(found))
 	}
-	return e.closeBracket(e.session(*taken))
+	if taken == nil {
+		return nil
+	}
+	s := e.session(*taken)
+	err = e.closeBracket(s)
+	if s.failed() != nil {
+		err = errors.Join(err, e.rescue(s.Run()))
+	}
+	return err
 }
 
 // processDied stores that a run's process ended without a word.
@@ -188,7 +198,7 @@ func (e *Engine) closeNote(ctx context.Context, n bracketNote) error {
 		return nil // takeOver tried, and has reported why it is still open
 	}
 	e.Log.Warn("a bracket was left open and its database does not tell of it; its post-snapshot operations are run", "run", n.Run, "database", n.Database, "err", err)
-	env := []string{"ZFS2CLOUD_RUN=" + n.Run, "ZFS2CLOUD_DATASET=" + n.Dataset, "ZFS2CLOUD_SNAPSHOT=", "ZFS2CLOUD_PHASE=post"}
+	env := bareEnv(n.Run, n.Dataset)
 	var errs []error
 	for _, argv := range n.Post {
 		if err := e.Hook(ctx, argv, env, n.Timeout); err != nil {

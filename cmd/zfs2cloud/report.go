@@ -37,6 +37,7 @@ func (t *taken) failed(err error) error {
 	case errors.As(err, &locked):
 		text = a.subject(t) + locked.Error() + "\nNothing was changed. When it may run again: " + a.again("unlock")
 	}
+	t.close() // on_failure may take its time: nothing is done any more
 	code := exitCode(err)
 	if t.onFailure != "" && (code == exitFailed || code == exitLocked || code == exitStuck || code == exitRefused) {
 		if ferr := a.onFailure(t, text); ferr != nil {

@@ -8,6 +8,7 @@ import (
 
 	"zfs2cloud/actions"
 	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -76,7 +77,7 @@ func (c *RunCmd) run(t *taken) error {
 // finishOld finishes a run of an earlier day. What came of it is news; that it can't be finished by anybody
 // is news too.
 func (t *taken) finishOld(r state.Run) (news string, err error) {
-	s, err := t.engine.Open(r.ID)
+	s, err := t.engine.Open(r.ID, t.dataset)
 	if err != nil {
 		return "", err
 	}
@@ -191,6 +192,9 @@ func (t *taken) samePassphrase(r state.Run) error {
 	})
 	if err != nil || !ok || !workflow.BackupMachine.In(b.State, workflow.BackupExporting, workflow.BackupExported) {
 		return err
+	}
+	if b.Encryption == string(settings.GPG) && len(t.kit.Passphrase) == 0 {
+		return &refusal{Err: fmt.Errorf("run %s was sealed with a passphrase, and the config has none any more. Give it back, or give the run up", r.ID), Next: t.app.again("abort " + r.ID)}
 	}
 	same, err := t.kit.PassphraseOpens(t.app.Stop.Soft(), workflow.Look{World: t.app.World}, b)
 	if err != nil {

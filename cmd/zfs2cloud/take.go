@@ -108,13 +108,15 @@ func (t *taken) find() (guid string, err error) {
 	return guid, &refusal{Err: err}
 }
 
-// close lets the dataset go.
+// close lets the dataset go. It may be called again.
 func (t *taken) close() {
-	if t.live != nil {
-		if err := t.live.Close(); err != nil {
-			t.app.Log.Warn("let the dataset go", "err", err)
-		}
+	if t.live == nil {
+		return
 	}
+	if err := t.live.Close(); err != nil {
+		t.app.Log.Warn("let the dataset go", "err", err)
+	}
+	t.live, t.app.World.Kids = nil, nil
 }
 
 // load reads the whole config, and finds the job. It does not look at the passphrase or the remote.
