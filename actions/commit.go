@@ -64,7 +64,7 @@ func committed(tx *state.Tx, job, name string, now time.Time) error {
 // seal stores RESTORE.txt and seals the manifest, once: what a resume stores are these very bytes.
 func (u *uploading) seal(ctx context.Context) error {
 	type object struct {
-		Bytes  []byte `json:"bytes"`
+		Bytes  []byte `json:"-"` // they go into the backup's record, until it is committed
 		SHA256 string `json:"sha256"`
 	}
 	sealed := func() (b state.Backup, err error) {
