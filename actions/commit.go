@@ -294,7 +294,8 @@ func (k *Kit) writeLastFull(ctx context.Context, s *workflow.Session, b state.Ba
 	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
 		Name: "last full",
 		Do: func(context.Context, workflow.Fx) (none workflow.Nothing, err error) {
-			text, err := json.Marshal(map[string]string{"name": b.Snapshot, "time": b.Created.UTC().Format(time.RFC3339)})
+			// As it wrote it: the snapshot's name, and its time in local time.
+			text, err := json.Marshal([]string{b.Dataset + "@" + b.Snapshot, b.Created.Local().Format(time.DateTime)})
 			if err != nil {
 				return none, err
 			}
