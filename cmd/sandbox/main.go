@@ -1,8 +1,9 @@
 // Command sandbox is what a newcomer runs on a fresh Debian or Ubuntu machine, with nothing but Go and
-// root: a demo of the whole on a throwaway pool, all tests, or a pool and a config to play with.
+// root: a demo of the whole on a throwaway pool, all tests, a benchmark, or a pool and a config to play with.
 //
 //	go run ./cmd/sandbox demo
 //	go run ./cmd/sandbox test
+//	go run ./cmd/sandbox bench
 //
 // It stands outside of the program as a person does: it builds zfs2cloud, types its commands, reads what
 // they print, and looks at what lies on the disks. It shares no code with what it tries.
@@ -25,10 +26,13 @@ import (
 
 // CLI is every command there is.
 type CLI struct {
-	Demo DemoCmd `cmd:"" help:"Back up, kill, resume, restore and compare, on a throwaway pool: about 2 minutes."`
-	Test TestCmd `cmd:"" help:"Run all checks and all tests."`
-	Up   UpCmd   `cmd:"" help:"Leave a throwaway pool and a ready config to play with."`
-	Down DownCmd `cmd:"" help:"Remove what up left, and what killed sandboxes left."`
+	Demo  DemoCmd  `cmd:"" help:"Back up, kill, resume, restore and compare, on a throwaway pool: about 2 minutes."`
+	Test  TestCmd  `cmd:"" help:"Run all checks and all tests."`
+	Bench BenchCmd `cmd:"" help:"Measure zfs2cloud against other ways, on a throwaway pool."`
+	Up    UpCmd    `cmd:"" help:"Leave a throwaway pool and a ready config to play with."`
+	Down  DownCmd  `cmd:"" help:"Remove what up left, and what killed sandboxes left."`
+
+	Throttle ThrottleCmd `cmd:"" hidden:"" help:"zfs with a slow disk behind it."`
 }
 
 func main() {

@@ -28,6 +28,7 @@ var (
 	ZFS    = Need{"zpool", ""}
 	Rclone = Need{"rclone", "rclone"}
 	GnuPG  = Need{"gpg", "gnupg"}
+	Restic = Need{"restic", "restic"}
 	GnuPG1 = Need{"gpg1", "gnupg1"} // old, but what it opens can be opened anywhere
 	GCC    = Need{"gcc", "gcc"}
 	LibC   = Need{"/usr/include/stdlib.h", "libc6-dev"}

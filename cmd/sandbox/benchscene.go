@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"zfs2cloud/cmd/sandbox/internal/limit"
+	"zfs2cloud/cmd/sandbox/internal/meter"
+)
+
+// scene is the circumstances of a measurement.
+type scene struct {
+	Name   string `json:"name"`
+	Text   string `json:"text"`
+	Source int64  `json:"source_bytes_per_second"` // 0 is no limit
+	Link   int64  `json:"link_bytes_per_second"`   // 0 is a folder on the same disk
+}
+
+func (b *bench) scenes() []scene {
+	rate := b.Rate << 20
+	all := map[string]scene{
+		"disk": {Text: "everything at full speed, a folder on the same disk"},
+		"both": {Text: fmt.Sprintf("source and link at %d MiB/s each", b.Rate), Source: rate, Link: rate},
+		"link": {Text: fmt.Sprintf("source at full speed, link at %d MiB/s", b.Rate), Link: rate},
+	}
+	var chosen []scene
+	for _, name := range b.Scenes {
+		s := all[name]
+		s.Name = name
+		chosen = append(chosen, s)
+	}
+	return chosen
+}
+
+// result is what one way took, once.
+type result struct {
+	meter.Figures
+	Remote int64            `json:"remote_bytes"`
+	Stages map[string]int64 `json:"stages_ns,omitempty"` // how long each took, where they come one after the other
+}
+
+// measured is all results of a scene, by way, in the order of the rounds.
+type measured struct {
+	scene
+	Ways    []string            `json:"ways"`
+	Results map[string][]result `json:"results"`
+	Alone   []int64             `json:"send_alone_ns"`
+	Resumes []resumed           `json:"resumes,omitempty"`
+}
+
+// play measures every way in turn, so that what changes on the machine meanwhile meets all of them.
+func (b *bench) play(ctx context.Context, s scene) (*measured, error) {
+	m := &measured{scene: s, Results: map[string][]result{}}
+	ways := b.ways()
+	for _, w := range ways {
+		m.Ways = append(m.Ways, w.name)
+	}
+	for range b.Rounds {
+		for _, w := range ways {
+			r, err := b.once(ctx, s, w.run)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", w.name, err)
+			}
+			m.Results[w.name] = append(m.Results[w.name], r)
+		}
+		alone, err := b.sendAlone(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		m.Alone = append(m.Alone, alone.Nanoseconds())
+	}
+	if s.Link == 0 || s.Source > 0 {
+		return m, nil
+	}
+	for range b.Rounds {
+		r, err := b.killAndResume(ctx, s)
+		if err != nil {
+			return nil, fmt.Errorf("resume: %w", err)
+		}
+		m.Resumes = append(m.Resumes, r)
+	}
+	return m, nil
+}
+
+// attempt is one measurement's own folders and link.
+type attempt struct {
+	*bench
+	scene
+	dir    string
+	spool  string
+	kept   string // where what is stored on the remote comes to lie
+	remote string // as rclone calls it
+	conf   string // of rclone
+	link   *limit.Proxy
+}
+
+// once measures one way from nothing, and clears what it left.
+func (b *bench) once(ctx context.Context, s scene, run func(*attempt, context.Context) (result, error)) (result, error) {
+	a, err := b.prepare(s)
+	if err != nil {
+		return result{}, err
+	}
+	defer a.clear()
+	b.settle()
+	r, err := run(a, ctx)
+	if err != nil {
+		return r, err
+	}
+	r.Remote, _, err = meter.Length(a.kept)
+	return r, err
+}
+
+func (b *bench) prepare(s scene) (*attempt, error) {
+	b.attempts++
+	name := fmt.Sprintf("attempt%d", b.attempts)
+	a := &attempt{bench: b, scene: s}
+	var err error
+	if a.dir, err = b.sub(name); err != nil {
+		return nil, err
+	}
+	if a.spool, err = b.sub(name + "/spool"); err != nil {
+		return nil, err
+	}
+	a.kept = filepath.Join(a.dir, "remote")
+	a.remote = "store:" + a.kept
+	conf := "[store]\ntype = local\n"
+	if s.Link > 0 {
+		a.kept = filepath.Join(b.server.dir, name)
+		a.remote = "served:" + name
+		if a.link, err = limit.NewProxy(b.server.addr, s.Link, roundTrip); err != nil {
+			return nil, err
+		}
+		conf = fmt.Sprintf("[served]\ntype = webdav\nvendor = other\nurl = http://%s\n", a.link.Addr())
+	}
+	if err := os.Mkdir(a.kept, 0o700); err != nil {
+		return nil, err
+	}
+	a.conf = filepath.Join(a.dir, "rclone.conf")
+	return a, os.WriteFile(a.conf, []byte(conf), 0o600)
+}
+
+// clear makes room. What can't go now goes with the sandbox.
+func (a *attempt) clear() {
+	if a.link != nil {
+		a.link.Close()
+	}
+	os.RemoveAll(a.kept)
+	os.RemoveAll(a.dir)
+}
+
+// sendAlone is how long the source takes if nobody keeps it waiting.
+func (b *bench) sendAlone(ctx context.Context, s scene) (time.Duration, error) {
+	m := meter.Start("")
+	c := b.zfs(s.Source, "send", b.snapshot)
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	c.Stdout = null
+	err = b.row(ctx, m, c)
+	return m.Stop().Wall, err
+}
+
+// zfsPath is the throttle as ZFS_PATH.
+func (a *attempt) zfsPath() string { return strings.Join(throttled(a.self, a.Source), " ") }
