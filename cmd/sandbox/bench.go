@@ -25,6 +25,7 @@ type BenchCmd struct {
 	Rounds int      `default:"3" help:"How often each is measured (${default})."`
 	Scenes []string `default:"disk,both,link" enum:"disk,both,link" help:"What is measured (${default})."`
 	Restic bool     `help:"Measure restic too."`
+	Trace  bool     `help:"Have zfs2cloud log each program that it starts, and keep the log. This costs a little."`
 	JSON   string   `name:"json" placeholder:"FILE" help:"Write every single figure to a file."`
 }
 
@@ -59,6 +60,10 @@ func (c *BenchCmd) Run(ctx context.Context) error {
 	err = c.measure(ctx, g, machine)
 	if err = errors.Join(err, g.clear(ctx)); err != nil {
 		return g.failed(err)
+	}
+	if c.Trace {
+		fmt.Printf("\nlog: %s\n", g.log.Name())
+		return g.log.Close()
 	}
 	return g.passed()
 }

@@ -59,8 +59,12 @@ encryption_passphrase_file = %s
 split_size = %dM
 state_db = %s
 `, a.dataset(), a.spool, a.remote, a.conf, a.passphrase(), a.Split, filepath.Join(a.dir, "state.db"))
+	argv := []string{a.program, "-c", config}
+	if a.Trace {
+		argv = append(argv, "-vv")
+	}
 	return host.Command{
-		Argv: append([]string{a.program, "-c", config}, args...),
+		Argv: append(argv, args...),
 		Env:  []string{"ZFS_PATH=" + a.zfsPath()},
 	}, os.WriteFile(config, []byte(text), 0o600)
 }
