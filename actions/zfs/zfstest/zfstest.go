@@ -66,7 +66,7 @@ func RunWhenFree(t testing.TB, argv ...string) {
 // runWhenFree is run again for as long as zfs says "busy": zfs-fuse lets go of a mount some time after it said
 // so, and tells nobody when.
 func runWhenFree(argv ...string) (string, error) {
-	for until := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for until := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		out, err := run(argv...)
 		if err == nil || !strings.Contains(err.Error(), "busy") || time.Now().After(until) {
 			return out, err
