@@ -27,6 +27,8 @@ type Engine struct {
 	Step func(state.Step) (StepDef, error)
 	// Clean removes what a run that is given up left behind, and settles what became of its backup.
 	Clean func(ctx context.Context, s *Session) error
+	// Leave, if not nil, names runs whose open brackets Takeover leaves as they are: their scripts can't succeed.
+	Leave func(run string) bool
 	// Hook runs a script of a bracket that only a note tells of, its database being out of reach.
 	Hook func(ctx context.Context, argv []string, env []string, timeout time.Duration) error
 }

@@ -94,7 +94,7 @@ func (e *Engine) takeOver(id string) error {
 	if err != nil {
 		return errors.Join(err, e.rescue(found))
 	}
-	if taken == nil {
+	if taken == nil || e.leaves(id) {
 		return nil
 	}
 	s := e.session(*taken)
@@ -104,6 +104,8 @@ func (e *Engine) takeOver(id string) error {
 	}
 	return err
 }
+
+func (e *Engine) leaves(run string) bool { return e.Leave != nil && e.Leave(run) }
 
 // processDied stores that a run's process ended without a word.
 func processDied(tx *state.Tx, r *state.Run) error {
@@ -196,6 +198,9 @@ func (e *Engine) closeNote(ctx context.Context, n bracketNote) error {
 			return e.dropBracketNote(r) // it was closed, and the process died before it could drop the note
 		}
 		return nil // takeOver tried, and has reported why it is still open
+	}
+	if e.leaves(n.Run) {
+		return nil
 	}
 	e.Log.Warn("a bracket was left open and its database does not tell of it; its post-snapshot operations are run", "run", n.Run, "database", n.Database, "err", err)
 	env := bareEnv(n.Run, n.Dataset)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"zfs2cloud/actions"
@@ -20,7 +19,7 @@ func (c *ResumeCmd) Run(a *App) error {
 	if a.DryRun {
 		return a.foreseeRest("resume", c.ID)
 	}
-	t, err := a.take()
+	t, err := a.take(nil)
 	defer t.close()
 	if err == nil {
 		err = c.resume(t)
@@ -140,13 +139,12 @@ func (c *AbortCmd) Run(a *App) error {
 	if a.DryRun {
 		return a.foreseeRest("abort", c.ID)
 	}
-	t, err := a.take()
-	defer t.close()
-	var open *workflow.BracketError
-	if errors.As(err, &open) && c.SkipHooks {
-		a.Log.Warn("a script can't succeed; it is skipped", "err", err)
-		err = nil
+	var leave func(string) bool
+	if c.SkipHooks {
+		leave = func(run string) bool { return c.ID == "" || c.ID == run }
 	}
+	t, err := a.take(leave)
+	defer t.close()
 	if err == nil {
 		err = c.abort(t)
 	}

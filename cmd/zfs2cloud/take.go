@@ -39,8 +39,9 @@ type taken struct {
 // lookTime bounds the first question to ZFS.
 const lookTime = 30 * time.Second
 
-// take takes the config's dataset. Whatever the error, taken is good for close and for on_failure.
-func (a *App) take() (*taken, error) {
+// take takes the config's dataset. Whatever the error, taken is good for close and for on_failure. LEAVE, if not
+// nil, names runs whose open brackets are left as they are.
+func (a *App) take(leave func(run string) bool) (*taken, error) {
 	t := &taken{app: a}
 	basics, err := a.basics()
 	if err == nil && basics.Dataset == "" {
@@ -63,7 +64,7 @@ func (a *App) take() (*taken, error) {
 		return t, err
 	}
 	t.engine = &workflow.Engine{Store: t.store, World: a.World, Host: host{t}, Stop: a.Stop, Log: a.Log, Notes: a.Folder, Owner: owner,
-		Dataset: guid, Step: t.kit.Step, Clean: t.kit.Clean, Hook: t.kit.BareHook(a.World, guid)}
+		Dataset: guid, Step: t.kit.Step, Clean: t.kit.Clean, Hook: t.kit.BareHook(a.World, guid), Leave: leave}
 	t.unfinished, err = t.engine.Takeover(a.Stop.Soft())
 	if err != nil {
 		return t, err
