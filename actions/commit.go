@@ -216,15 +216,23 @@ func (k *Kit) manifestThere(ctx context.Context, look workflow.World, place remo
 }
 
 // allThere lists the backup's folder, and those of its chain. A chunk that is missing goes back; without its
-// base the backup is worth nothing.
+// base the backup is worth nothing. Each chunk's hash was asked for when it had been stored; it is compared once
+// more where the store keeps it, but the whole backup is not read for that.
 func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) error {
 	chunks, err := u.chunks()
 	if err != nil {
 		return err
 	}
 	var there map[string]remote.Object
-	err = u.kit.retry(ctx, func(ctx context.Context) (err error) {
-		there, err = listing(ctx, u.s.Look(), u.place, u.backup.Name, u.hash)
+	err = u.kit.retry(ctx, func(ctx context.Context) error {
+		kept, err := u.place.KeepsHash(ctx, u.s.Look())
+		hash := ""
+		if kept {
+			hash = u.hash
+		}
+		if err == nil {
+			there, err = listing(ctx, u.s.Look(), u.place, u.backup.Name, hash)
+		}
 		return err
 	})
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 type store struct {
 	Remote
 	hash string // what HashKind must say
+	keep bool   // what KeepsHash must say
 	// leave puts a leftover of an interrupted upload of that name.
 	leave func(t *testing.T, w workflow.World, name string)
 }
@@ -74,7 +75,16 @@ func TestRcloneS3(t *testing.T) {
 	}
 	url := serve(t, "s3", "--auth-key", "accesskey,secretkey", dir)
 	r := rcloneOver(t, s3Conf(url), "", "x:bucket/backups")
-	conform(t, store{Remote: r, hash: "md5", leave: leaveByRclone(r)})
+	conform(t, store{Remote: r, hash: "md5", keep: true, leave: leaveByRclone(r)})
+}
+
+// What rclone knows of S3 it says without asking a server, so this needs none.
+func TestKeepsHashS3(t *testing.T) {
+	t.Parallel()
+	r := rcloneOver(t, s3Conf("http://127.0.0.1:1/"), "", "x:bucket/backups")
+	if keeps, err := r.KeepsHash(t.Context(), &recorder{}); err != nil || !keeps {
+		t.Errorf("%v, %v", keeps, err)
+	}
 }
 
 func s3Conf(url string) string {
@@ -143,6 +153,10 @@ func conform(t *testing.T, s store) {
 	kind, err := s.HashKind(ctx, w)
 	if err != nil || kind != s.hash {
 		t.Fatalf("HashKind: %q, %v; want %q", kind, err, s.hash)
+	}
+
+	if keeps, err := s.KeepsHash(ctx, w); err != nil || keeps != s.keep {
+		t.Fatalf("KeepsHash: %v, %v; want %v", keeps, err, s.keep)
 	}
 
 	if err := s.Put(ctx, w, aName, from, nil); err != nil {

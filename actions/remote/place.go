@@ -234,6 +234,11 @@ func (p *Place) HashKind(ctx context.Context, w workflow.World) (string, error) 
 	return p.remote.HashKind(ctx, w)
 }
 
+// KeepsHash is Remote.KeepsHash.
+func (p *Place) KeepsHash(ctx context.Context, w workflow.World) (bool, error) {
+	return p.remote.KeepsHash(ctx, w)
+}
+
 // Put is Remote.Put where the marker is.
 func (p *Place) Put(ctx context.Context, w workflow.World, name string, from Source, progress func(int64)) error {
 	if err := p.guard(ctx, w); err != nil {

@@ -196,6 +196,18 @@ func (r *rclone) HashKind(ctx context.Context, w workflow.World) (string, error)
 	return "", nil
 }
 
+func (r *rclone) KeepsHash(ctx context.Context, w workflow.World) (bool, error) {
+	kind, err := r.HashKind(ctx, w)
+	if err != nil || kind == "" {
+		return false, err
+	}
+	known, err := r.features(ctx, w)
+	if err != nil {
+		return false, err
+	}
+	return !known.Features.SlowHash, nil
+}
+
 // Delete: `deletefile` says the same of a missing object, a folder and a vanished remote, with exit code 1.
 func (r *rclone) Delete(ctx context.Context, w workflow.World, name string) error {
 	if err := errors.Join(ValidName(name), mayWrite(w, "delete", name)); err != nil {

@@ -21,6 +21,8 @@ type features struct {
 	Features struct {
 		// BucketBased stores show an object when it is whole.
 		BucketBased bool
+		// SlowHash: a hash is computed by reading the object (local, SFTP), not kept with it.
+		SlowHash bool
 		// Move and Copy: by the server.
 		Move, Copy bool
 		// PartialUploads: an upload can be seen before it is whole. Since 1.63, where rclone itself uploads

@@ -45,6 +45,10 @@ type Remote interface {
 	// It is asked once.
 	HashKind(ctx context.Context, w workflow.World) (string, error)
 
+	// KeepsHash tells whether the store keeps that hash with each object. Where it doesn't, to ask for it is to
+	// have the whole object read.
+	KeepsHash(ctx context.Context, w workflow.World) (bool, error)
+
 	// Put stores a file under a name, and makes the folders above it, but never the root of a local
 	// folder. An object is seen under its name whole or not at all, also after SIGKILL, as far as the store
 	// can do that. Nothing is ever overwritten: if the name is taken by the same size and hash (size alone,
