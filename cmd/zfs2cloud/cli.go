@@ -63,7 +63,7 @@ func realMain(args []string, a *App) int {
 		return exited
 	}
 	if err != nil {
-		return a.report(&refusal{Err: err, Next: "zfs2cloud --help"})
+		return a.report(usage(parser, args, err))
 	}
 	if err := a.prepare(cli); err != nil {
 		return a.report(err)

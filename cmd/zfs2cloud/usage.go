@@ -1,0 +1,40 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"zfs2cloud/cmd/internal/config"
+)
+
+// usage is the error of a command line that can't be read: with the name that was probably meant, and the help
+// of the command that was typed.
+func usage(parser *kong.Kong, args []string, err error) error {
+	text, help := err.Error(), "zfs2cloud --help"
+	if word, ok := strings.CutPrefix(text, "unexpected argument "); ok {
+		if near := config.Nearest(word, commandNames(parser)); near != "" {
+			text += "; did you mean " + near + "?"
+		}
+	}
+	if what, ok := strings.CutSuffix(text, ` value but got "EOL" (<EOL>)`); ok {
+		text = what + " value, and there is none" // kong's own word for the end of the line
+	}
+	var at *kong.ParseError
+	if errors.As(err, &at) {
+		// Without a command kong selects run; its help is meant only where it was typed.
+		if node := at.Context.Selected(); node != nil && slices.Contains(args, node.Name) {
+			help = "zfs2cloud " + node.Name + " --help"
+		}
+	}
+	return &refusal{Err: errors.New(text), Next: help}
+}
+
+func commandNames(parser *kong.Kong) (names []string) {
+	for _, node := range parser.Model.Children {
+		names = append(names, node.Name)
+	}
+	return names
+}

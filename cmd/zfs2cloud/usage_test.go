@@ -1,0 +1,22 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestUsage(t *testing.T) {
+	for line, want := range map[string]string{
+		"statsu":                     "zfs2cloud: unexpected argument statsu; did you mean status?\nNext: zfs2cloud --help\n",
+		"restore":                    "zfs2cloud: expected \"<newdataset>\"\nNext: zfs2cloud restore --help\n",
+		"status --jsn":               "zfs2cloud: unknown flag --jsn, did you mean \"--json\"?\nNext: zfs2cloud status --help\n",
+		"-c":                         "zfs2cloud: --config: expected string value, and there is none\nNext: zfs2cloud --help\n",
+		"export-intermediate -f -i":  "zfs2cloud: --full and --incremental can't be used together\nNext: zfs2cloud export-intermediate --help\n",
+		"no-command-at-all-like-it-": "zfs2cloud: unexpected argument no-command-at-all-like-it-\nNext: zfs2cloud --help\n",
+	} {
+		var said strings.Builder
+		if code := realMain(strings.Fields(line), &App{Out: &said, Err: &said}); code != exitRefused || said.String() != want {
+			t.Errorf("%s: exit %d\n%swant\n%s", line, code, said.String(), want)
+		}
+	}
+}
