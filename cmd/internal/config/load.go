@@ -145,11 +145,20 @@ func (l *loader) readKey(k Key) bool {
 	return true
 }
 
-// complained says whether a problem with the key of [main] is known already. Another that follows from
-// it would only be noise.
+// complained says whether a problem with the key of [main] is known already, or will be: a slip of its name.
+// Another that follows from it would only be noise.
 func (l *loader) complained(key string) bool {
-	return slices.ContainsFunc(l.problems, func(p Problem) bool {
+	return l.misspelt(key) || slices.ContainsFunc(l.problems, func(p Problem) bool {
 		return p.Key == key && (p.Section == mainSection || p.Section == defaultSection)
+	})
+}
+
+// misspelt tells whether the file has a key that checkUnknown will take for a slip of this one.
+func (l *loader) misspelt(key string) bool {
+	names := keyNames()
+	return slices.ContainsFunc(l.doc.entries, func(e entry) bool {
+		return (e.section == mainSection || e.section == defaultSection) && !l.doc.used[e.key] &&
+			!slices.Contains(names, e.key) && Nearest(e.key, names) == key
 	})
 }
 

@@ -239,6 +239,7 @@ func TestBadKeys(t *testing.T) {
 	for name, c := range map[string]struct{ text, part string }{
 		"no main":            {"[other]\n", "[main] zfs_fs\n  missing"},
 		"no passphrase":      {"[main]\nzfs_fs = a\nintermediate_basedir = /s\n", "[main] encryption_passphrase_file\n  missing"},
+		"slip, not missing":  {"[main]\nzfs_f = a\nintermediate_basedir = /s\nencryption_passphrse = x\n", ": 2 errors\n"},
 		"two passphrases":    {minimal("encryption_passphrase_command = pass x"), "a second source of the passphrase"},
 		"none and secret":    {minimal("encryption = none"), "a passphrase with encryption = none"},
 		"mode":               {strings.Replace(minimal("mode = x"), "encryption_passphrase = secret\n", "", 1), ": 1 error\n"},
