@@ -126,7 +126,7 @@ func (c *checkup) run(p printer) error {
 	if err := p.end(sum); err != nil {
 		return err
 	}
-	return sum.err()
+	return c.failed(sum)
 }
 
 var errSlow = errors.New("took too long")

@@ -28,8 +28,8 @@ func (c *checkup) badConfig(ctx context.Context, p printer, bad *config.Errors) 
 	})
 	sum := checkSum{errors: len(all.Problems), again: c.app.again}
 	if _, table := p.(*checkTable); table {
-		fmt.Fprintln(c.app.Out, all.Error())
-		return sum.err()
+		fmt.Fprintln(c.app.Out, all.Error()+c.app.checkNext(&all))
+		return c.failed(sum)
 	}
 	for _, problem := range all.Problems {
 		p.row(c.problem(noticeConfigError, problem))
@@ -37,7 +37,7 @@ func (c *checkup) badConfig(ctx context.Context, p printer, bad *config.Errors) 
 	if err := p.end(sum); err != nil {
 		return err
 	}
-	return sum.err()
+	return c.failed(sum)
 }
 
 // missingDataset is the problem of a dataset that is not there. Not being able to tell is none of the

@@ -31,13 +31,16 @@ func (s *checkSum) add(f finding) {
 	}
 }
 
-// err is the exit status, with a line for those who do not see our output.
-func (s *checkSum) err() error {
+// failed is the exit status, with a line for those who do not see our output.
+func (c *checkup) failed(s checkSum) error {
 	if s.errors == 0 {
 		return nil
 	}
-	err := errors.New("check: " + counted(s.errors, "error"))
-	return &reported{Err: &refusal{Err: err}, Text: "zfs2cloud: " + err.Error()}
+	err := &reported{Err: &refusal{Err: errors.New("check: " + counted(s.errors, "error"))}}
+	if !isTerminal(c.app.Out) {
+		err.Text = "zfs2cloud: " + err.Err.Error()
+	}
+	return err
 }
 
 // checkTable prints a row as soon as it is known, so that whoever waits sees for what.

@@ -350,7 +350,8 @@ Next: set the errors right, then: zfs2cloud check
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
-	if exitCode(sum.err()) != exitRefused {
-		t.Errorf("exit %d", exitCode(sum.err()))
+	up := &checkup{app: &App{Out: &out}}
+	if err := up.failed(sum); exitCode(err) != exitRefused || up.app.text(err) != "zfs2cloud: check: 1 error" {
+		t.Errorf("exit %d, %v", exitCode(err), err)
 	}
 }

@@ -87,7 +87,7 @@ func (a *App) text(err error) string {
 	}
 	var conf *config.Errors
 	if errors.As(err, &conf) {
-		return conf.Error()
+		return conf.Error() + a.checkNext(conf)
 	}
 	text := "zfs2cloud: " + err.Error()
 	var r *refusal
@@ -97,11 +97,24 @@ func (a *App) text(err error) string {
 	return text
 }
 
+// checkNext points to check, which says all that is wrong at once; not where there is no config to check.
+func (a *App) checkNext(conf *config.Errors) string {
+	for _, p := range conf.Problems {
+		if p.Line > 0 || p.Key != "" {
+			return "\nNext: " + a.again("check")
+		}
+	}
+	return ""
+}
+
 // report prints an error to stderr and returns its exit status.
 func (a *App) report(err error) int {
 	code := exitCode(err)
-	if err != nil {
-		fmt.Fprintln(a.Err, strings.TrimRight(a.text(err), "\n"))
+	if err == nil {
+		return code
+	}
+	if text := strings.TrimRight(a.text(err), "\n"); text != "" {
+		fmt.Fprintln(a.Err, text)
 	}
 	return code
 }
