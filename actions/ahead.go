@@ -11,25 +11,44 @@ import (
 )
 
 // uploadAhead begins to upload while the export still goes on, where the upload step follows and no script
-// stands between. The uploads go on when the export is over, and the upload step takes them in hand. A place
-// that can't be reached now keeps nobody from exporting: the upload step will say so.
-func (x *streamExport) uploadAhead(ctx context.Context) (*uploader, error) {
+// stands between. The uploads go on when the export is over, and the upload step takes them in hand. To make
+// sure of the place takes half a dozen questions to it; the first piece of the stream flows meanwhile.
+func (x *streamExport) uploadAhead(ctx context.Context) {
 	x.kit.stopAhead()
 	s, ok := x.s.Ahead(workflow.Upload)
 	if !ok || !uploads(x.run) {
-		return nil, nil
+		return
 	}
-	u, err := x.kit.openUpload(ctx, s, x.backup)
-	if err == nil {
-		if x.kit.ahead, err = u.begin(ctx, x.fx); err == nil {
-			return x.kit.ahead, nil
+	x.opening = make(chan opened, 1)
+	go func() {
+		var o opened
+		u, err := x.kit.openUpload(ctx, s, x.backup)
+		if err == nil {
+			o.uploader, err = u.begin(ctx, x.fx)
 		}
+		o.err = err
+		x.opening <- o
+	}()
+}
+
+// opened is the uploader at a place that could be reached, or why it could not.
+type opened struct {
+	uploader *uploader
+	err      error
+}
+
+// meet waits until the place is sure and the uploader there, if that has been begun. A place that can't be
+// reached now keeps nobody from exporting: the upload step will say so.
+func (x *streamExport) meet(ctx context.Context) {
+	if x.opening == nil {
+		return
 	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	o := <-x.opening
+	x.opening = nil
+	x.ahead, x.kit.ahead = o.uploader, o.uploader
+	if o.err != nil && ctx.Err() == nil {
+		x.s.Log().Warn("nothing is uploaded while the export goes on", "err", o.err)
 	}
-	x.s.Log().Warn("nothing is uploaded while the export goes on", "err", err)
-	return nil, nil
 }
 
 // stopAhead ends uploads that were begun ahead. What was not seen to be there is uploaded again.
@@ -61,6 +80,10 @@ const reserve = 64 << 20
 // room waits until there is room for one more chunk file, of which its full size is reserved before its first
 // byte: within spool_max of what is not yet uploaded, and on the disk.
 func (x *streamExport) room(ctx context.Context) error {
+	if len(x.chunks) == 0 {
+		return nil // the first of all: none waits
+	}
+	x.meet(ctx)
 	most := x.kit.Settings.SpoolMax
 	size := sealedSize(x.backup.SplitSize)
 	if x.ahead != nil {

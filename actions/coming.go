@@ -100,11 +100,11 @@ func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece i
 	if err := errors.Join(err, <-p.done); err != nil {
 		return fmt.Errorf("chunk %d: %w", n, err)
 	}
-	return x.sealed(p.chunk, p.file)
+	return x.sealed(ctx, p.chunk, p.file)
 }
 
 // sealed puts a chunk that is whole on record, and offers it to whoever uploads ahead.
-func (x *streamExport) sealed(c state.Chunk, w chunk.Written) error {
+func (x *streamExport) sealed(ctx context.Context, c state.Chunk, w chunk.Written) error {
 	c.Plain, c.PlainSHA256 = w.Plain.Size, w.Plain.SHA256
 	c.Size, c.SHA256, c.Hashes = w.Cipher.Size, w.Cipher.SHA256, w.Cipher.Hashes
 	err := x.fx.Note(func(tx *state.Tx, r *state.Run) error {
@@ -125,6 +125,6 @@ func (x *streamExport) sealed(c state.Chunk, w chunk.Written) error {
 		return err
 	}
 	x.chunks[c.N] = c
-	x.offer(c)
+	x.offer(ctx, c)
 	return nil
 }

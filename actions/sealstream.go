@@ -106,10 +106,11 @@ type streamExport struct {
 	chunks  map[int]state.Chunk // in their present generation
 	newest  map[int]int         // the highest generation of each number, discarded ones included
 	sealer  chunk.Sealer
-	kinds   []string  // of hashes that the remote can be asked for
-	differs int       // the first chunk that is not what the stream has
-	next    *coming   // the chunk after the present one
-	ahead   *uploader // uploads what is sealed meanwhile; nil where that has to wait
+	kinds   []string    // of hashes that the remote can be asked for
+	differs int         // the first chunk that is not what the stream has
+	next    *coming     // the chunk after the present one
+	ahead   *uploader   // uploads what is sealed meanwhile; nil where that has to wait
+	opening chan opened // has it in a moment
 }
 
 func (k *Kit) newExport(s *workflow.Session, fx workflow.Fx) (*streamExport, error) {
@@ -158,9 +159,8 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 		return done, err
 	}
 
-	if x.ahead, err = x.uploadAhead(ctx); err != nil {
-		return done, err
-	}
+	x.uploadAhead(ctx)
+	defer x.meet(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	in, err := x.start(ctx)
@@ -206,11 +206,12 @@ func (x *streamExport) take(ctx context.Context, folder *os.Root, n int, piece i
 		x.differs = n
 		return fmt.Errorf("%w: chunk %d", errPrefix, n)
 	}
-	x.offer(c)
+	x.offer(ctx, c)
 	return nil
 }
 
-func (x *streamExport) offer(c state.Chunk) {
+func (x *streamExport) offer(ctx context.Context, c state.Chunk) {
+	x.meet(ctx)
 	if x.ahead != nil {
 		x.ahead.offer(c)
 	}
