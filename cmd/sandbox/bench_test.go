@@ -1,0 +1,56 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"zfs2cloud/cmd/sandbox/internal/meter"
+)
+
+func taking(ms ...int64) (all []result) {
+	for _, n := range ms {
+		r := result{Figures: meter.Figures{Wall: time.Duration(n) * time.Millisecond, Processor: time.Second, Memory: 1 << 20}}
+		r.Stages = map[string]int64{"export": 5e8, "copy": 4e8}
+		all = append(all, r)
+	}
+	return all
+}
+
+func TestMedian(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		v    []float64
+		want float64
+	}{{[]float64{7}, 7}, {[]float64{9, 1}, 5}, {[]float64{9, 1, 2}, 2}} {
+		if got := median(c.v); got != c.want {
+			t.Errorf("%v: %v, want %v", c.v, got, c.want)
+		}
+	}
+}
+
+// Ratios are of pairs, and not of what happened to be the best of each.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	m := &measured{
+		scene: scene{Name: "disk", Text: "as fast as it goes"}, Ways: []string{"ours", "serial"},
+		Results: map[string][]result{"ours": taking(500, 2000, 900), "serial": taking(1000, 1000, 1000)},
+		Alone:   []int64{1e8, 1e9, 1e8},
+		Resumes: []resumed{{Chunks: 2, Of: 5, Rest: taking(250)[0]}, {Rest: taking(500)[0]}, {Rest: taking(450)[0]}},
+	}
+	var out strings.Builder
+	benchReport{Machine: "a machine", Load: "0.10", Size: 256 << 20, Split: 64 << 20, Scenes: []*measured{m}}.print(&out)
+	for _, want := range []string{
+		"a machine; load after it: 0.10",
+		"256 MiB of noise, chunks of 64.0 MiB",
+		"disk: as fast as it goes",
+		"wall                0.90s      1.00s   0.90 (0.50..2.00)",
+		"memory, own             -          -   -",
+		"alone: send 0.10s, send|gpg|split 0.50s, rclone copy 0.40s; the slower of send and copy to ours: 0.50 (0.44..0.80)",
+		"killed with 2 of 5 chunks there: resume 0.45s, to starting over 0.50 (0.25..0.50)",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
