@@ -46,7 +46,13 @@ func (c *LockCmd) lock(t *taken) error {
 	if err := a.Folder.PutNote(lockNotes, t.engine.Dataset, "", lock); err != nil {
 		return err
 	}
-	return t.store.Update(func(tx *state.Tx) error { return workflow.TakeOperatorLock(tx, lock) })
+	if err := t.store.Update(func(tx *state.Tx) error { return workflow.TakeOperatorLock(tx, lock) }); err != nil {
+		return err
+	}
+	if a.Terminal { // maintenance scripts lock, too, and cron would mail it
+		fmt.Fprintf(a.Out, "locked %s: runs are turned away until: %s\n", t.dataset, a.again("unlock"))
+	}
+	return nil
 }
 
 // operator says who types: the login name and, if there is one, the terminal.

@@ -19,7 +19,7 @@ func (t *taken) failed(err error) error {
 		return nil
 	}
 	a := t.app
-	text := a.text(err)
+	text := t.about(a.text(err))
 	var run *runError
 	var owned *state.OwnedError
 	var locked *workflow.LockedError
@@ -35,7 +35,7 @@ func (t *taken) failed(err error) error {
 	case errors.As(err, &owned):
 		text = a.ownedText(t, owned)
 	case errors.As(err, &locked):
-		text = a.subject(t) + locked.Error() + "\nNothing was changed. When it may run again: " + a.again("unlock")
+		text = a.subject(t) + strings.TrimPrefix(locked.Error(), t.dataset+" is ") + "\nNothing was changed. When it may run again: " + a.again("unlock")
 	}
 	t.close() // on_failure may take its time: nothing is done any more
 	code := exitCode(err)
@@ -49,6 +49,14 @@ func (t *taken) failed(err error) error {
 
 // subject begins each text that cron mails.
 func (a *App) subject(t *taken) string { return fmt.Sprintf("zfs2cloud: %s %s: ", a.Host, t.dataset) }
+
+// about makes the first line of an error that has no run say which dataset it is about.
+func (t *taken) about(text string) string {
+	if rest, ok := strings.CutPrefix(text, "zfs2cloud: "); ok && t.dataset != "" {
+		return t.app.subject(t) + rest
+	}
+	return text
+}
 
 func (a *App) runText(t *taken, e *runError) string {
 	r := e.Run
@@ -88,7 +96,7 @@ func (a *App) runText(t *taken, e *runError) string {
 	case workflow.RunMachine.In(r.State, workflow.RunAborting):
 		fmt.Fprintf(&b, "Its giving up goes on with: %s", a.again("abort "+r.ID))
 	default:
-		fmt.Fprintf(&b, "What is done is not done again. Now: %s", a.again("resume "+r.ID))
+		fmt.Fprintf(&b, "Remove the cause, then: %s   (what is done is not done again)\n  or give the run up: %s", a.again("resume "+r.ID), a.again("abort "+r.ID))
 	}
 	return b.String()
 }
@@ -121,8 +129,12 @@ func (a *App) interruptedText(t *taken, r state.Run) string {
 
 func (a *App) ownedText(t *taken, e *state.OwnedError) string {
 	who := e.Who
+	next := "\nNothing was changed. To see how far it is: " + a.again("status")
+	if t.waits {
+		next = "\nNothing was changed. To wait: " + a.again("run --wait 3h")
+	}
 	if who.Run == "" {
-		return a.subject(t) + e.Error() + ". Nothing was changed. To wait: " + a.again("run --wait 3h")
+		return a.subject(t) + e.Error() + "." + next
 	}
 	text := fmt.Sprintf("%srun %s (pid %d) has been working since %s", a.subject(t), who.Run, who.PID, clock(a, who.Since))
 	var r state.Run
@@ -138,7 +150,7 @@ func (a *App) ownedText(t *taken, e *state.OwnedError) string {
 			}
 		}
 	}
-	return text + ".\nNothing was changed. To wait: " + a.again("run --wait 3h")
+	return text + "." + next
 }
 
 func (t *taken) backup(r state.Run) (b state.Backup, ok bool) {

@@ -37,7 +37,7 @@ func (c *ResumeCmd) resume(t *taken) error {
 	if err := t.noOldLock(); err != nil {
 		return err
 	}
-	r, ok, err := t.choose(c.ID)
+	r, ok, err := t.choose("resume", c.ID)
 	if err != nil || !ok {
 		return err
 	}
@@ -58,12 +58,12 @@ func (c *ResumeCmd) resume(t *taken) error {
 	return t.drive(s, c.Force)
 }
 
-// choose finds the unfinished run that is meant. None is said, and is no error.
-func (t *taken) choose(id string) (state.Run, bool, error) {
+// choose finds the unfinished run that is meant by a command. None is said, and is no error.
+func (t *taken) choose(command, id string) (state.Run, bool, error) {
 	for _, r := range t.unfinished {
 		switch {
 		case id == r.ID && r.Job != t.job.ID:
-			return r, false, &refusal{Err: fmt.Errorf("run %s is of another job, that of %s", r.ID, r.Config), Next: "zfs2cloud -c " + shellQuote(r.Config) + " resume " + r.ID}
+			return r, false, &refusal{Err: fmt.Errorf("run %s is of another job, that of %s", r.ID, r.Config), Next: "zfs2cloud -c " + shellQuote(r.Config) + " " + command + " " + r.ID}
 		case id == r.ID, id == "" && r.Job == t.job.ID:
 			return r, true, nil
 		}
@@ -75,7 +75,7 @@ func (t *taken) choose(id string) (state.Run, bool, error) {
 	if id != "" && (!ok || last.ID != id) {
 		return last, false, &refusal{Err: fmt.Errorf("there is no unfinished run %q", id), Next: t.app.again("status")}
 	}
-	said := "nothing to resume"
+	said := "nothing to " + command
 	if ok && last.Ended != nil {
 		said += fmt.Sprintf(": run %s %s at %s", last.ID, last.State, clock(t.app, *last.Ended))
 		if last.Backup != "" {
@@ -158,7 +158,7 @@ func (c *AbortCmd) abort(t *taken) error {
 	r, ok := t.named(c.ID)
 	if !ok {
 		var err error
-		if r, ok, err = t.choose(c.ID); err != nil || !ok {
+		if r, ok, err = t.choose("abort", c.ID); err != nil || !ok {
 			return err
 		}
 	}

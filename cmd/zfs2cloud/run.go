@@ -25,6 +25,7 @@ func (c *RunCmd) Run(a *App) error {
 	}
 	t, err := a.takeWaiting(c.Wait)
 	defer t.close()
+	t.waits = true
 	if err == nil {
 		err = c.run(t)
 	}
@@ -194,17 +195,21 @@ func (t *taken) samePassphrase(r state.Run) error {
 		return err
 	}
 	if b.Encryption == string(settings.GPG) && len(t.kit.Passphrase) == 0 {
-		return &refusal{Err: fmt.Errorf("run %s was sealed with a passphrase, and the config has none any more. Give it back, or give the run up", r.ID), Next: t.app.again("abort " + r.ID)}
+		return &refusal{Err: fmt.Errorf("run %s was sealed with a passphrase, and the config has none any more%s", r.ID, t.giveBack(r))}
 	}
 	same, err := t.kit.PassphraseOpens(t.app.Stop.Soft(), workflow.Look{World: t.app.World}, b)
 	if err != nil {
 		return err
 	}
 	if !same {
-		return &refusal{Err: fmt.Errorf("run %s was sealed with another passphrase; nothing was sealed with this one. Give it the old passphrase, or give the run up", r.ID),
-			Next: t.app.again("abort " + r.ID)}
+		return &refusal{Err: fmt.Errorf("run %s was sealed with another passphrase; nothing was sealed with this one%s", r.ID, t.giveBack(r))}
 	}
 	return nil
+}
+
+// giveBack says what can be done about a run whose passphrase is not the config's.
+func (t *taken) giveBack(r state.Run) string {
+	return fmt.Sprintf("\nPut the old passphrase back, then: %s\n  or give the run up, and begin anew with this one: %s", t.app.again("resume "+r.ID), t.app.again("abort "+r.ID))
 }
 
 // finished looks for the newest run of the job that is over.

@@ -31,6 +31,7 @@ type taken struct {
 	engine     *workflow.Engine
 	kit        *actions.Kit
 	unfinished []state.Run
+	waits      bool // the command is run, which can wait for another to end
 
 	settings *settings.Settings // after load
 	job      state.Job          // after load
