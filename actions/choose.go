@@ -107,7 +107,7 @@ func newestChain(backups []state.Backup, s settings.Strategy) (full, base state.
 		return full, base, ok
 	}
 	for _, b := range backups {
-		if workflow.BackupMachine.In(b.State, workflow.BackupCommitted) && b.Name > base.Name && rootOf(backups, b).Name == full.Name {
+		if root, whole := chainOf(backups, b); whole && b.Name > base.Name && root.Name == full.Name {
 			base = b
 		}
 	}
@@ -126,16 +126,23 @@ func baseOf(backups []state.Backup, b state.Backup) (state.Backup, bool) {
 	return backups[i], true
 }
 
-// rootOf is the full at the bottom of a chain; the zero Backup if a link is not on record.
-func rootOf(backups []state.Backup, b state.Backup) state.Backup {
-	for !b.Full {
+// chainOf is the full that a backup hangs on, and whether all from there on are committed: only then is the backup
+// worth something. One link that expired, and all that was based on it is worth nothing, whatever its own record says.
+func chainOf(backups []state.Backup, b state.Backup) (root state.Backup, whole bool) {
+	for range backups { // no chain is longer
+		if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+			return state.Backup{}, false
+		}
+		if b.Full {
+			return b, true
+		}
 		next, ok := baseOf(backups, b)
 		if !ok {
-			return state.Backup{}
+			return state.Backup{}, false
 		}
 		b = next
 	}
-	return b
+	return state.Backup{}, false
 }
 
 // opensWith tells whether today's passphrase opens a backup.

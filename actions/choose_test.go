@@ -44,7 +44,10 @@ func runIn(t *testing.T, r state.Run, events ...workflow.RunEvent) state.Run {
 	return r
 }
 
-var toCommitted = []workflow.BackupEvent{workflow.BackupExport, workflow.BackupCommit}
+var (
+	toCommitted = []workflow.BackupEvent{workflow.BackupExport, workflow.BackupCommit}
+	expired     = []workflow.BackupEvent{workflow.BackupExport, workflow.BackupCommit, workflow.BackupExpire}
+)
 
 func snapshotNamed(t *testing.T, name string, guid zfs.GUID, txg uint64) zfs.SnapshotInfo {
 	t.Helper()
@@ -93,9 +96,13 @@ func TestChoose(t *testing.T) {
 	}{
 		"since the full":        {base: "20261101030000-full", why: "since 20261101030000-full", flagsAre: "-c"},
 		"since the incremental": {change: func(_ *question, s *settings.Settings) { s.Strategy = settings.SinceLastIncremental }, base: "20261103030000"},
-		"never":                 {change: func(_ *question, s *settings.Settings) { s.Strategy = settings.NeverIncremental }, why: "never_incremental", flagsAre: "-e"},
-		"asked for":             {change: func(q *question, _ *settings.Settings) { q.full = true }, why: "asked for"},
-		"none yet":              {change: func(q *question, _ *settings.Settings) { q.backups = nil }, why: "no committed full"},
+		"since the incremental, one below it gone": {change: func(q *question, s *settings.Settings) {
+			s.Strategy = settings.SinceLastIncremental
+			q.backups = []state.Backup{backups[0], backupIn(t, backups[1], expired...), backups[2]}
+		}, base: "20261101030000-full"},
+		"never":     {change: func(_ *question, s *settings.Settings) { s.Strategy = settings.NeverIncremental }, why: "never_incremental", flagsAre: "-e"},
+		"asked for": {change: func(q *question, _ *settings.Settings) { q.full = true }, why: "asked for"},
+		"none yet":  {change: func(q *question, _ *settings.Settings) { q.backups = nil }, why: "no committed full"},
 		"not committed": {change: func(q *question, _ *settings.Settings) {
 			q.backups = []state.Backup{backupIn(t, state.Backup{Name: "20261101030000-full", Full: true, SnapshotGUID: "11"}, workflow.BackupExport)}
 		}, why: "no committed full"},

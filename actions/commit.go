@@ -251,7 +251,10 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) error {
 	}
 	whole := u.kit.wholeAt(ctx, u.s.Look(), u.place, u.s.View)
 	for b, ok := baseOf(backups, u.backup); ok; b, ok = baseOf(backups, b) {
-		is, err := whole(b)
+		is := workflow.BackupMachine.In(b.State, workflow.BackupCommitted)
+		if is {
+			is, err = whole(b)
+		}
 		if err != nil {
 			return err
 		}

@@ -60,7 +60,8 @@ func (h holdings) keepSnapshot(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo)
 				return b.Name + " is not committed"
 			}
 		case workflow.BackupMachine.In(b.State, workflow.BackupCommitted):
-			redundant = redundant || notBefore(b, s, snapshots)
+			_, whole := chainOf(h.backups, b)
+			redundant = redundant || whole && notBefore(b, s, snapshots)
 		}
 	}
 	if full, base, ok := newestChain(h.backups, h.strategy); ok && (base.SnapshotGUID == id || full.SnapshotGUID == id) {
@@ -93,6 +94,8 @@ func (h holdings) keepFolder(b state.Backup, inPlace bool) string {
 	switch {
 	case workflow.BackupMachine.In(b.State, workflow.BackupExporting, workflow.BackupExported):
 		return "it is not committed"
+	case workflow.BackupMachine.In(b.State, workflow.BackupExpired) && !inPlace && !h.fullSince(b):
+		return "it is gone from its place, and no full since is committed" // these files may be all that is left of it
 	case workflow.BackupMachine.In(b.State, workflow.BackupExpired, workflow.BackupAbandoned):
 		return ""
 	}
@@ -100,7 +103,7 @@ func (h holdings) keepFolder(b state.Backup, inPlace bool) string {
 		return "" // committed on the remote
 	}
 	for _, o := range h.backups {
-		using := workflow.BackupMachine.In(o.State, workflow.BackupExporting, workflow.BackupExported) || o.Name == newestCommitted(h.backups).Name
+		using := workflow.BackupMachine.In(o.State, workflow.BackupExporting, workflow.BackupExported) || o.Name == NewestWhole(h.backups).Name
 		for link, ok := o, using; ok; link, ok = baseOf(h.backups, link) {
 			if link.Name == b.Name {
 				return "it is in the chain of " + o.Name
@@ -113,9 +116,16 @@ func (h holdings) keepFolder(b state.Backup, inPlace bool) string {
 	return ""
 }
 
-func newestCommitted(backups []state.Backup) (newest state.Backup) {
+// fullSince tells whether a full that is newer than a backup is committed.
+func (h holdings) fullSince(b state.Backup) bool {
+	full, _, ok := newestChain(h.backups, h.strategy)
+	return ok && full.Name > b.Name
+}
+
+// NewestWhole is the newest backup that can be restored, by what is on record; the zero Backup if there is none.
+func NewestWhole(backups []state.Backup) (newest state.Backup) {
 	for _, b := range backups {
-		if workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+		if _, whole := chainOf(backups, b); whole {
 			newest = b
 		}
 	}

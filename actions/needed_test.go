@@ -14,6 +14,7 @@ import (
 // before the backup that makes it redundant is committed.
 func TestKeepSnapshot(t *testing.T) {
 	backups, snapshots := aChain(t)
+	lost := append([]state.Backup{backupIn(t, backups[0], expired...)}, backups[1:]...)
 	alone := snapshotNamed(t, "20261104030000", 14, 400) // newer than any backup
 	snapshots = append(snapshots, alone)
 	middle, newest := snapshots[1], snapshots[2]
@@ -35,6 +36,8 @@ func TestKeepSnapshot(t *testing.T) {
 		{"newer than any backup", holdings{backups: backups}, alone, true},
 		{"no backup at all", holdings{}, middle, true},
 		{"base of one that is not committed", holdings{backups: append(backups[:3:3], half)}, middle, true},
+		{"all later backups hang on a full that is gone", holdings{backups: lost}, middle, true},
+		{"that full's own", holdings{backups: lost}, snapshots[0], true},
 		{"only the chain's full is committed", holdings{backups: backups[:1]}, middle, true},
 	}
 	for _, c := range tests {
@@ -54,6 +57,7 @@ func TestKeepFolder(t *testing.T) {
 	exported := backupIn(t, state.Backup{Name: "20261203030000", SnapshotGUID: "23", Base: &state.Base{Name: backups[0].Name}, Job: "j"}, workflow.BackupExport)
 	gone := backupIn(t, state.Backup{Name: "20261001030000-full", Full: true, Job: "j"}, workflow.BackupAbandon)
 	running := runIn(t, state.Run{ID: "r", Job: "j", Backup: second.Name}, workflow.RunStart)
+	away := backupIn(t, state.Backup{Name: "20261115030000-full", Full: true, Job: "j"}, expired...)
 	two := append(backups[:3:3], second, onSecond)
 	tests := []struct {
 		name    string
@@ -67,6 +71,9 @@ func TestKeepFolder(t *testing.T) {
 		{"this run's", two, []state.Run{running}, second, false, true},
 		{"not committed", append(backups[:3:3], exported), nil, exported, false, true},
 		{"abandoned", append(backups[:3:3], gone), nil, gone, false, false},
+		{"gone from its place, no full since", append(backups[:3:3], away), nil, away, false, true},
+		{"gone from its place, a full since", append(two[:5:5], away), nil, away, false, false},
+		{"in place: its removal was cut off", append(backups[:3:3], away), nil, away, true, false},
 		{"in place: the newest", two, nil, onSecond, true, true},
 		{"in place: its full", two, nil, second, true, true},
 		{"in place: an older chain's end", two, nil, backups[2], true, false},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"zfs2cloud/actions"
 	"zfs2cloud/actions/proc"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -164,22 +165,21 @@ func (t *taken) backup(r state.Run) (b state.Backup, ok bool) {
 	return b, ok && err == nil
 }
 
-// lastGood says which backup is the newest committed one of the job.
+// lastGood says which backup is the job's newest that can be restored.
 func (t *taken) lastGood() string {
-	var newest *state.Backup
+	var newest state.Backup
 	err := t.store.View(func(tx *state.Tx) error {
-		backups, err := tx.Backups(t.job.ID)
-		for _, b := range backups {
-			if t.job.ID != "" && workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
-				newest = &b
-			}
+		if t.job.ID == "" {
+			return nil
 		}
+		backups, err := tx.Backups(t.job.ID)
+		newest = actions.NewestWhole(backups)
 		return err
 	})
 	switch {
 	case err != nil:
 		return "not known: " + err.Error()
-	case newest == nil:
+	case newest.Name == "":
 		return "none yet"
 	}
 	return fmt.Sprintf("%s, %s", newest.Name, age(t.app.World.Now(), newest.Created))
