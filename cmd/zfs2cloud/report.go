@@ -219,6 +219,8 @@ func (t *taken) done(r state.Run) {
 	}
 	took := a.World.Now().Sub(r.Started)
 	switch {
+	case workflow.RunMachine.In(r.State, workflow.RunAborted):
+		fmt.Fprintf(a.Out, "run %s given up: %s\n", r.ID, safe(r.Why))
 	case ok:
 		fmt.Fprintf(a.Out, "done %s: %s, %s, %s\n", b.Name, size(b.Sums.BytesSealed), counted(b.Sums.Sealed, "chunk"), duration(took))
 	case r.Snapshot != "":

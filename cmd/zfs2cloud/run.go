@@ -54,7 +54,7 @@ func (c *RunCmd) run(t *taken) error {
 			fmt.Fprintf(t.app.Err, "%srun %s of another job (%s) is unfinished here. To give it up: %s\n", t.app.subject(t), r.ID, r.Config, t.app.again("abort "+r.ID))
 			continue
 		}
-		told, err := t.finishOld(r)
+		told, _, err := t.finishOld(r)
 		if err != nil {
 			return err
 		}
@@ -76,26 +76,26 @@ func (c *RunCmd) run(t *taken) error {
 }
 
 // finishOld finishes a run of an earlier day. What came of it is news; that it can't be finished by anybody
-// is news too.
-func (t *taken) finishOld(r state.Run) (news string, err error) {
+// is news too: it is not DONE then.
+func (t *taken) finishOld(r state.Run) (news string, done bool, err error) {
 	s, err := t.engine.Open(r.ID, t.dataset)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	if err := t.samePassphrase(s.Run()); err != nil {
-		return "", err
+		return "", false, err
 	}
 	err = t.drive(s, false)
 	var gone *workflow.GivenUp
 	switch {
 	case err == nil && workflow.RunMachine.In(s.Run().State, workflow.RunAborted):
-		return fmt.Sprintf("gave up run %s of %s (%s)", r.ID, day(t.app, r.Started), s.Run().Why), nil
+		return fmt.Sprintf("gave up run %s of %s (%s)", r.ID, day(t.app, r.Started), s.Run().Why), false, nil
 	case err == nil:
-		return fmt.Sprintf("finished run %s of %s", r.ID, day(t.app, r.Started)), nil
+		return fmt.Sprintf("finished run %s of %s", r.ID, day(t.app, r.Started)), true, nil
 	case errors.As(err, &gone):
-		return fmt.Sprintf("gave up run %s of %s, which nobody can finish (%s)", r.ID, day(t.app, r.Started), firstLine(gone.Err.Error())), nil
+		return fmt.Sprintf("gave up run %s of %s, which nobody can finish (%s)", r.ID, day(t.app, r.Started), firstLine(gone.Err.Error())), false, nil
 	}
-	return "", err
+	return "", false, err
 }
 
 // drive takes a run through its plan, with what is drawn on a terminal.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"zfs2cloud/actions"
 	"zfs2cloud/state"
@@ -77,7 +78,8 @@ func given(set bool, name string) []string {
 	return nil
 }
 
-// typed runs one step. A run of the same step that was cut off is finished instead.
+// typed runs one step. A run of the same step that was cut off is finished instead; but who types snapshot wants one
+// of this moment, so that one is taken in any case.
 func (a *App) typed(step string, args ...string) error {
 	planned := workflow.Planned{Name: step, Shown: step, Args: args}
 	if a.DryRun {
@@ -89,6 +91,21 @@ func (a *App) typed(step string, args ...string) error {
 		err = t.typed(planned)
 	}
 	return t.failed(err)
+}
+
+// finishTyped finishes a run of the same step that was cut off, and tells whether it was not given up. With other flags
+// it is not what was asked for: a prune that was to destroy is not gone on with by one that only looks.
+func (t *taken) finishTyped(r state.Run, p workflow.Planned) (done bool, err error) {
+	if step := r.Steps[0]; !slices.Equal(step.Args, p.Args) {
+		was := strings.Join(append([]string{step.Name}, step.Args...), " ")
+		return false, &refusal{Err: fmt.Errorf("run %s, %q, is unfinished\nTo finish it: %s\n  or give it up: %s", r.ID, was,
+			t.app.again("resume "+r.ID), t.app.again("abort "+r.ID))}
+	}
+	news, done, err := t.finishOld(r)
+	if err == nil && (!done || p.Name == actions.StepSnapshot) {
+		fmt.Fprintf(t.app.Err, "%s%s\n", t.app.subject(t), news)
+	}
+	return done, err
 }
 
 func (t *taken) typed(p workflow.Planned) error {
@@ -104,15 +121,11 @@ func (t *taken) typed(p workflow.Planned) error {
 	}
 	p.Kind = t.kit.Steps()[p.Name].Kind
 	for _, r := range t.unfinished {
-		if r.Job == t.job.ID && r.Typed == p.Name {
-			if err := t.samePassphrase(r); err != nil {
-				return err
-			}
-			s, err := t.engine.Open(r.ID, t.dataset)
-			if err != nil {
-				return err
-			}
-			return t.drive(s, false)
+		if r.Job != t.job.ID || r.Typed != p.Name {
+			continue
+		}
+		if done, err := t.finishTyped(r, p); err != nil || done && p.Name != actions.StepSnapshot {
+			return err
 		}
 	}
 	s, err := t.engine.Begin(state.Run{Job: t.job.ID, Config: t.settings.Path, Typed: p.Name, Frozen: actions.Freeze(t.settings),
