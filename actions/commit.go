@@ -3,6 +3,8 @@ package actions
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,7 +63,8 @@ func committed(tx *state.Tx, job, name string, now time.Time) error {
 	return errors.Join(tx.PutBackup(b), tx.PutJob(j))
 }
 
-// seal stores RESTORE.txt and seals the manifest, once: what a resume stores are these very bytes.
+// seal stores RESTORE.txt and seals the manifest, once for the same chunks: what a resume stores, or another run that
+// uploads the same backup, are these very bytes. They may be at the place already, and nothing is overwritten there.
 func (u *uploading) seal(ctx context.Context) error {
 	type object struct {
 		Bytes  []byte `json:"-"` // they go into the backup's record, until it is committed
@@ -89,10 +92,14 @@ func (u *uploading) seal(ctx context.Context) error {
 	if err := u.clearPlace(); err != nil {
 		return err
 	}
+	of := fingerprint(chunks)
+	if len(b.Manifest) > 0 && b.ManifestOf == of {
+		u.backup = b
+		return nil
+	}
 	m := manifestOf(b, chunks, u.kit.Tool)
 	_, err = workflow.Once(ctx, u.s, workflow.Effect[object]{
-		// The chunks' generations are part of the name: one that was sealed again makes another manifest.
-		Name: "manifest " + generations(chunks),
+		Name: "manifest", Afresh: true, // the backup's record tells whether it is sealed
 		Do: func(ctx context.Context, fx workflow.Fx) (o object, err error) {
 			text, err := manifest.RestoreText(m, chainNames(backups, b))
 			if err != nil {
@@ -113,7 +120,7 @@ func (u *uploading) seal(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			b.Manifest, b.ManifestSHA256, b.ManifestSize = o.Bytes, o.SHA256, int64(len(o.Bytes))
+			b.Manifest, b.ManifestOf, b.ManifestSHA256, b.ManifestSize = o.Bytes, of, o.SHA256, int64(len(o.Bytes))
 			return tx.PutBackup(b)
 		},
 	})
@@ -144,13 +151,13 @@ func (u *uploading) clearPlace() error {
 	return errors.Join(removeTemps(folder), folder.Close())
 }
 
-// generations tells apart the manifests that one backup can have.
-func generations(chunks []state.Chunk) string {
-	sum := 0
+// fingerprint tells apart the manifests that one backup can have: a chunk that was sealed again makes another.
+func fingerprint(chunks []state.Chunk) string {
+	sum := sha256.New()
 	for _, c := range chunks {
-		sum += c.Gen - 1
+		fmt.Fprintln(sum, c.Name, c.SHA256)
 	}
-	return fmt.Sprint(sum)
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // replace stores a text that is for reading only, over an older version of it.

@@ -39,7 +39,8 @@ type Backup struct {
 	StreamSHA256 string `json:"stream_sha256,omitempty"`
 	Sums         Sums   `json:"sums"`
 
-	Manifest       []byte `json:"manifest,omitempty"` // the exact object, until it is committed
+	Manifest       []byte `json:"manifest,omitempty"`    // the exact object, until it is committed
+	ManifestOf     string `json:"manifest_of,omitempty"` // the chunks that it names, as package actions tells them apart
 	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
 	ManifestSize   int64  `json:"manifest_size,omitempty"`
 
