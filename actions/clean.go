@@ -44,13 +44,22 @@ func (k *Kit) Clean(ctx context.Context, s *workflow.Session) error {
 	return err
 }
 
-// ownBackup is the backup that a run began, if it is neither committed nor gone.
+// ownBackup is the backup that a run began, if it is neither committed nor gone; or the one that it was to upload, if
+// that has lost a chunk and the run that could seal it again is over.
 func (k *Kit) ownBackup(s *workflow.Session, run state.Run) (b state.Backup, ok bool, err error) {
 	err = s.View(func(tx *state.Tx) error {
-		b, ok, err = tx.Backup(run.Job, run.Backup)
+		if b, ok, err = tx.Backup(run.Job, run.Backup); err != nil || !ok {
+			return err
+		}
+		ok = workflow.BackupMachine.In(b.State, workflow.BackupExporting, workflow.BackupExported)
+		if b.Run == run.ID || !ok {
+			return nil
+		}
+		maker, known, err := tx.Run(b.Run)
+		over := !known || workflow.RunMachine.In(maker.State, workflow.RunSucceeded, workflow.RunAborted)
+		ok = over && workflow.BackupMachine.In(b.State, workflow.BackupExporting)
 		return err
 	})
-	ok = ok && b.Run == run.ID && workflow.BackupMachine.In(b.State, workflow.BackupExporting, workflow.BackupExported)
 	return b, ok, err
 }
 

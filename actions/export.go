@@ -245,8 +245,8 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 func (k *Kit) notTaken(s *workflow.Session, run state.Run, name string) error {
 	return s.View(func(tx *state.Tx) error {
 		b, ok, err := tx.Backup(run.Job, name)
-		if err != nil || !ok || b.Run == run.ID {
-			return err
+		if err != nil || !ok || b.Run == run.ID || workflow.BackupMachine.In(b.State, workflow.BackupAbandoned) {
+			return err // one that was given up makes way
 		}
 		return &workflow.Hopeless{Err: fmt.Errorf("snapshot %s was exported as %s by run %s already (%s)", b.Snapshot, name, b.Run, b.State)}
 	})

@@ -18,7 +18,8 @@ const ownerPrefix = "zfs2cloud-job-"
 
 // claimFolder makes the folder of a backup in intermediate_basedir, or finds that it is ours already.
 // Making it is the claim, and a file that names the job is its seal: only who creates that file, O_EXCL,
-// has the folder. A stranger's makes the run one that can't be finished.
+// has the folder. A stranger's makes the run one that can't be finished. One of ours is what a run left that was given
+// up: the caller knows that no record of ours needs it.
 func claimFolder(dir, name, job string, again bool) error {
 	root, err := openDir(dir)
 	if err != nil {
@@ -28,22 +29,20 @@ func claimFolder(dir, name, job string, again bool) error {
 	err = durable.Mkdir(root, name)
 	switch {
 	case err == nil:
-	case errors.Is(err, fs.ErrExist) && again:
-		// The process may have died between making the folder and sealing its claim.
+	case !errors.Is(err, fs.ErrExist):
+		return err
+	default:
 		if mine, err := isFolderOf(root, name, job); err != nil || mine {
-			return err
+			return errors.Join(err, holdsNoBackup(root, dir, name))
 		}
 		entries, err := fs.ReadDir(root.FS(), name)
 		if err != nil {
 			return err
 		}
-		if len(entries) > 0 {
+		// The process may have died between making the folder and sealing its claim.
+		if !again || len(entries) > 0 {
 			return strangersFolder(dir, name)
 		}
-	case errors.Is(err, fs.ErrExist):
-		return strangersFolder(dir, name)
-	default:
-		return err
 	}
 	f, err := root.OpenFile(path.Join(name, ownerPrefix+job), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -53,6 +52,20 @@ func claimFolder(dir, name, job string, again bool) error {
 		return err
 	}
 	return durable.SyncDir(root, name)
+}
+
+// holdsNoBackup is an error if a folder of ours has a manifest: a backup is in it that the database has lost.
+func holdsNoBackup(root *os.Root, dir, name string) error {
+	for _, m := range manifestNames {
+		_, err := root.Lstat(path.Join(name, m))
+		if err == nil {
+			return &workflow.Hopeless{Err: fmt.Errorf("%s holds a backup that is not on record", path.Join(dir, name))}
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 func strangersFolder(dir, name string) error {

@@ -40,6 +40,9 @@ func (k *Kit) sealStream(ctx context.Context, s *workflow.Session) error {
 				return err
 			}
 			b.StreamBytes, b.StreamSHA256 = done.Bytes, done.SHA256
+			if b.Sums.PlainSealed != done.Bytes {
+				return tx.PutBackup(b) // a chunk was lost this very moment; the upload reopens the export
+			}
 			if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupExport); err != nil {
 				return err
 			}

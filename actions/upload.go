@@ -48,8 +48,17 @@ func (k *Kit) upload(ctx context.Context, s *workflow.Session, args []string) er
 	if err != nil {
 		return err
 	}
-	if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
-		if err := k.uploadAndCommit(ctx, s, b); err != nil {
+	switch {
+	case workflow.BackupMachine.In(b.State, workflow.BackupCommitted):
+	case workflow.BackupMachine.In(b.State, workflow.BackupExpired, workflow.BackupAbandoned):
+		return &workflow.Hopeless{Err: fmt.Errorf("%s is %s", name, b.State)}
+	default:
+		err := k.uploadAndCommit(ctx, s, b)
+		var back *workflow.Back
+		if errors.As(err, &back) && !s.Behind(workflow.Export) {
+			err = &workflow.Hopeless{Err: fmt.Errorf("%w; to export it again: zfs2cloud export-intermediate", err)}
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -206,6 +215,9 @@ func (u *uploading) inPlace() bool { return !uploads(u.s.Run()) }
 // objects uploads what is not there yet.
 func (u *uploading) objects(ctx context.Context, fx workflow.Fx) error {
 	u.kit.finishAhead(u.s)
+	if err := u.exported(); err != nil {
+		return err
+	}
 	chunks, err := u.chunks()
 	if err != nil {
 		return err
@@ -233,6 +245,18 @@ func (u *uploading) objects(ctx context.Context, fx workflow.Fx) error {
 		}
 	}
 	return u.release(fx, there)
+}
+
+// exported is an error unless all of the backup is sealed. A chunk may have been discarded since the export was over:
+// its file was gone when it was to be uploaded ahead, and whoever saw that had nobody to tell but the record.
+func (u *uploading) exported() error {
+	return u.s.View(func(tx *state.Tx) error {
+		b, err := tx.MustBackup(u.backup.Job, u.backup.Name)
+		if err == nil && workflow.BackupMachine.In(b.State, workflow.BackupExporting) {
+			err = &workflow.Back{To: workflow.Export, Err: fmt.Errorf("a chunk of %s is not sealed any more", b.Name)}
+		}
+		return err
+	})
 }
 
 func (u *uploading) chunks() (chunks []state.Chunk, err error) {
@@ -325,7 +349,7 @@ func (u *uploading) lost(ctx context.Context, fx workflow.Fx, c state.Chunk, why
 	if err != nil {
 		return errors.Join(why, err)
 	}
-	if !whole || u.inPlace() {
+	if !whole || u.inPlace() || workflow.ChunkMachine.In(c.State, workflow.ChunkReleased) {
 		return u.sealAgain(fx, c, why)
 	}
 	err = fx.Note(func(tx *state.Tx, _ *state.Run) error {

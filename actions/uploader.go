@@ -201,12 +201,30 @@ func (p *uploader) store(ctx context.Context, c state.Chunk) (state.Chunk, error
 	if p.inPlace() {
 		return c, nil
 	}
+	if there, err := p.went(ctx, c); there || err != nil {
+		return c, err
+	}
 	first := true
 	return c, p.kit.retry(ctx, func(ctx context.Context) error {
 		err := p.put(ctx, p.fx, c, fresh && first, func(n int64) { p.progress(c.N, n) })
 		first = false
 		return err
 	})
+}
+
+// went tells whether a chunk went up before its file was lost: then that can't be sent again, and need not be.
+func (p *uploader) went(ctx context.Context, c state.Chunk) (bool, error) {
+	if whole, err := p.fileIs(ctx, c, false); err != nil || whole {
+		return false, err
+	}
+	o, there, err := p.stat(ctx, c)
+	if err != nil {
+		return false, err
+	}
+	if same, _ := o.Matches(c.Size, hashesOf(c)); there && same {
+		return true, nil
+	}
+	return false, p.lost(ctx, p.fx, c, fmt.Errorf("%s is gone or changed", inDir(p.backup, c.Name)))
 }
 
 func (p *uploader) progress(n int, bytes int64) {

@@ -66,6 +66,11 @@ func (s *Session) Attempt() int { return s.Step().Attempt }
 // Phase tells where the step stands: "pre", "post" or "step".
 func (s *Session) Phase() string { return Phase(s.Run().Steps, s.pos) }
 
+// Behind tells whether a step of a kind stands before this one.
+func (s *Session) Behind(kind Kind) bool {
+	return slices.ContainsFunc(s.Run().Steps[:s.pos], func(step state.Step) bool { return Kind(step.Kind) == kind })
+}
+
 // Look is a World that refuses what is not marked as only reading.
 func (s *Session) Look() Look { return Look{s.engine.World} }
 
