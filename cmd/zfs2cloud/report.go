@@ -97,7 +97,7 @@ func (a *App) runText(t *taken, e *runError) string {
 	case workflow.RunMachine.In(r.State, workflow.RunAborting):
 		fmt.Fprintf(&b, "Its giving up goes on with: %s", a.again("abort "+r.ID))
 	default:
-		fmt.Fprintf(&b, "Remove the cause, then: %s   (what is done is not done again)\n  or give the run up: %s", a.again("resume "+r.ID), a.again("abort "+r.ID))
+		fmt.Fprintf(&b, "What is done is not done again. Remove the cause, then: %s\n  or give the run up: %s", a.again("resume "+r.ID), a.again("abort "+r.ID))
 	}
 	return b.String()
 }
