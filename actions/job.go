@@ -25,12 +25,16 @@ const stepUploadFiles = "upload-snapshot-files-to-remote"
 
 // FindJob returns the job that a dataset and the place of a config make, a new one if there is none. While
 // a job has stored nothing at its place, a changed place of the same config file renames it, and with it
-// its unfinished runs.
+// its unfinished runs; but a run's plan has its upload step or not, and one that has none stays where it exports to.
 func FindJob(store *state.Store, info zfs.Info, dataset string, c *settings.Settings, now time.Time) (job state.Job, err error) {
 	place, uploads := PlaceOf(c)
 	guid := info.GUID.String()
 	err = store.Update(func(tx *state.Tx) error {
 		jobs, err := tx.Jobs()
+		if err != nil {
+			return err
+		}
+		fixed, err := fixedJobs(tx, uploads)
 		if err != nil {
 			return err
 		}
@@ -42,7 +46,7 @@ func FindJob(store *state.Store, info zfs.Info, dataset string, c *settings.Sett
 				j.Dataset, j.Config, j.PoolGUID = dataset, c.Path, info.PoolGUID.String()
 				job = j
 				return tx.PutJob(j)
-			case j.Config == c.Path && !j.Used:
+			case j.Config == c.Path && !j.Used && !fixed[j.ID]:
 				moved = &j
 			}
 		}
@@ -53,19 +57,35 @@ func FindJob(store *state.Store, info zfs.Info, dataset string, c *settings.Sett
 		}
 		job = *moved
 		job.Place, job.Dataset = place, dataset
-		return moveJob(tx, job, uploads)
+		return moveJob(tx, job)
 	})
 	return job, err
 }
 
+// fixedJobs are those with an unfinished run that can't be moved to the place of a config.
+func fixedJobs(tx *state.Tx, uploads bool) (map[string]bool, error) {
+	fixed := map[string]bool{}
+	runs, err := tx.Runs()
+	for _, r := range runs {
+		if unfinished(r) && (r.Frozen.Remote == "" || !uploads) {
+			fixed[r.Job] = true
+		}
+	}
+	return fixed, err
+}
+
+func unfinished(r state.Run) bool {
+	return !workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
+}
+
 // moveJob stores a job at another place, with its unfinished runs and backups.
-func moveJob(tx *state.Tx, job state.Job, uploads bool) error {
+func moveJob(tx *state.Tx, job state.Job) error {
 	runs, err := tx.Runs()
 	if err != nil {
 		return err
 	}
 	for _, r := range runs {
-		if r.Job != job.ID || workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted) || r.Frozen.Remote == "" || !uploads {
+		if r.Job != job.ID || !unfinished(r) {
 			continue
 		}
 		r.Frozen.Remote = job.Place
