@@ -25,6 +25,7 @@ type live struct {
 	quiet func() bool
 
 	mu   sync.Mutex
+	hook string        // the script that is at work
 	mpb  *mpb.Progress // while there are bars
 	bars map[int]*bar  // by step: uploads go on beside an export
 }
@@ -48,9 +49,19 @@ func (a *App) draw(r state.Run) *live {
 	}
 	fmt.Fprintf(a.Err, "%s to %s, run %s\n", r.Frozen.Dataset, safe(to), r.ID)
 	l.quiet = context.AfterFunc(a.Stop.Soft(), func() {
-		l.say("stopping at the next checkpoint; again to end a script that hangs\n")
+		l.say("%s\n", l.stopping())
 	})
 	return l
+}
+
+// stopping says what a first signal does. A script is waited for: what it leaves half done nobody can mend.
+func (l *live) stopping() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.hook == "" {
+		return "stopping at the next checkpoint"
+	}
+	return "stopping when " + safe(l.hook) + " is over; again to end it"
 }
 
 // say prints a line above the bars.
@@ -92,7 +103,11 @@ func (l *live) logProgress(i int, done, total int64, estimated bool) {
 
 func (l *live) onStep(r state.Run, i int) {
 	step := r.Steps[i]
-	if workflow.StepMachine.In(step.State, workflow.StepRunning) {
+	running := workflow.StepMachine.In(step.State, workflow.StepRunning)
+	if workflow.Kind(step.Kind) == workflow.Hook {
+		l.setHook(step.Shown, running)
+	}
+	if running {
 		return
 	}
 	l.clear(i)
@@ -104,6 +119,15 @@ func (l *live) onStep(r state.Run, i int) {
 		took = duration(step.Ended.Sub(*step.Started))
 	}
 	l.say("  %-8s %-31s%7s  %s\n", step.State, safe(step.Shown), took, safe(step.Detail))
+}
+
+func (l *live) setHook(name string, running bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hook = ""
+	if running {
+		l.hook = name
+	}
 }
 
 // onProgress draws the bar of a step that measures itself in bytes.
@@ -128,26 +152,20 @@ func (l *live) onProgress(i int, done, total int64, estimated bool) {
 // wide enough, a bar and the time left.
 func (l *live) newBar(i int, done, total int64) *bar {
 	var style mpb.BarFillerBuilder = mpb.NopStyle()
-	if total > 0 && width(l.app.Err) >= 80 {
+	if total > 0 && width(l.app.Err) >= wide {
 		style = mpb.BarStyle().Lbound("[").Filler("#").Tip("#").Padding("-").Rbound("]")
 	}
 	b := &bar{since: l.app.World.Now(), from: done}
 	name := safe(l.steps[i].Shown)
 	how := func(s decor.Statistics) string {
-		text := fmt.Sprintf("  running  %-30s ", name)
-		if s.Total > 0 && total > 0 {
-			text += fmt.Sprintf("%2d%%  %s", percent(s.Current, s.Total), sizeOf(s.Current, s.Total, b.about.Load()))
-		} else {
-			text += size(s.Current)
+		if total <= 0 {
+			s.Total = 0
 		}
-		if took := l.app.World.Now().Sub(b.since); took >= time.Second {
-			text += "  " + rate(perSecond(s.Current-b.from, took))
-		}
-		return text + " "
+		return b.line(name, s, l.app.World.Now(), width(l.app.Err))
 	}
 	rest := func(s decor.Statistics) string {
 		took := l.app.World.Now().Sub(b.since)
-		if total <= 0 || took < 3*time.Second || s.Current <= b.from {
+		if total <= 0 || width(l.app.Err) < wide || took < 3*time.Second || s.Current <= b.from {
 			return ""
 		}
 		return " " + duration(left(s.Total-s.Current, perSecond(s.Current-b.from, took))) + " left"
@@ -157,6 +175,40 @@ func (l *live) newBar(i int, done, total int64) *bar {
 	}
 	b.Bar = l.mpb.New(max(total, 0), style, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(how)), mpb.AppendDecorators(decor.Any(rest)))
 	return b
+}
+
+// Below these widths a line has no bar, and then only the share.
+const (
+	wide   = 80
+	narrow = 50
+)
+
+// line says what is at work, how far and how fast: where there is no room the rate goes, then the amount, and a
+// name is cut before the share is.
+func (b *bar) line(name string, s decor.Statistics, now time.Time, columns int) string {
+	far, fast := size(s.Current), ""
+	if s.Total > 0 {
+		far = fmt.Sprintf("%2d%%  %s", percent(s.Current, s.Total), sizeOf(s.Current, s.Total, b.about.Load()))
+	}
+	if took := now.Sub(b.since); took >= time.Second {
+		fast = "  " + rate(perSecond(s.Current-b.from, took))
+	}
+	if columns == 0 || columns >= wide {
+		return fmt.Sprintf("  running  %-30s %s%s ", name, far, fast)
+	}
+	if columns < narrow && s.Total > 0 {
+		far = fmt.Sprintf("%2d%%", percent(s.Current, s.Total))
+	}
+	const before, after = "  running  ", 3 // two blanks, and the last column, where terminals wrap
+	room := columns - len(before) - len(far) - after
+	if cut := []rune(name); len(cut) > room {
+		name = string(cut[:max(room-1, 0)]) + "…"
+	}
+	text := before + name + "  " + far
+	if len([]rune(text))+len(fast) < columns {
+		text += fast
+	}
+	return text
 }
 
 // clear takes a step's bar away.
