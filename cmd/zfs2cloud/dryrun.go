@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"zfs2cloud/actions"
@@ -57,6 +58,8 @@ func (a *App) foresee(typed *workflow.Planned) error {
 	steps := o.kit.Planned(o.kit.Settings.Steps)
 	if typed != nil {
 		steps = []workflow.Planned{*typed}
+	} else if err := a.foreseeOld(o); err != nil {
+		return err
 	}
 	for _, p := range steps {
 		lines, err := f.Step(ctx, p)
@@ -70,6 +73,24 @@ func (a *App) foresee(typed *workflow.Planned) error {
 		}
 	}
 	return nil
+}
+
+// foreseeOld says which unfinished runs a run would finish before the day's own.
+func (a *App) foreseeOld(o *onlooker) error {
+	var old []string
+	err := o.store.View(func(tx *state.Tx) error {
+		runs, err := tx.Runs()
+		for _, r := range runs {
+			if r.DatasetGUID == o.info.GUID.String() && !finished(r) {
+				old = append(old, r.ID)
+			}
+		}
+		return err
+	})
+	for _, id := range slices.Backward(old) { // the oldest first
+		fmt.Fprintf(a.Out, "%-32s would be finished first; what follows does not know what comes of it\n", "run "+id)
+	}
+	return err
 }
 
 // foreseeRest says what is left of an unfinished run, which resume would do and abort give up.
@@ -97,10 +118,30 @@ func (a *App) foreseeRest(verb, id string) error {
 		return nil
 	}
 	fmt.Fprintf(a.Out, "would %s run %s of %s\n", verb, found.ID, clock(a, found.Started))
+	if verb == "abort" {
+		if due := hooksDue(*found, "post"); due != "" && workflow.BracketMachine.In(found.Bracket, workflow.BracketOpen) {
+			fmt.Fprintf(a.Out, "  would run %s\n", safe(due))
+		}
+		fmt.Fprintln(a.Out, "  would remove its chunk files, here and on the remote, unless they are committed; its snapshot stays")
+		return nil
+	}
 	for _, s := range found.Steps {
 		if !workflow.StepMachine.In(s.State, workflow.StepDone, workflow.StepSkipped) && !s.Implied {
-			fmt.Fprintf(a.Out, "  %-32s is %s\n", safe(s.Shown), s.State)
+			fmt.Fprintf(a.Out, "  %-32s %s\n", safe(s.Shown), rest(s))
 		}
 	}
 	return nil
+}
+
+// rest is what resume does about a step that is not done.
+func rest(s state.Step) string {
+	switch {
+	case workflow.Kind(s.Kind) == workflow.Hook && s.Starts > 0:
+		return "would be run again"
+	case workflow.StepMachine.In(s.State, workflow.StepFailed):
+		return "would be tried again: it failed"
+	case workflow.StepMachine.In(s.State, workflow.StepRunning):
+		return "would go on: it was cut off"
+	}
+	return "would be done"
 }
