@@ -58,14 +58,7 @@ func (c *checkup) lookRclone(ctx context.Context, f facts) (facts, []finding) {
 	if err != nil {
 		return f, []finding{c.find(noticeRclone, args{"err": err.Error()})}
 	}
-	return f, []finding{fine("rclone", version+", "+c.rcloneConf())}
-}
-
-func (c *checkup) rcloneConf() string {
-	if c.settings.RcloneConf == "" {
-		return "rclone's default config"
-	}
-	return c.settings.RcloneConf
+	return f, []finding{fine("rclone", version+", "+rcloneConf(c.settings))}
 }
 
 // versionOf is the first line that a program says of itself, less what it is known to begin with.

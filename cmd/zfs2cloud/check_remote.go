@@ -63,7 +63,7 @@ func (t *remoteTrial) run(ctx context.Context) []finding {
 
 // fault is an error of the store, with what to do where that is known.
 func (t *remoteTrial) fault(err error) []finding {
-	a := args{"place": t.place, "conf": t.rcloneConf(), "err": err.Error()}
+	a := args{"place": t.place, "conf": rcloneConf(t.settings), "err": err.Error()}
 	switch {
 	case errors.Is(err, remote.ErrNoRemote):
 		return []finding{t.find(noticeRemoteUnknown, a)}

@@ -45,7 +45,26 @@ func (s Source) open(ctx context.Context, a *App) (*actions.Kit, *actions.Catalo
 		return nil, nil, &refusal{Err: err}
 	}
 	catalog, err := kit.OpenCatalog(ctx, a.World, r, c.Encryption)
-	return kit, catalog, err
+	return kit, catalog, noPlace(place, c, err)
+}
+
+// noPlace says in plain words that a place is not there, which many a first try ends in; other errors stay.
+func noPlace(place string, c *settings.Settings, err error) error {
+	switch {
+	case errors.Is(err, remote.ErrNoRemote):
+		return &refusal{Err: fmt.Errorf("%s: %s has no such remote (rclone listremotes shows which there are)", place, rcloneConf(c))}
+	case errors.Is(err, remote.ErrNotThere):
+		return &refusal{Err: fmt.Errorf("%s: no such folder: no run has made it yet, or it is another", place)}
+	}
+	return err
+}
+
+// rcloneConf names the file that rclone reads.
+func rcloneConf(c *settings.Settings) string {
+	if c.RcloneConf == "" {
+		return "rclone's default config"
+	}
+	return c.RcloneConf
 }
 
 // settings are the config's, or without one what stands in for it, and above both what the flags say.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -165,9 +166,14 @@ func (a *App) ready(ctx context.Context, c *settings.Settings, kit *actions.Kit,
 		if dir == "" || dir[0] != '/' {
 			continue
 		}
-		if info, err := os.Stat(dir); err != nil {
-			return fmt.Errorf("folder %s: %w (a disk that is not mounted? nothing makes it anew)", dir, err)
-		} else if !info.IsDir() {
+		info, err := os.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: no such folder: mount its disk, or make it; nothing here makes it", dir)
+		}
+		if err != nil {
+			return err
+		}
+		if !info.IsDir() {
 			return fmt.Errorf("%s is not a folder", dir)
 		}
 	}
@@ -182,7 +188,7 @@ func (a *App) ready(ctx context.Context, c *settings.Settings, kit *actions.Kit,
 		return err
 	}
 	if _, err := p.HashKind(ctx, workflow.Look{World: a.World}); errors.Is(err, remote.ErrNoRemote) {
-		return err
+		return noPlace(place, c, err)
 	}
 	return nil
 }
