@@ -13,14 +13,14 @@ func (s *sight) printRun(w io.Writer) error {
 	r := s.runs[0]
 	b := s.runBlock(r)
 	if name := snapshotName(r); name != "" {
-		b.row("snapshot", safe(name))
+		b.before(row{label: "snapshot", text: safe(name)})
 	}
 	backup, known := s.backup(r)
 	if known {
-		b.row("backup", fmt.Sprintf("%s, %s: %s", backup.Name, backup.State, safe(backup.Reason)))
+		b.before(row{label: "backup", text: fmt.Sprintf("%s, %s: %s", backup.Name, backup.State, safe(backup.Reason))})
 	}
 	for _, n := range r.Notes {
-		b.row("note", safe(n))
+		b.before(row{label: "note", text: safe(n)})
 	}
 	if err := b.print(w, styleOf(w, s.app.Env.Getenv)); err != nil {
 		return err

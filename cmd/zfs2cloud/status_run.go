@@ -193,6 +193,9 @@ func (s *sight) failedBlock(r state.Run) block {
 	sayError(&b, r.Error) // names the step
 	s.sayWhere(&b, r, "")
 	b.next("next", s.next(r), "once the cause is removed")
+	if _, locked := s.operatorLock(r.DatasetGUID); !locked {
+		b.next("  or", s.hint(r.Config, "abort "+r.ID), "gives the run up")
+	}
 	return b
 }
 

@@ -382,6 +382,7 @@ FAILED       tank/data to b2:acme/web1   run 7k3f of today 03:52, failed 04:31, 
              app: running
 last good    GOOD, incremental, 27h ago, listed whole 26h ago
 next         zfs2cloud -c web.ini resume 7k3f   once the cause is removed
+  or         zfs2cloud -c web.ini abort 7k3f    gives the run up
 `)
 }
 
@@ -449,6 +450,7 @@ LATE         tank/data to b2:acme/web1   last good backup: 16 Nov 07:31, 9 days 
              upload-intermediate-to-remote: b2: 403 cap_exceeded
              app: running
 next         zfs2cloud -c web.ini resume 7k3f   once the cause is removed
+  or         zfs2cloud -c web.ini abort 7k3f    gives the run up
 `)
 }
 
