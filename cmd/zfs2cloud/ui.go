@@ -29,7 +29,7 @@ var exits = []struct {
 	meaning string
 }{
 	{exitDone, "done"},
-	{exitFailed, "a step of a stored run failed; `resume` goes on, and so does the next `run`"},
+	{exitFailed, "a step of a stored run failed: `resume` goes on, and so does the next `run`; or a look or a restore failed"},
 	{exitRefused, "nothing was done: usage, config, or something is missing (a program, the passphrase, the dataset)"},
 	{exitLocked, "the dataset is locked by a live run or an operator"},
 	{exitInterrupted, "interrupted at a checkpoint; `resume` goes on"},
