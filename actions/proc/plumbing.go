@@ -18,7 +18,30 @@ var ErrHeld = errors.New("its output was kept open by a process that it left beh
 // a pipe that someone still holds. Time in which our own writer keeps us waiting does not count.
 const holdGrace = 2 * time.Second
 
-const bufferSize = 128 << 10
+// bufferSize is what is copied at once, and pipeSize what a pipe holds of it, in bytes: with the kernel's 64 KiB
+// the two ends wait for each other most of the time. 1 MiB is the most that a process may ask for that is not
+// root's (pipe(7), /proc/sys/fs/pipe-max-size).
+const (
+	bufferSize = 256 << 10
+	pipeSize   = 1 << 20
+)
+
+// Pipe is os.Pipe for a stream of data.
+func Pipe() (r, w *os.File, err error) {
+	r, w, err = os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, err := w.SyscallConn() // File.Fd would end its deadlines
+	if err == nil {
+		// An error is no harm: it flows in a smaller one too.
+		err = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, r.Close(), w.Close())
+	}
+	return r, w, nil
+}
 
 // plumbing is what lies between a child's descriptors and the readers and writers of a Spec.
 type plumbing struct {
@@ -36,7 +59,7 @@ func (p *plumbing) stdin(r io.Reader) (*os.File, error) {
 	if f, ok := r.(*os.File); ok {
 		return f, nil
 	}
-	theirs, ours, err := os.Pipe()
+	theirs, ours, err := Pipe()
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +75,7 @@ func (p *plumbing) stdout(w io.Writer) (*os.File, error) {
 	if f, ok := w.(*os.File); ok {
 		return f, nil
 	}
-	theirs, d, err := p.drainTo(w)
+	theirs, d, err := p.drainTo(w, Pipe)
 	p.out = d
 	return theirs, err
 }
@@ -65,7 +88,7 @@ func (p *plumbing) stderr(w io.Writer) (*os.File, error) {
 	if w != nil {
 		to = &courtesy{Writer: w, keeps: &p.last}
 	}
-	theirs, d, err := p.drainTo(to)
+	theirs, d, err := p.drainTo(to, os.Pipe)
 	p.err = d
 	return theirs, err
 }
@@ -79,8 +102,8 @@ func (p *plumbing) null(flag int) (*os.File, error) {
 	return f, nil
 }
 
-func (p *plumbing) drainTo(w io.Writer) (*os.File, *drain, error) {
-	ours, theirs, err := os.Pipe()
+func (p *plumbing) drainTo(w io.Writer, pipe func() (r, w *os.File, err error)) (*os.File, *drain, error) {
+	ours, theirs, err := pipe()
 	if err != nil {
 		return nil, nil, err
 	}
