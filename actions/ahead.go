@@ -37,17 +37,38 @@ type opened struct {
 	err      error
 }
 
-// meet waits until the place is sure and the uploader there, if that has been begun. A place that can't be
-// reached now keeps nobody from exporting: the upload step will say so.
+// meet waits until the place is sure, if that has been begun, and hands over what was sealed meanwhile. A place
+// that can't be reached now keeps nobody from exporting: the upload step will say so.
 func (x *streamExport) meet(ctx context.Context) {
-	if x.opening == nil {
-		return
+	if x.opening != nil {
+		x.met(ctx, <-x.opening)
 	}
-	o := <-x.opening
+}
+
+func (x *streamExport) met(ctx context.Context, o opened) {
 	x.opening = nil
 	x.ahead, x.kit.ahead = o.uploader, o.uploader
 	if o.err != nil && ctx.Err() == nil {
 		x.s.Log().Warn("nothing is uploaded while the export goes on", "err", o.err)
+	}
+	for _, c := range x.held {
+		x.offer(ctx, c)
+	}
+	x.held = nil
+}
+
+// offer has a chunk that is sealed uploaded, now or once the place is sure.
+func (x *streamExport) offer(ctx context.Context, c state.Chunk) {
+	select {
+	case o := <-x.opening:
+		x.met(ctx, o)
+	default:
+	}
+	switch {
+	case x.ahead != nil:
+		x.ahead.offer(c)
+	case x.opening != nil:
+		x.held = append(x.held, c)
 	}
 }
 
@@ -83,16 +104,28 @@ func (x *streamExport) room(ctx context.Context) error {
 	if len(x.chunks) == 0 {
 		return nil // the first of all: none waits
 	}
-	x.meet(ctx)
 	most := x.kit.Settings.SpoolMax
 	size := sealedSize(x.backup.SplitSize)
+	tight := func(waiting int64) bool {
+		return most > 0 && waiting+size > most || diskFree(x.backup.Dir) < size+reserve
+	}
+	if x.opening != nil || x.ahead != nil {
+		if !tight(x.unseen(size)) {
+			return nil
+		}
+		if err := x.settle(ctx); err != nil {
+			return err
+		}
+		x.meet(ctx)
+	}
 	if x.ahead != nil {
-		return x.ahead.room(ctx, func(waiting int64) bool {
-			return most > 0 && waiting+size > most || diskFree(x.backup.Dir) < size+reserve
-		})
+		return x.ahead.room(ctx, tight)
 	}
 	if most == 0 {
 		return nil // a full disk says so itself
+	}
+	if err := x.settle(ctx); err != nil {
+		return err
 	}
 	var waiting int64
 	err := x.s.View(func(tx *state.Tx) error {
@@ -104,6 +137,23 @@ func (x *streamExport) room(ctx context.Context) error {
 		err = fmt.Errorf("spool_max is %d bytes, %d are sealed and nothing is uploaded meanwhile: raise it, or have no script between export and upload", most, waiting)
 	}
 	return err
+}
+
+// unseen is how many bytes of chunk files lie here that were not seen at their place; one that is not yet on
+// record counts as SIZE.
+func (x *streamExport) unseen(size int64) (bytes int64) {
+	if x.last != nil {
+		bytes = size
+	}
+	for _, c := range x.held {
+		if !seen(c) {
+			bytes += c.Size
+		}
+	}
+	if x.ahead != nil {
+		bytes += x.ahead.unseen()
+	}
+	return bytes
 }
 
 // sealedSize is the most that a chunk file of so much plaintext has: an OpenPGP message with partial lengths

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
@@ -14,13 +15,14 @@ import (
 	"zfs2cloud/workflow"
 )
 
-// coming is a chunk file whose sealing has begun and whose piece of the stream is yet to come: its gpg starts
-// and derives its key (0.1 to 0.2 s) while the piece before still flows.
+// coming is a chunk file on its way. Its gpg is started before its turn, and derives its key (0.1 to 0.2 s) while
+// the piece before still flows; when its own piece has gone by, the next one flows while it reaches the disk.
 type coming struct {
 	chunk state.Chunk
 	piece *handoff
-	done  chan error // one, when the file is there or not
+	done  chan struct{} // closed when the two below are final
 	file  chunk.Written
+	err   error
 }
 
 // prepare puts the intent of a chunk on record and starts to seal it. A file of that name from before was
@@ -42,20 +44,29 @@ func (x *streamExport) prepare(ctx context.Context, folder *os.Root, n int) (*co
 		}
 		x.chunks[n] = c
 	}
-	p := &coming{chunk: c, piece: &handoff{given: make(chan io.Reader, 1)}, done: make(chan error, 1)}
+	p := &coming{chunk: c, piece: newHandoff(), done: make(chan struct{})}
 	go func() {
-		var err error
-		p.file, err = chunk.WriteFile(ctx, folder, c.Name, p.piece, x.sealer, x.kinds)
-		p.done <- err
+		defer close(p.done)
+		p.file, p.err = chunk.WriteFile(ctx, folder, c.Name, p.piece, x.sealer, x.kinds)
 	}()
 	return p, nil
 }
 
-// drop ends the sealing of a chunk for which there was no piece.
+// drop ends the sealing of a chunk that gets no piece, and waits for it. One that has a piece ends with its context.
 func (p *coming) drop() {
 	if p != nil {
-		close(p.piece.given)
+		p.piece.close()
 		<-p.done
+	}
+}
+
+// gone waits until the stream can go on behind the chunk's piece.
+func (p *coming) gone() error {
+	select {
+	case <-p.piece.over:
+		return nil
+	case <-p.done:
+		return p.err
 	}
 }
 
@@ -63,7 +74,17 @@ func (p *coming) drop() {
 type handoff struct {
 	given chan io.Reader
 	from  io.Reader
+	over  chan struct{} // closed when all of it was read
+	once  sync.Once
 }
+
+func newHandoff() *handoff {
+	return &handoff{given: make(chan io.Reader, 1), over: make(chan struct{})}
+}
+
+func (h *handoff) give(from io.Reader) { h.given <- from }
+
+func (h *handoff) close() { h.once.Do(func() { close(h.given) }) }
 
 var errNoPiece = errors.New("the stream has no such piece")
 
@@ -75,10 +96,19 @@ func (h *handoff) Read(p []byte) (int, error) {
 		}
 		h.from = from
 	}
-	return h.from.Read(p)
+	n, err := h.from.Read(p)
+	if err == io.EOF {
+		select {
+		case <-h.over:
+		default:
+			close(h.over)
+		}
+	}
+	return n, err
 }
 
-// seal makes a chunk file of a piece, and has the next one's gpg start meanwhile.
+// seal makes a chunk file of a piece, and returns when the piece has gone by. Meanwhile the chunk before is put on
+// record, and the next one's gpg starts.
 func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece io.Reader) error {
 	if err := x.room(ctx); err != nil {
 		return err
@@ -92,19 +122,38 @@ func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece i
 			return err
 		}
 	}
-	p.piece.given <- piece
+	before := x.last
+	x.last = p
+	p.piece.give(piece)
 	var err error
 	if _, known := x.chunks[n+1]; !known {
 		x.next, err = x.prepare(ctx, folder, n+1)
 	}
-	if err := errors.Join(err, <-p.done); err != nil {
+	if err := errors.Join(err, x.record(ctx, before)); err != nil {
+		return err
+	}
+	if err := p.gone(); err != nil {
 		return fmt.Errorf("chunk %d: %w", n, err)
 	}
-	return x.sealed(ctx, p.chunk, p.file)
+	return nil
 }
 
-// sealed puts a chunk that is whole on record, and offers it to whoever uploads ahead.
-func (x *streamExport) sealed(ctx context.Context, c state.Chunk, w chunk.Written) error {
+// settle puts the chunk on record whose piece went by last.
+func (x *streamExport) settle(ctx context.Context) error {
+	last := x.last
+	x.last = nil
+	return x.record(ctx, last)
+}
+
+// record waits until a chunk's file is whole, puts it on record, and offers it to whoever uploads ahead.
+func (x *streamExport) record(ctx context.Context, p *coming) error {
+	if p == nil {
+		return nil
+	}
+	if <-p.done; p.err != nil {
+		return fmt.Errorf("chunk %d: %w", p.chunk.N, p.err)
+	}
+	c, w := p.chunk, p.file
 	c.Plain, c.PlainSHA256 = w.Plain.Size, w.Plain.SHA256
 	c.Size, c.SHA256, c.Hashes = w.Cipher.Size, w.Cipher.SHA256, w.Cipher.Hashes
 	err := x.fx.Note(func(tx *state.Tx, r *state.Run) error {

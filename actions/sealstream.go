@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
@@ -109,11 +110,13 @@ type streamExport struct {
 	chunks  map[int]state.Chunk // in their present generation
 	newest  map[int]int         // the highest generation of each number, discarded ones included
 	sealer  chunk.Sealer
-	kinds   []string    // of hashes that the remote can be asked for
-	differs int         // the first chunk that is not what the stream has
-	next    *coming     // the chunk after the present one
-	ahead   *uploader   // uploads what is sealed meanwhile; nil where that has to wait
-	opening chan opened // has it in a moment
+	kinds   []string      // of hashes that the remote can be asked for
+	differs int           // the first chunk that is not what the stream has
+	last    *coming       // whose piece went by last, until it is on record
+	next    *coming       // the chunk after it
+	ahead   *uploader     // uploads what is sealed meanwhile; nil where that has to wait
+	opening chan opened   // has it in a moment
+	held    []state.Chunk // sealed in that moment
 }
 
 func (k *Kit) newExport(s *workflow.Session, fx workflow.Fx) (*streamExport, error) {
@@ -171,7 +174,11 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 		return done, err
 	}
 	defer in.Close()
-	defer func() { cancel(); x.next.drop() }()
+	defer func() {
+		cancel()
+		x.last.drop()
+		x.next.drop()
+	}()
 	hash := sha256.New()
 	cutter, err := chunk.NewCutter(&metered{r: io.TeeReader(in, hash), report: x.report}, x.backup.SplitSize)
 	if err != nil {
@@ -190,8 +197,9 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 			return done, x.hopeless(err)
 		}
 	}
-	x.next.drop()
-	x.next = nil
+	if err := x.settle(ctx); err != nil {
+		return done, err
+	}
 	return sealed{Bytes: int64(in.ends.Size()), SHA256: hex.EncodeToString(hash.Sum(nil))}, x.discardFrom(n)
 }
 
@@ -200,6 +208,9 @@ func (x *streamExport) take(ctx context.Context, folder *os.Root, n int, piece i
 	c, ok := x.chunks[n]
 	if !ok || workflow.ChunkMachine.In(c.State, workflow.ChunkSealing) {
 		return x.seal(ctx, folder, n, piece)
+	}
+	if err := x.settle(ctx); err != nil {
+		return err
 	}
 	same, err := chunk.Prove(piece, chunk.Digest{Size: c.Plain, SHA256: c.PlainSHA256})
 	if err != nil {
@@ -211,13 +222,6 @@ func (x *streamExport) take(ctx context.Context, folder *os.Root, n int, piece i
 	}
 	x.offer(ctx, c)
 	return nil
-}
-
-func (x *streamExport) offer(ctx context.Context, c state.Chunk) {
-	x.meet(ctx)
-	if x.ahead != nil {
-		x.ahead.offer(c)
-	}
 }
 
 // startOver discards what differs, and stores that it came to this.
@@ -266,7 +270,7 @@ func (x *streamExport) discard(from int, also func(*state.Run)) error {
 // discardChunk takes a chunk out of a backup and its sums. The number is sealed anew in a new generation.
 func discardChunk(tx *state.Tx, b *state.Backup, c state.Chunk) error {
 	switch {
-	case workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded, workflow.ChunkReleased):
+	case seen(c):
 		b.Sums.Uploaded--
 		b.Sums.BytesUploaded -= c.Size
 		fallthrough
@@ -300,7 +304,7 @@ func (x *streamExport) start(ctx context.Context) (*sending, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, w, err := os.Pipe()
+	r, w, err := proc.Pipe()
 	if err != nil {
 		return nil, err
 	}

@@ -85,13 +85,18 @@ func (p *uploader) offer(c state.Chunk) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.total += c.Size
-	if workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded, workflow.ChunkReleased) {
+	if seen(c) {
 		p.seen += c.Size
 	} else {
 		p.offered = append(p.offered, c)
 		p.waiting += c.Size
 	}
 	p.turn.Broadcast()
+}
+
+// seen tells whether a chunk was seen at its place.
+func seen(c state.Chunk) bool {
+	return workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded, workflow.ChunkReleased)
 }
 
 // room waits until so many more bytes of chunk files may lie here. NARROW says whether they may not, given how
@@ -106,6 +111,13 @@ func (p *uploader) room(ctx context.Context, narrow func(waiting int64) bool) er
 		p.turn.Wait()
 	}
 	return nil
+}
+
+// unseen is how many bytes of chunk files were offered and not yet seen at their place.
+func (p *uploader) unseen() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting
 }
 
 // finish waits until all that was offered is there.

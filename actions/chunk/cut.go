@@ -19,7 +19,7 @@ func NewCutter(r io.Reader, size int64) (*Cutter, error) {
 	if size < 1 {
 		return nil, fmt.Errorf("pieces of %d bytes", size)
 	}
-	return &Cutter{stream: bufio.NewReaderSize(r, 64<<10), size: size}, nil
+	return &Cutter{stream: bufio.NewReaderSize(r, 256<<10), size: size}, nil
 }
 
 // Next gives the next piece, once the one before was read to its end. Each has exactly the size, but the
