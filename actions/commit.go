@@ -25,11 +25,14 @@ import (
 // commit makes a backup whose chunks are all at its place one that can be relied on: RESTORE.txt is stored,
 // the manifest is sealed and its exact bytes put on record, one last listing shows every chunk and the
 // base's whole folder, and then the manifest is stored. That is the commit.
-func (u *uploading) commit(ctx context.Context) error {
-	if err := u.seal(ctx); err != nil {
+func (u *uploading) commit(ctx context.Context) (err error) {
+	if err := u.clearPlace(); err != nil {
 		return err
 	}
-	_, err := workflow.Once(ctx, u.s, workflow.Effect[workflow.Nothing]{
+	if u.backup, err = u.seal(ctx); err != nil {
+		return err
+	}
+	_, err = workflow.Once(ctx, u.s, workflow.Effect[workflow.Nothing]{
 		Name: "commit",
 		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
 			return none, u.store(ctx, fx)
@@ -65,7 +68,8 @@ func committed(tx *state.Tx, job, name string, now time.Time) error {
 
 // seal stores RESTORE.txt and seals the manifest, once for the same chunks: what a resume stores, or another run that
 // uploads the same backup, are these very bytes. They may be at the place already, and nothing is overwritten there.
-func (u *uploading) seal(ctx context.Context) error {
+// It returns the backup's record with them.
+func (u *uploading) seal(ctx context.Context) (state.Backup, error) {
 	type object struct {
 		Bytes  []byte `json:"-"` // they go into the backup's record, until it is committed
 		SHA256 string `json:"sha256"`
@@ -79,23 +83,19 @@ func (u *uploading) seal(ctx context.Context) error {
 	}
 	b, err := sealed()
 	if err != nil {
-		return err
+		return b, err
 	}
 	chunks, err := u.chunks()
 	if err != nil {
-		return err
+		return b, err
 	}
 	_, backups, err := jobOf(u.s.View, b.Job)
 	if err != nil {
-		return err
-	}
-	if err := u.clearPlace(); err != nil {
-		return err
+		return b, err
 	}
 	of := fingerprint(chunks)
 	if len(b.Manifest) > 0 && b.ManifestOf == of {
-		u.backup = b
-		return nil
+		return b, nil
 	}
 	m := manifestOf(b, chunks, u.kit.Tool)
 	_, err = workflow.Once(ctx, u.s, workflow.Effect[object]{
@@ -125,10 +125,9 @@ func (u *uploading) seal(ctx context.Context) error {
 		},
 	})
 	if err != nil {
-		return err
+		return b, err
 	}
-	u.backup, err = sealed()
-	return err
+	return sealed()
 }
 
 // clearPlace removes what was being written into the backup's folder when a process died, where the place is a
@@ -163,7 +162,7 @@ func fingerprint(chunks []state.Chunk) string {
 // replace stores a text that is for reading only, over an older version of it.
 func (u *uploading) replace(ctx context.Context, fx workflow.Fx, name string, text []byte) error {
 	return u.kit.retry(ctx, func(ctx context.Context) error {
-		err := u.place.PutBytes(ctx, fx, name, text)
+		err := u.place.PutBytes(ctx, fx, name, text, false)
 		var conflict *remote.Conflict
 		if !errors.As(err, &conflict) {
 			return err
@@ -171,12 +170,12 @@ func (u *uploading) replace(ctx context.Context, fx workflow.Fx, name string, te
 		if err := u.place.Delete(ctx, fx, name); err != nil {
 			return err
 		}
-		return u.place.PutBytes(ctx, fx, name, text)
+		return u.place.PutBytes(ctx, fx, name, text, false)
 	})
 }
 
-// store looks once more at all that the manifest will vouch for, and stores it. If it was stored before
-// the process died, those bytes are there already.
+// store looks once more at all that the manifest will vouch for, and whether the place is still the job's, and stores
+// it. If it was stored before the process died, those bytes are there already.
 func (u *uploading) store(ctx context.Context, fx workflow.Fx) error {
 	name := path.Join(u.backup.Name, manifestName(u.backup))
 	if fx.Again {
@@ -185,10 +184,19 @@ func (u *uploading) store(ctx context.Context, fx workflow.Fx) error {
 			return err
 		}
 	}
-	if err := u.allThere(ctx, fx); err != nil {
+	ours := make(chan error, 1)
+	go func() {
+		ours <- u.kit.retry(ctx, func(ctx context.Context) error { return u.place.Check(ctx, u.s.Look()) })
+	}()
+	fresh, err := u.allThere(ctx, fx)
+	if err := errors.Join(err, <-ours); err != nil {
 		return err
 	}
-	err := u.kit.retry(ctx, func(ctx context.Context) error { return u.place.PutBytes(ctx, fx, name, u.backup.Manifest) })
+	err = u.kit.retry(ctx, func(ctx context.Context) error {
+		first := fresh
+		fresh = false
+		return u.place.PutBytes(ctx, fx, name, u.backup.Manifest, first)
+	})
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
@@ -224,11 +232,11 @@ func (k *Kit) manifestThere(ctx context.Context, look workflow.World, place remo
 
 // allThere lists the backup's folder, and those of its chain. A chunk that is missing goes back; without its
 // base the backup is worth nothing. Each chunk's hash was asked for when it had been stored; it is compared once
-// more where the store keeps it, but the whole backup is not read for that.
-func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) error {
+// more where the store keeps it, but the whole backup is not read for that. FREE: the listing shows no manifest.
+func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (free bool, err error) {
 	chunks, err := u.chunks()
 	if err != nil {
-		return err
+		return false, err
 	}
 	var there map[string]remote.Object
 	err = u.kit.retry(ctx, func(ctx context.Context) error {
@@ -243,18 +251,18 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, c := range chunks {
 		o, ok := there[c.Name]
 		if same, _ := o.Matches(c.Size, hashesOf(c)); ok && same {
 			continue
 		}
-		return u.lost(ctx, fx, c, fmt.Errorf("chunk %d at %s: %w", c.N, u.place, errLost))
+		return false, u.lost(ctx, fx, c, fmt.Errorf("chunk %d at %s: %w", c.N, u.place, errLost))
 	}
 	_, backups, err := jobOf(u.s.View, u.backup.Job)
 	if err != nil {
-		return err
+		return false, err
 	}
 	whole := u.kit.wholeAt(ctx, u.s.Look(), u.place, u.s.View)
 	for b, ok := baseOf(backups, u.backup); ok; b, ok = baseOf(backups, b) {
@@ -263,13 +271,14 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) error {
 			is, err = whole(b)
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		if !is {
-			return &workflow.Hopeless{Err: fmt.Errorf("its base %s is no longer whole at %s", b.Name, u.place)}
+			return false, &workflow.Hopeless{Err: fmt.Errorf("its base %s is no longer whole at %s", b.Name, u.place)}
 		}
 	}
-	return nil
+	_, taken := there[manifestName(u.backup)]
+	return !taken, nil
 }
 
 func manifestName(b state.Backup) string { return manifest.FileName(settings.Encryption(b.Encryption)) }

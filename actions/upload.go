@@ -108,12 +108,7 @@ func (k *Kit) uploadAndCommit(ctx context.Context, s *workflow.Session, b state.
 		return err
 	}
 	for range maxRounds {
-		_, err = workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
-			Name: "objects", Afresh: true,
-			Do: func(ctx context.Context, fx workflow.Fx) (workflow.Nothing, error) {
-				return workflow.Nothing{}, u.objects(ctx, fx)
-			},
-		})
+		err = u.bring(ctx)
 		if err == nil {
 			err = u.commit(ctx)
 		}
@@ -121,6 +116,29 @@ func (k *Kit) uploadAndCommit(ctx context.Context, s *workflow.Session, b state.
 			return err
 		}
 		s.Log().Warn("a chunk that was stored is not there; it is sent again", "err", err)
+	}
+	return err
+}
+
+// bring brings the chunks to their place. Meanwhile RESTORE.txt goes there and the manifest is sealed, so that there is
+// little left to do behind the last chunk; if that fails, the commit does it again.
+func (u *uploading) bring(ctx context.Context) error {
+	sealed := make(chan error, 1)
+	go func() {
+		var err error
+		if u.exported() == nil {
+			_, err = u.seal(ctx)
+		}
+		sealed <- err
+	}()
+	_, err := workflow.Once(ctx, u.s, workflow.Effect[workflow.Nothing]{
+		Name: "objects", Afresh: true,
+		Do: func(ctx context.Context, fx workflow.Fx) (workflow.Nothing, error) {
+			return workflow.Nothing{}, u.objects(ctx, fx)
+		},
+	})
+	if serr := <-sealed; serr != nil && err == nil {
+		u.s.Log().Warn("RESTORE.txt and the manifest are made again", "err", serr)
 	}
 	return err
 }

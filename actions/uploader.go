@@ -41,7 +41,9 @@ type uploader struct {
 func (u *uploading) begin(ctx context.Context, fx workflow.Fx) (*uploader, error) {
 	p := &uploader{uploading: u, fx: fx, moving: map[int]int64{}}
 	p.turn = sync.NewCond(&p.mu)
-	if !u.inPlace() {
+	if !u.inPlace() && u.place.Lacks(u.s.Look(), u.backup.Name) {
+		p.taken = map[string]bool{}
+	} else if !u.inPlace() {
 		var there map[string]remote.Object
 		err := u.kit.retry(ctx, func(ctx context.Context) (err error) {
 			there, err = listing(ctx, u.s.Look(), u.place, u.backup.Name, "")

@@ -261,7 +261,7 @@ func refusesLook(t *testing.T, s store, from Source) {
 	looker := workflow.Look{World: w}
 	for what, err := range map[string]error{
 		"Put":          s.Put(ctx, looker, aName, from, nil),
-		"PutBytes":     s.PutBytes(ctx, looker, aName, []byte("x")),
+		"PutBytes":     s.PutBytes(ctx, looker, aName, []byte("x"), false),
 		"Delete":       s.Delete(ctx, looker, aName),
 		"RemoveFolder": s.RemoveFolder(ctx, looker, aFolder),
 	} {
@@ -332,12 +332,12 @@ func smallOnes(t *testing.T, s store, w workflow.World) {
 	t.Helper()
 	ctx, name := t.Context(), aFolder+"/manifest.json.gpg"
 	for range 2 {
-		if err := s.PutBytes(ctx, w, name, []byte("the bytes")); err != nil {
+		if err := s.PutBytes(ctx, w, name, []byte("the bytes"), false); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var conflict *Conflict
-	if err := s.PutBytes(ctx, w, name, []byte("no bytes!")); !errors.As(err, &conflict) {
+	if err := s.PutBytes(ctx, w, name, []byte("no bytes!"), false); !errors.As(err, &conflict) {
 		t.Errorf("PutBytes of other bytes: %v", err)
 	}
 	if got := get(t, s, w, name); string(got) != "the bytes" {
@@ -377,7 +377,7 @@ func badNames(t *testing.T, s store, w workflow.World) {
 		strings.Repeat("n", 250), ".z2c-tmp-00", "a.0123abcd.partial"} {
 		_, statErr := s.Stat(ctx, w, name, "")
 		for _, err := range []error{
-			statErr, s.PutBytes(ctx, w, name, nil), s.Delete(ctx, w, name), s.RemoveFolder(ctx, w, name),
+			statErr, s.PutBytes(ctx, w, name, nil, false), s.Delete(ctx, w, name), s.RemoveFolder(ctx, w, name),
 			s.Put(ctx, w, name, Source{}, nil), s.Get(ctx, w, name, 1, nil),
 		} {
 			if err == nil || !strings.Contains(err.Error(), "name ") {

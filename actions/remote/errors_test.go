@@ -175,7 +175,7 @@ func TestNoRoot(t *testing.T) {
 	p := newPlace(t, r, mine)
 	_, listErr := r.List(t.Context(), w, "", "")
 	for what, err := range map[string]error{
-		"List": listErr, "PutBytes": r.PutBytes(t.Context(), w, "a", nil), "Delete": r.Delete(t.Context(), w, "a"),
+		"List": listErr, "PutBytes": r.PutBytes(t.Context(), w, "a", nil, false), "Delete": r.Delete(t.Context(), w, "a"),
 		"Claim": p.Claim(t.Context(), w),
 	} {
 		if !errors.Is(err, ErrNoRoot) || errors.Is(err, ErrNotThere) {

@@ -37,7 +37,7 @@ func (f *folder) Put(ctx context.Context, w workflow.World, name string, from So
 	return nil
 }
 
-func (f *folder) PutBytes(ctx context.Context, w workflow.World, name string, data []byte) error {
+func (f *folder) PutBytes(ctx context.Context, w workflow.World, name string, data []byte, _ bool) error {
 	if err := errors.Join(ValidName(name), mayWrite(w, "put", name)); err != nil {
 		return err
 	}

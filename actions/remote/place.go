@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,7 +56,8 @@ type Place struct {
 	job    string
 
 	mu   sync.Mutex
-	seen time.Time // when the look that saw the marker began; zero: never
+	seen time.Time       // when the look that saw the marker began; zero: never
+	root map[string]bool // the names that it saw
 }
 
 var _ Remote = (*Place)(nil)
@@ -90,7 +92,7 @@ func (p *Place) Claim(ctx context.Context, w workflow.World) error {
 	}
 	text := "zfs2cloud job " + p.job + "\n\nWhat lies beside this object belongs to that job alone. " +
 		"Without this object zfs2cloud neither reads nor writes here.\n"
-	if err := p.remote.PutBytes(ctx, w, p.marker(), []byte(text)); err != nil {
+	if err := p.remote.PutBytes(ctx, w, p.marker(), []byte(text), true); err != nil {
 		return err
 	}
 	return p.Check(ctx, w)
@@ -127,10 +129,10 @@ func (p *Place) listRoot(ctx context.Context, w workflow.World) ([]Object, error
 		return nil, err
 	}
 	if err := p.judge(root); err != nil {
-		p.saw(time.Time{})
+		p.saw(time.Time{}, nil)
 		return nil, err
 	}
-	p.saw(began)
+	p.saw(began, root)
 	return root, nil
 }
 
@@ -152,21 +154,40 @@ func (p *Place) judge(root []Object) error {
 	return nil
 }
 
-func (p *Place) saw(at time.Time) {
+func (p *Place) saw(at time.Time, root []Object) {
+	names := make(map[string]bool, len(root))
+	for _, o := range root {
+		names[o.Name] = true
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.seen = at
+	p.seen, p.root = at, names
 }
 
-// guard sees to it that the marker was seen within the last minute. A clock that was set back vouches for nothing.
+// guard sees to it that the marker was seen within the last minute.
 func (p *Place) guard(ctx context.Context, w workflow.World) error {
 	p.mu.Lock()
-	seen := p.seen
+	recent := p.recent(w)
 	p.mu.Unlock()
-	if age := w.Now().Sub(seen); !seen.IsZero() && age >= 0 && age < fresh {
+	if recent {
 		return nil
 	}
 	return p.Check(ctx, w)
+}
+
+// recent tells, with the lock held, whether the root was listed within the last minute. A clock that was set back
+// vouches for nothing.
+func (p *Place) recent(w workflow.World) bool {
+	age := w.Now().Sub(p.seen)
+	return !p.seen.IsZero() && age >= 0 && age < fresh
+}
+
+// Lacks tells whether the root was listed within the last minute, showed no folder of that name, and nothing was
+// stored in one since. It asks nobody: false says nothing.
+func (p *Place) Lacks(w workflow.World, folder string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.recent(w) && !p.root[folder]
 }
 
 // sure makes a firm answer of "apparently not there", or an error that is no answer.
@@ -244,15 +265,27 @@ func (p *Place) Put(ctx context.Context, w workflow.World, name string, from Sou
 	if err := p.guard(ctx, w); err != nil {
 		return err
 	}
+	defer p.wrote(name)
 	return p.remote.Put(ctx, w, name, from, progress)
 }
 
-// PutBytes is Remote.PutBytes where the marker is. It looks anew each time: the small objects are those that count.
-func (p *Place) PutBytes(ctx context.Context, w workflow.World, name string, data []byte) error {
-	if err := p.Check(ctx, w); err != nil {
+// wrote: the root no longer lacks the folder of a name, whatever became of the writing.
+func (p *Place) wrote(name string) {
+	folder, _, _ := strings.Cut(name, "/")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.root != nil {
+		p.root[folder] = true
+	}
+}
+
+// PutBytes is Remote.PutBytes where the marker is.
+func (p *Place) PutBytes(ctx context.Context, w workflow.World, name string, data []byte, fresh bool) error {
+	if err := p.guard(ctx, w); err != nil {
 		return err
 	}
-	return p.remote.PutBytes(ctx, w, name, data)
+	defer p.wrote(name)
+	return p.remote.PutBytes(ctx, w, name, data, fresh)
 }
 
 // Delete is Remote.Delete where the marker is, and never the marker's.

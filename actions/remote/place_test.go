@@ -87,7 +87,7 @@ func TestPlaceOfTwoJobs(t *testing.T) {
 	if err := p.Claim(t.Context(), w); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.PutBytes(t.Context(), w, "zfs2cloud-job-"+theirs, []byte("x")); err != nil {
+	if err := r.PutBytes(t.Context(), w, "zfs2cloud-job-"+theirs, []byte("x"), false); err != nil {
 		t.Fatal(err)
 	}
 	var stranger *Stranger
@@ -184,7 +184,7 @@ func TestNotThereIsFirm(t *testing.T) {
 		"Stat": statErr, "List": listErr, "List of the root": rootErr, "Backups": backupsErr,
 		"Get":          p.Get(ctx, w, aName, 10, new(bytes.Buffer)),
 		"Put":          p.Put(ctx, w, "other", from, nil),
-		"PutBytes":     p.PutBytes(ctx, w, "other", nil),
+		"PutBytes":     p.PutBytes(ctx, w, "other", nil, false),
 		"Delete":       p.Delete(ctx, w, aName),
 		"RemoveFolder": p.RemoveFolder(ctx, w, aFolder),
 	} {

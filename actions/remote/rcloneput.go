@@ -78,13 +78,15 @@ func (r *rclone) Put(ctx context.Context, w workflow.World, name string, from So
 	return r.upload(ctx, w, name, from.Path, progress)
 }
 
-func (r *rclone) PutBytes(ctx context.Context, w workflow.World, name string, data []byte) error {
+func (r *rclone) PutBytes(ctx context.Context, w workflow.World, name string, data []byte, fresh bool) error {
 	if err := errors.Join(ValidName(name), mayWrite(w, "put", name)); err != nil {
 		return err
 	}
-	there, err := takenBytes(ctx, r, w, name, data)
-	if err != nil || there {
-		return err
+	if !fresh {
+		there, err := takenBytes(ctx, r, w, name, data)
+		if err != nil || there {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp(r.temp, "zfs2cloud-put-")
 	if err != nil {

@@ -58,7 +58,8 @@ type Remote interface {
 	Put(ctx context.Context, w workflow.World, name string, from Source, progress func(done int64)) error
 
 	// PutBytes is Put for something small. Where the store has no hash, what is there is read and compared.
-	PutBytes(ctx context.Context, w workflow.World, name string, data []byte) error
+	// FRESH is what it is in Source.
+	PutBytes(ctx context.Context, w workflow.World, name string, data []byte, fresh bool) error
 
 	// Delete deletes an object, durably if local. That it isn't there is fine; a folder is an error.
 	Delete(ctx context.Context, w workflow.World, name string) error

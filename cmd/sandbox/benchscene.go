@@ -126,7 +126,7 @@ func (b *bench) prepare(s scene) (*attempt, error) {
 		return nil, err
 	}
 	a.kept = filepath.Join(a.dir, "remote")
-	a.remote = "store:" + a.kept
+	a.remote = a.kept
 	conf := "[store]\ntype = local\n"
 	if s.Link > 0 {
 		a.kept = filepath.Join(b.server.dir, name)

@@ -156,7 +156,7 @@ func (e errDiffers) Error() string { return "differs" + string(e) }
 // writeAndRead says by which hash the store's copy can be told.
 func (t *remoteTrial) writeAndRead(ctx context.Context, name string) (hash string, err error) {
 	data := []byte("zfs2cloud check: may be deleted\n" + name + "\n")
-	if err := t.remote.PutBytes(ctx, t.app.World, name, data); err != nil {
+	if err := t.remote.PutBytes(ctx, t.app.World, name, data, false); err != nil {
 		return "", err
 	}
 	var back bytes.Buffer

@@ -101,15 +101,11 @@ func (r recording) environment() error {
 
 // arrives writes down which process has a chunk get its final name, for the audit.
 func (r recording) arrives() error {
-	name := filepath.Base(r.args[len(r.args)-1])
-	if !strings.Contains(name, ".zfs.") {
-		return nil
-	}
 	f, err := os.OpenFile(filepath.Join(r.dir, "arrivals"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(f, os.Getppid(), name)
+	_, err = fmt.Fprintln(f, os.Getppid(), filepath.Base(r.args[len(r.args)-1]))
 	return errors.Join(err, f.Close())
 }
 
@@ -133,12 +129,26 @@ func (r recording) fault() (how string, err error) {
 	return fields[0], os.Remove(file)
 }
 
+// is tells whether a call is one that WORD means: an argument of it, "any", "sends" (a chunk), "arrives" (a chunk gets
+// its final name) or "commits" (the manifest does).
 func (r recording) is(word string) bool {
-	if word != "arrives" {
-		return word == "any" || slices.Contains(r.args, word)
+	last := ""
+	if n := len(r.args); n > 0 {
+		last = filepath.Base(r.args[n-1])
 	}
-	stores := slices.Contains(r.args, "copyto") || slices.Contains(r.args, "moveto")
-	return stores && !durable.IsTemp(r.args[len(r.args)-1])
+	sends, final := slices.Contains(r.args, "copyto"), !durable.IsTemp(last)
+	stores := sends || slices.Contains(r.args, "moveto")
+	switch word {
+	case "any":
+		return true
+	case "sends":
+		return sends && strings.Contains(last, ".zfs.")
+	case "arrives":
+		return stores && final && strings.Contains(last, ".zfs.")
+	case "commits":
+		return stores && final && strings.HasPrefix(last, "manifest.")
+	}
+	return slices.Contains(r.args, word)
 }
 
 // endCaller sends the program that started us a signal, and waits to be ended with it, or by it.
