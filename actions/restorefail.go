@@ -35,6 +35,12 @@ func (i interrupted) Unwrap() error { return i.error }
 // cleanTime is what cleaning up may take, also when the restore was ended by a signal.
 const cleanTime = time.Minute
 
+// A dataset that is busy with a receive that was killed is free after some tenths of a second.
+const (
+	busyTries = 20
+	busyPause = 250 * time.Millisecond
+)
+
 // failed says what is left after backup I of the chain failed, and takes away what is half there.
 func (r *restoring) failed(ctx context.Context, i int, cause error) error {
 	if ctx.Err() != nil {
@@ -69,6 +75,13 @@ func (r *restoring) takeBack(ctx context.Context, cause error) string {
 		err = errors.New("it does not look like what a receive makes")
 	}
 	if err == nil {
+		err = program.DestroyDataset(ctx, into)
+	}
+	// The receive whose program was killed goes on in zfs for a moment, and clears up after itself as well.
+	for range busyTries {
+		if !errors.Is(err, zfs.ErrBusy) || r.kit.Pause(ctx, busyPause) != nil {
+			break
+		}
 		err = program.DestroyDataset(ctx, into)
 	}
 	if errors.Is(err, zfs.ErrNoDataset) { // zfs was just at it: seen with zfs-fuse
