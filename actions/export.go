@@ -55,14 +55,37 @@ type target struct {
 	Name  string   `json:"name"` // behind the @
 	GUID  zfs.GUID `json:"guid"`
 	Stamp string   `json:"stamp"` // its own name, or its creation in UTC where that is none
+	Found bool     `json:"found"` // not the run's own
 }
 
 // exportTarget is the run's own snapshot, or, without a snapshot step, the dataset's newest, whoever made
-// it. That one is held from here on.
+// it. That one is held from here on; which one it is, is on record before, so that the hold is always found again.
 func (k *Kit) exportTarget(ctx context.Context, s *workflow.Session) (target, error) {
+	t, err := k.findTarget(ctx, s)
+	if err != nil || !t.Found {
+		return t, err
+	}
+	_, err = workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+		Name: "hold target",
+		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
+			snap, err := snapshotOf(s.Run())
+			if err != nil {
+				return none, err
+			}
+			err = k.takeHold(ctx, fx, runHold(s.Run().ID), snap)
+			if errors.Is(err, zfs.ErrNoSnapshot) {
+				err = &workflow.Hopeless{Err: err}
+			}
+			return none, err
+		},
+	})
+	return t, err
+}
+
+func (k *Kit) findTarget(ctx context.Context, s *workflow.Session) (target, error) {
 	return workflow.Once(ctx, s, workflow.Effect[target]{
 		Name: "target",
-		Do: func(ctx context.Context, fx workflow.Fx) (t target, err error) {
+		Do: func(ctx context.Context, _ workflow.Fx) (t target, err error) {
 			run := s.Run()
 			if run.Snapshot != "" && run.SnapshotGUID != "" {
 				return target{Name: run.Snapshot, GUID: zfs.GUID(guid(run.SnapshotGUID)), Stamp: run.Snapshot}, nil
@@ -72,14 +95,14 @@ func (k *Kit) exportTarget(ctx context.Context, s *workflow.Session) (target, er
 				return t, err
 			}
 			if len(snapshots) == 0 {
-				return t, fmt.Errorf("%s has no snapshot to export: zfs2cloud snapshot", run.Frozen.Dataset)
+				return t, &workflow.Hopeless{Err: fmt.Errorf("%s has no snapshot to export: zfs2cloud snapshot", run.Frozen.Dataset)}
 			}
 			newest := snapshots[len(snapshots)-1]
-			t = target{Name: newest.Snapshot.Name(), GUID: newest.GUID, Stamp: newest.Snapshot.Name()}
+			t = target{Name: newest.Snapshot.Name(), GUID: newest.GUID, Stamp: newest.Snapshot.Name(), Found: true}
 			if _, ok := parseStamp(t.Stamp); !ok {
 				t.Stamp = newest.Creation.UTC().Format(stampLayout)
 			}
-			return t, k.takeHold(ctx, fx, runHold(run.ID), newest.Snapshot)
+			return t, nil
 		},
 		Result: func(_ *state.Tx, r *state.Run, t target) error {
 			r.Snapshot, r.SnapshotGUID = t.Name, t.GUID.String()
