@@ -311,7 +311,8 @@ func chainNames(backups []state.Backup, b state.Backup) []string {
 	return names
 }
 
-// lastFullFile is what the Python tool left in intermediate_basedir after a full; people watch its age.
+// lastFullFile is what the Python tool left in intermediate_basedir after a full; people watch its age. A backup is no
+// worse without it.
 const lastFullFile = "_last_full_backup"
 
 func (k *Kit) writeLastFull(ctx context.Context, s *workflow.Session, b state.Backup) error {
@@ -329,5 +330,8 @@ func (k *Kit) writeLastFull(ctx context.Context, s *workflow.Session, b state.Ba
 			return none, durable.WriteFile(filepath.Join(b.Dir, lastFullFile), append(text, '\n'))
 		},
 	})
-	return err
+	if err != nil {
+		return k.note(s, "%s is committed, but its %s could not be written: %v", b.Name, lastFullFile, err)
+	}
+	return nil
 }

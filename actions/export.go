@@ -226,7 +226,7 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 				return b, err
 			}
 			if err := claimFolder(run.Frozen.IntermediateDir, b.Name, run.Job, fx.Again); err != nil {
-				return b, err
+				return b, k.givenUpDir(run.Frozen.IntermediateDir, err)
 			}
 			sealer, err := k.sealer(fx, run.Frozen.Encryption)
 			if err != nil {

@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -52,6 +53,44 @@ func claimFolder(dir, name, job string, again bool) error {
 		return err
 	}
 	return durable.SyncDir(root, name)
+}
+
+// openFolder opens the backup's folder. If intermediate_basedir is there without it, another disk was mounted there, or
+// a tmpfs anew: the folder is claimed again, and what lay in it is missed, and sealed again, chunk by chunk.
+func (x *streamExport) openFolder(ctx context.Context) (*os.Root, error) {
+	root, err := openDir(x.backup.Dir)
+	if err != nil {
+		return nil, x.kit.givenUpDir(x.backup.Dir, err)
+	}
+	defer root.Close()
+	folder, err := root.OpenRoot(x.backup.Name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return folder, err
+	}
+	if !uploads(x.run) {
+		// The folder is the place: nothing is written to another disk that lies there in its stead.
+		place, err := x.kit.Place(x.run.Frozen, x.run.Job)
+		if err != nil {
+			return nil, err
+		}
+		if err := x.kit.claimPlace(ctx, x.s, place); err != nil {
+			return nil, err
+		}
+	}
+	x.s.Log().Warn("the folder of the chunk files is gone, and is made again", "backup", x.backup.Name)
+	if err := claimFolder(x.backup.Dir, x.backup.Name, x.backup.Job, true); err != nil {
+		return nil, err
+	}
+	return root.OpenRoot(x.backup.Name)
+}
+
+// givenUpDir tells an intermediate_basedir that the config has given up from one that will be mounted again: a run
+// whose chunk files were to lie there can't be finished.
+func (k *Kit) givenUpDir(dir string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) && k.Settings.IntermediateDir != dir {
+		return &workflow.Hopeless{Err: fmt.Errorf("%w, and intermediate_basedir is %s now", err, k.Settings.IntermediateDir)}
+	}
+	return err
 }
 
 // holdsNoBackup is an error if a folder of ours has a manifest: a backup is in it that the database has lost.

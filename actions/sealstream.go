@@ -151,12 +151,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 	if kind != "" && kind != "sha256" {
 		x.kinds = []string{kind}
 	}
-	root, err := openDir(x.backup.Dir)
-	if err != nil {
-		return done, err
-	}
-	defer root.Close()
-	folder, err := root.OpenRoot(x.backup.Name)
+	folder, err := x.openFolder(ctx)
 	if err != nil {
 		return done, fmt.Errorf("folder of the backup: %w", err)
 	}

@@ -339,7 +339,12 @@ func (u *uploading) fileIs(ctx context.Context, c state.Chunk, wholly bool) (boo
 	name := inDir(u.backup, c.Name)
 	info, err := os.Lstat(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return false, nil
+		// It is gone only if intermediate_basedir is there: else nobody knows.
+		root, err := openDir(u.backup.Dir)
+		if err != nil {
+			return false, u.kit.givenUpDir(u.backup.Dir, err)
+		}
+		return false, root.Close()
 	}
 	if err != nil {
 		return false, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"sync"
 
@@ -363,6 +364,9 @@ func (u *uploading) release(fx workflow.Fx, chunks []state.Chunk) error {
 		return nil
 	}
 	root, err := openDir(u.backup.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // what lies on a disk that is not mounted keeps nobody from committing
+	}
 	if err != nil {
 		return err
 	}

@@ -344,8 +344,13 @@ func (s *Session) failStep(i int, cause error) error {
 	})
 }
 
-// reopen takes the nearest earlier step of the kind asked for back to waiting, checkpoints kept.
+// reopen takes the nearest earlier step of the kind asked for back to waiting, checkpoints kept. If step i is of that
+// kind itself, it is simply tried again.
 func (e *Engine) reopen(s *Session, i int, back *Back) error {
+	if Kind(s.Run().Steps[i].Kind) == back.To {
+		e.Log.Warn("a step has lost some of its work; it goes on", "run", s.id, "err", back.Err)
+		return nil
+	}
 	target := -1
 	for j := i - 1; j >= 0; j-- {
 		if Kind(s.Run().Steps[j].Kind) == back.To {

@@ -405,6 +405,24 @@ func TestBackReopens(t *testing.T) {
 	}
 }
 
+// A step that has lost work of its own goes on, a few times at most.
+func TestBackToItself(t *testing.T) {
+	for losses, want := range map[int]RunState{1: RunSucceeded, 9: RunFailed} {
+		b := newBench(t)
+		lost := 0
+		b.on["export"] = func(when string) error {
+			if when == "do" && lost < losses {
+				lost++
+				return &Back{To: Export, Err: errors.New("chunk 3 is gone")}
+			}
+			return nil
+		}
+		if s, err := b.begin(b.engine("state.db")); !RunMachine.In(s.Run().State, want) {
+			t.Errorf("lost %d times: %v, run is %s", losses, err, s.Run().State)
+		}
+	}
+}
+
 func TestFiveDeathsWithoutProgress(t *testing.T) {
 	b := newBench(t)
 	b.on["export"] = func(string) error { panic(crash{}) }

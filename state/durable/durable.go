@@ -117,13 +117,17 @@ func WriteFile(name string, data []byte) error {
 	return Write(root, filepath.Base(name), data)
 }
 
-// Remove removes NAME, which need not be there, and fsyncs its folder.
+// Remove removes NAME and fsyncs its folder. Neither need be there.
 func Remove(root *os.Root, name string) error {
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	crash.Point("remove.after")
-	return SyncDir(root, path.Dir(name))
+	err := SyncDir(root, path.Dir(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Mkdir makes a folder, mode 0700, and fsyncs its parent. That it exists is an error: mkdir is a claim.
