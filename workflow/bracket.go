@@ -76,8 +76,16 @@ const settleTime = 5 * time.Second
 // closeBracket runs what is left of the post-snapshot operations, each tried even if one fails. If all
 // were run, the bracket is closed and, unless this attempt's snapshot exists, taken back, so that the run
 // starts again from its first pre-snapshot operation. The error says which operation failed: then the
-// bracket stays open, and the next command tries again.
+// bracket stays open, and the next command tries again. If the database can't be written, they are run without it.
 func (e *Engine) closeBracket(s *Session) error {
+	err := e.runPost(s)
+	if broken := s.failed(); broken != nil {
+		return errors.Join(broken, e.rescue(s.Run()))
+	}
+	return err
+}
+
+func (e *Engine) runPost(s *Session) error {
 	run := s.Run()
 	b, ok := bracketOf(run.Steps)
 	if !ok || !BracketMachine.In(run.Bracket, BracketOpen) {

@@ -466,6 +466,45 @@ func TestFailuresDoNotJam(t *testing.T) {
 	}
 }
 
+// Wherever in a bracket the database's disk fails, what is left of the post-snapshot operations is run all the same.
+func TestRescue(t *testing.T) {
+	for _, when := range []string{"stop begins", "stop fails", "snap ends"} {
+		t.Run(when, func(t *testing.T) {
+			b := newBench(t)
+			e := b.engine("state.db")
+			spoil := func() {
+				db := filepath.Join(b.dir, "state.db")
+				if err := errors.Join(os.Rename(db, db+".away"), os.Mkdir(db, 0o700)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.on["stop"] = func(now string) error {
+				switch {
+				case when == "stop begins" && now == "do":
+					spoil()
+				case when == "stop fails":
+					return errors.New("exit 1")
+				}
+				return nil
+			}
+			e.Watch.Step = func(r state.Run, i int) {
+				step := r.Steps[i]
+				failed := step.Name == "stop" && StepMachine.In(step.State, StepFailed)
+				ended := step.Name == "snap" && StepMachine.In(step.State, StepDone)
+				if when == "stop fails" && failed || when == "snap ends" && ended {
+					spoil()
+				}
+			}
+			if _, err := b.begin(e); err == nil {
+				t.Error("no error")
+			}
+			if !slices.Equal(b.hooked, []string{"start"}) || slices.Contains(b.did, "start") {
+				t.Errorf("did %q, and without the database %q", b.did, b.hooked)
+			}
+		})
+	}
+}
+
 // A command with another database, and one after the database was lost, brings the application back.
 func TestBracketIsClosedFromAnotherDatabase(t *testing.T) {
 	for _, lost := range []bool{false, true} {

@@ -97,12 +97,7 @@ func (e *Engine) takeOver(id string) error {
 	if taken == nil || e.leaves(id) {
 		return nil
 	}
-	s := e.session(*taken)
-	err = e.closeBracket(s)
-	if s.failed() != nil {
-		err = errors.Join(err, e.rescue(s.Run()))
-	}
-	return err
+	return e.closeBracket(e.session(*taken))
 }
 
 func (e *Engine) leaves(run string) bool { return e.Leave != nil && e.Leave(run) }
