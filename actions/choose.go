@@ -56,7 +56,7 @@ func (k *Kit) choose(q question, whole func(state.Backup) (bool, error), opens f
 	if !ok {
 		return full("there is no committed full yet")
 	}
-	born, _ := stampOf(fullBackup.Name)
+	born := bornAt(fullBackup, q.now)
 	if made := fullBackup.Created; made.After(q.now) {
 		return full("the last full, %s, is from the future", fullBackup.Name)
 	}
@@ -93,6 +93,15 @@ func (k *Kit) choose(q question, whole func(state.Backup) (bool, error), opens f
 	c.Base = &state.Base{Name: base.Name, Snapshot: q.snapshots[i].Snapshot.Name(), SnapshotGUID: base.SnapshotGUID, ManifestSHA256: base.ManifestSHA256}
 	c.Reason = "since " + base.Name
 	return c, nil
+}
+
+// bornAt is when a backup was made: the time in its name, unless that is yet to come. Names are pushed ahead while the
+// dataset has one from a day when the clock was wrong; then its record tells.
+func bornAt(b state.Backup, now time.Time) time.Time {
+	if stamp, ok := stampOf(b.Name); ok && !stamp.After(now) {
+		return stamp
+	}
+	return b.Created
 }
 
 // newestChain finds the newest committed full, and what the next incremental is based on by a strategy:

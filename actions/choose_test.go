@@ -2,6 +2,7 @@ package actions
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,7 +115,11 @@ func TestChoose(t *testing.T) {
 		"another snapshot under its name": {change: func(q *question, _ *settings.Settings) {
 			q.snapshots = []zfs.SnapshotInfo{snapshotNamed(t, "20261101030000", 99, 100)}
 		}, why: "is gone"},
-		"from the future":       {change: func(q *question, _ *settings.Settings) { q.now = at("20261031000000") }, why: "from the future"},
+		"from the future": {change: func(q *question, _ *settings.Settings) { q.now = at("20261031000000") }, why: "from the future"},
+		"pushed ahead, and too old": {change: func(q *question, _ *settings.Settings) {
+			q.backups = slices.Clone(q.backups[:1])
+			q.backups[0].Name, q.now = "20370101000000-full", at("20261201030001")
+		}, why: "older than 30 days"},
 		"older than its base":   {change: func(q *question, _ *settings.Settings) { q.target.CreateTXG = 50 }, why: "not older"},
 		"encryption changed":    {change: func(_ *question, s *settings.Settings) { s.Encryption = settings.None }, why: "encryption was gpg"},
 		"passphrase changed":    {opens: no, why: "passphrase has changed"},

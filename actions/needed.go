@@ -132,9 +132,13 @@ func NewestWhole(backups []state.Backup) (newest state.Backup) {
 	return newest
 }
 
-// oldEnough tells whether an own snapshot is past its days, by the stamp that is its name.
+// oldEnough tells whether an own snapshot is past its days, by the stamp that is its name. One that is yet to come was
+// pushed ahead (see bornAt), and ZFS tells.
 func oldEnough(s zfs.SnapshotInfo, now time.Time, days int) bool {
 	made, ok := parseStamp(s.Snapshot.Name())
+	if made.After(now) {
+		made = s.Creation
+	}
 	return ok && now.Sub(made) > time.Duration(days)*24*time.Hour
 }
 
