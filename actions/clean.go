@@ -8,6 +8,7 @@ import (
 
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -28,20 +29,57 @@ func (k *Kit) Clean(ctx context.Context, s *workflow.Session) error {
 			}
 		}
 	}
-	if run.SnapshotGUID == "" && run.Snapshot == "" {
+	return k.letGo(ctx, s)
+}
+
+// letGo releases the hold on the run's snapshot, which stays until its age prunes it: for that it has to be known by
+// its GUID, also where the run came to its end before it had looked. What an earlier attempt made goes at once.
+func (k *Kit) letGo(ctx context.Context, s *workflow.Session) error {
+	if err := k.destroyLate(ctx, s); err != nil && !errors.Is(err, zfs.ErrNoDataset) {
+		return err
+	}
+	run := s.Run()
+	if run.Snapshot == "" {
 		return nil
 	}
-	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+	_, err := workflow.Once(ctx, s, workflow.Effect[string]{
 		Name: "let go", Afresh: true,
-		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
+		Do: func(ctx context.Context, fx workflow.Fx) (guid string, err error) {
 			snap, err := snapshotOf(run)
 			if err != nil {
-				return none, err
+				return "", err
 			}
-			return none, k.dropHold(ctx, fx, runHold(run.ID), snap)
+			if guid, err = k.guidOf(ctx, s, run, snap); err != nil {
+				return "", err
+			}
+			return guid, k.dropHold(ctx, fx, runHold(run.ID), snap)
+		},
+		Result: func(_ *state.Tx, r *state.Run, guid string) error {
+			r.SnapshotGUID = guid
+			return nil
 		},
 	})
 	return err
+}
+
+// guidOf is the GUID of the run's snapshot: that on record, else, if the run did make a snapshot of that name, what
+// ZFS says. It is empty where there is none.
+func (k *Kit) guidOf(ctx context.Context, s *workflow.Session, run state.Run, snap zfs.Snapshot) (string, error) {
+	if run.SnapshotGUID != "" {
+		return run.SnapshotGUID, nil
+	}
+	info, err := k.zfs(s.Look()).Snapshot(ctx, snap)
+	if errors.Is(err, zfs.ErrNoSnapshot) || errors.Is(err, zfs.ErrNoDataset) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	text, local := info.Mark()
+	if m, ok := parseMark(text); !local || !ok || m.Run != run.ID || m.Job != run.Job {
+		return "", nil
+	}
+	return info.GUID.String(), nil
 }
 
 // ownBackup is the backup that a run began, if it is neither committed nor gone; or the one that it was to upload, if
