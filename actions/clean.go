@@ -29,7 +29,12 @@ func (k *Kit) Clean(ctx context.Context, s *workflow.Session) error {
 			}
 		}
 	}
-	return k.letGo(ctx, s)
+	err := k.letGo(ctx, s)
+	if errors.Is(err, zfs.ErrNoPool) {
+		// A run after the pool was imported again lets go of what those before it held.
+		return k.note(s, "whatever it held stays held: %v", err)
+	}
+	return err
 }
 
 // letGo releases the hold on the run's snapshot, which stays until its age prunes it: for that it has to be known by

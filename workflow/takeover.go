@@ -159,6 +159,9 @@ func (e *Engine) closeNoted(ctx context.Context) []error {
 	}
 	var errs []error
 	for _, note := range notes {
+		if e.leaves(note.ID) {
+			continue
+		}
 		var n bracketNote
 		if err := note.Decode(&n); err != nil {
 			errs = append(errs, fmt.Errorf("note of an open bracket of run %s can't be read: %w", note.ID, err))
@@ -171,19 +174,51 @@ func (e *Engine) closeNoted(ctx context.Context) []error {
 	return errs
 }
 
-func (e *Engine) closeNote(ctx context.Context, n bracketNote) error {
-	other := *e
-	if n.Database != e.Store.Path() {
-		other.Store = state.New(n.Database)
-	}
-	var r state.Run
-	var known bool
-	err := other.Store.View(func(tx *state.Tx) (err error) {
+// run is what the database that a note names tells of its run.
+func (n bracketNote) run() (r state.Run, known bool, err error) {
+	err = state.New(n.Database).View(func(tx *state.Tx) (err error) {
 		r, known, err = tx.Run(n.Run)
 		return err
 	})
+	return r, known, err
+}
+
+// ElsewhereError says that a run is in another database, whose config can give it up.
+type ElsewhereError struct {
+	Run      state.Run
+	Database string
+}
+
+func (e *ElsewhereError) Error() string {
+	return fmt.Sprintf("run %s is in another database, %s", e.Run.ID, e.Database)
+}
+
+// Forget drops the note of an open bracket, and leaves the application as it is: for a run that no database tells of
+// any more, and whose post-snapshot operations can't succeed. It tells whether there was such a note.
+func (e *Engine) Forget(run string) (bool, error) {
+	notes, err := e.Notes.Notes(bracketNotes, e.Dataset)
+	if err != nil {
+		return false, fmt.Errorf("read notes of open brackets: %w", err)
+	}
+	i := slices.IndexFunc(notes, func(n state.Note) bool { return n.ID == run })
+	if i < 0 {
+		return false, nil
+	}
+	var n bracketNote
+	if notes[i].Decode(&n) == nil && n.Database != e.Store.Path() {
+		if r, known, err := n.run(); err == nil && known {
+			return false, &ElsewhereError{Run: r, Database: n.Database}
+		}
+	}
+	return true, e.Notes.DropNote(bracketNotes, e.Dataset, run)
+}
+
+func (e *Engine) closeNote(ctx context.Context, n bracketNote) error {
+	r, known, err := n.run()
 	if err == nil && known {
 		if n.Database != e.Store.Path() {
+			other := *e
+			other.Store = state.New(n.Database)
 			if err := other.takeOver(n.Run); err != nil {
 				return err
 			}
@@ -193,9 +228,6 @@ func (e *Engine) closeNote(ctx context.Context, n bracketNote) error {
 			return e.dropBracketNote(r) // it was closed, and the process died before it could drop the note
 		}
 		return nil // takeOver tried, and has reported why it is still open
-	}
-	if e.leaves(n.Run) {
-		return nil
 	}
 	e.Log.Warn("a bracket was left open and its database does not tell of it; its post-snapshot operations are run", "run", n.Run, "database", n.Database, "err", err)
 	env := bareEnv(n.Run, n.Dataset)

@@ -27,7 +27,7 @@ func (c *LockCmd) Run(a *App) error {
 		fmt.Fprintln(a.Out, "would lock the dataset until unlock")
 		return nil
 	}
-	t, err := a.take(nil)
+	t, err := a.take()
 	defer t.close()
 	if err == nil {
 		err = c.lock(t)
@@ -81,7 +81,7 @@ func (c *UnlockCmd) Run(a *App) error {
 		fmt.Fprintln(a.Out, "would unlock the dataset")
 		return nil
 	}
-	t, err := a.take(nil)
+	t, err := a.take()
 	defer t.close()
 	if err != nil {
 		return t.failed(err)

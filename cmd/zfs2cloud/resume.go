@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"zfs2cloud/actions"
@@ -19,7 +20,7 @@ func (c *ResumeCmd) Run(a *App) error {
 	if a.DryRun {
 		return a.foreseeRest("resume", c.ID)
 	}
-	t, err := a.take(nil)
+	t, err := a.take()
 	defer t.close()
 	if err == nil {
 		err = c.resume(t)
@@ -143,7 +144,7 @@ func (c *AbortCmd) Run(a *App) error {
 	if c.SkipHooks {
 		leave = func(run string) bool { return c.ID == "" || c.ID == run }
 	}
-	t, err := a.take(leave)
+	t, err := a.takeRun(c.ID, leave)
 	defer t.close()
 	if err == nil {
 		err = c.abort(t)
@@ -152,13 +153,13 @@ func (c *AbortCmd) Run(a *App) error {
 }
 
 func (c *AbortCmd) abort(t *taken) error {
-	if err := t.load(); err != nil {
+	if err := t.configured(); err != nil {
 		return err
 	}
 	r, ok := t.named(c.ID)
 	if !ok {
 		var err error
-		if r, ok, err = t.choose("abort", c.ID); err != nil || !ok {
+		if r, ok, err = c.unnamed(t); err != nil || !ok {
 			return err
 		}
 	}
@@ -174,4 +175,26 @@ func (c *AbortCmd) abort(t *taken) error {
 		fmt.Fprintf(t.app.Out, "  %s\n", n)
 	}
 	return nil
+}
+
+// unnamed is the run that is meant where none of the unfinished is named: the job's oldest, or one of which there is
+// no more than the note of its open bracket.
+func (c *AbortCmd) unnamed(t *taken) (r state.Run, ok bool, err error) {
+	if c.ID != "" && c.SkipHooks {
+		forgotten, err := t.engine.Forget(c.ID)
+		var elsewhere *workflow.ElsewhereError
+		if errors.As(err, &elsewhere) {
+			err = &refusal{Err: err, Next: "zfs2cloud -c " + shellQuote(elsewhere.Run.Config) + " abort --skip-hooks " + c.ID}
+		}
+		if forgotten {
+			fmt.Fprintf(t.app.Out, "run %s is on record nowhere; that its application may be stopped is forgotten\n", c.ID)
+		}
+		if forgotten || err != nil {
+			return r, false, err
+		}
+	}
+	if err := t.findJob(); err != nil {
+		return r, false, err
+	}
+	return t.choose("abort", c.ID)
 }

@@ -131,7 +131,7 @@ func (e *runError) Unwrap() error { return e.Err }
 func (a *App) takeWaiting(wait time.Duration) (*taken, error) {
 	until := a.World.Now().Add(wait)
 	for {
-		t, err := a.take(nil)
+		t, err := a.take()
 		var owned *state.OwnedError
 		if !errors.As(err, &owned) || !a.World.Now().Before(until) {
 			return t, err

@@ -28,6 +28,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"config":   onlyYes(cmdConfig),
 	"inturn":   onlyYes(cmdInTurn),
 	"zfs":      onlyYes(cmdZFS),
+	"pool":     onlyYes(cmdPool),
 	"change":   onlyYes(cmdChange),
 	"restored": onlyYes(cmdRestored),
 	"count":    onlyYes(cmdCount),
@@ -163,6 +164,17 @@ func cmdInTurn(ts *testscript.TestScript, args []string) {
 func cmdZFS(ts *testscript.TestScript, args []string) {
 	need(ts, len(args) > 0, "zfs args...")
 	zfstest.RunWhenFree(fixtureOf(ts).t, append([]string{"zfs"}, args...)...)
+}
+
+// pool export|import: the pool goes away, or comes back. Only where it can be mounted.
+func cmdPool(ts *testscript.TestScript, args []string) {
+	need(ts, len(args) == 1, "pool export|import")
+	f := fixtureOf(ts)
+	argv := []string{"zpool", args[0]}
+	if args[0] == "import" {
+		argv = append(argv, "-d", filepath.Dir(filepath.Dir(f.data)))
+	}
+	zfstest.RunWhenFree(f.t, append(argv, f.pool)...)
 }
 
 // change: some of the dataset's data changes. Where nothing is mounted, nothing does.

@@ -32,6 +32,7 @@ type taken struct {
 	engine     *workflow.Engine
 	kit        *actions.Kit
 	unfinished []state.Run
+	gone       bool // ZFS says that there is no such dataset, or no such pool
 	waits      bool // the command is run, which can wait for another to end
 
 	settings *settings.Settings // after load
@@ -41,9 +42,45 @@ type taken struct {
 // lookTime bounds the first question to ZFS.
 const lookTime = 30 * time.Second
 
-// take takes the config's dataset. Whatever the error, taken is good for close and for on_failure. LEAVE, if not
-// nil, names runs whose open brackets are left as they are.
-func (a *App) take(leave func(run string) bool) (*taken, error) {
+// take takes the config's dataset. Whatever the error, taken is good for close and for on_failure.
+func (a *App) take() (*taken, error) {
+	t, err := a.basicTaken()
+	if err != nil {
+		return t, err
+	}
+	guid, lookErr := t.find()
+	if guid == "" {
+		return t, lookErr
+	}
+	if err := t.own(guid, nil); err != nil {
+		return t, err
+	}
+	return t, lookErr
+}
+
+// takeRun takes the config's dataset to give a run up, by default one of it as it is now. A run that is named may be of
+// one that had the same name and is gone: its record is enough, then. LEAVE, if not nil, names runs whose open brackets
+// are left as they are.
+func (a *App) takeRun(id string, leave func(run string) bool) (*taken, error) {
+	t, err := a.basicTaken()
+	if err != nil {
+		return t, err
+	}
+	guid, err := t.find()
+	if of := t.datasetOf(id); of != "" && (err == nil || t.gone) {
+		guid, err = of, nil
+	}
+	if guid == "" {
+		return t, err
+	}
+	if err := t.own(guid, leave); err != nil {
+		return t, err
+	}
+	return t, err
+}
+
+// basicTaken knows what can be known without ZFS, and has taken nothing yet.
+func (a *App) basicTaken() (*taken, error) {
 	t := &taken{app: a}
 	basics, err := a.basics()
 	if err == nil && basics.Dataset == "" {
@@ -56,22 +93,36 @@ func (a *App) take(leave func(run string) bool) (*taken, error) {
 	}
 	t.dataset, t.onFailure, t.store = basics.Dataset, basics.OnFailure, state.New(basics.StateDB)
 	t.kit = &actions.Kit{ZFS: basics.ZFS, Host: a.Host, Tool: "zfs2cloud " + version, HookDir: hookDir(t.store), Out: a.Out, Pause: remote.Pause}
-	guid, lookErr := t.find()
-	if guid == "" {
-		return t, lookErr
-	}
+	return t, nil
+}
+
+// own makes this process the dataset's owner, and takes over what a dead one left.
+func (t *taken) own(guid string, leave func(run string) bool) (err error) {
+	a := t.app
 	t.kit.TempDir = filepath.Join(filepath.Dir(t.store.Path()), "tmp", guid)
 	owner := state.Owner{Nonce: nonce(), PID: os.Getpid(), Host: a.Host, Boot: a.Boot, Since: a.World.Now()}
 	if t.live, err = a.Folder.Own(guid, owner); err != nil {
-		return t, err
+		return err
 	}
 	t.engine = &workflow.Engine{Store: t.store, World: a.World, Host: host{t}, Stop: a.Stop, Log: a.Log, Notes: a.Folder, Owner: owner,
 		Dataset: guid, Step: t.kit.Step, Clean: t.kit.Clean, Hook: t.kit.BareHook(a.World, guid), Leave: leave}
 	t.unfinished, err = t.engine.Takeover(a.Stop.Soft())
+	return err
+}
+
+// datasetOf is the GUID of the dataset that an unfinished run is of, if that has, or had, the config's name.
+func (t *taken) datasetOf(run string) (guid string) {
+	err := t.store.View(func(tx *state.Tx) error {
+		r, ok, err := tx.Run(run)
+		if ok && !finished(r) && r.Frozen.Dataset == t.dataset {
+			guid = r.DatasetGUID
+		}
+		return err
+	})
 	if err != nil {
-		return t, err
+		t.app.Log.Warn("the database can't be read", "err", err)
 	}
-	return t, lookErr
+	return guid
 }
 
 // find learns the dataset's GUID from ZFS. If ZFS can't tell, what is on record of a dataset of this name
@@ -87,6 +138,7 @@ func (t *taken) find() (guid string, err error) {
 	if t.info, err = program.Info(ctx, dataset); err == nil {
 		return t.info.GUID.String(), nil
 	}
+	t.gone = errors.Is(err, zfs.ErrNoDataset) || errors.Is(err, zfs.ErrNoPool)
 	if errors.Is(err, zfs.ErrNoDataset) {
 		hint := ""
 		if names, nerr := program.Datasets(ctx); nerr == nil {
@@ -124,6 +176,14 @@ func (t *taken) close() {
 
 // load reads the whole config, and finds the job. It does not look at the passphrase or the remote.
 func (t *taken) load() error {
+	if err := t.configured(); err != nil {
+		return err
+	}
+	return t.findJob()
+}
+
+// configured reads the whole config.
+func (t *taken) configured() error {
 	c, err := config.Load(t.app.Config, t.app.Env)
 	if err != nil {
 		return err
@@ -133,7 +193,12 @@ func (t *taken) load() error {
 	for _, w := range c.Warnings {
 		t.app.Log.Warn("config", "line", w.Line, "key", w.Key, "warning", w.Text)
 	}
-	t.job, err = actions.FindJob(t.store, t.info, t.dataset, c, t.app.World.Now())
+	return nil
+}
+
+// findJob finds the job that the dataset and the config make.
+func (t *taken) findJob() (err error) {
+	t.job, err = actions.FindJob(t.store, t.info, t.dataset, t.settings, t.app.World.Now())
 	return err
 }
 
