@@ -124,12 +124,16 @@ func (h hookCall) run(ctx context.Context, w workflow.World, mark func(*state.Ho
 		ctx, cancel = context.WithTimeoutCause(ctx, h.timeout, errHookTimeout)
 		defer cancel()
 	}
+	spec := workflow.Spec{Argv: h.argv, Env: h.env, Hook: true}
 	log, begin, err := openHookLog(h.log)
 	if err != nil {
-		return "", err
+		// It may be the one that starts the application, and is needed more than what it says.
+		output = fmt.Sprintf("(its output is not kept: %v)", err)
+	} else {
+		defer log.Close()
+		spec.Stdout = log
 	}
-	defer log.Close()
-	child, err := w.Start(ctx, workflow.Spec{Argv: h.argv, Env: h.env, Stdout: log, Hook: true})
+	child, err := w.Start(ctx, spec)
 	if err != nil {
 		return "", err
 	}
@@ -144,7 +148,10 @@ func (h hookCall) run(ctx context.Context, w workflow.World, mark func(*state.Ho
 		err = fmt.Errorf("%w after %s: %w", errHookTimeout, h.timeout, err)
 	}
 	err = errors.Join(err, mark(nil))
-	return tail(log, begin), err
+	if spec.Stdout != nil {
+		output = tail(log, begin)
+	}
+	return output, err
 }
 
 // openHookLog opens the file that a script writes to, at its end. One that has grown beyond its bound is
