@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"zfs2cloud/actions/remote/remotetest"
 	"zfs2cloud/workflow"
 )
 
@@ -63,40 +64,30 @@ func TestRcloneWebdav(t *testing.T) {
 	conform(t, store{Remote: r, hash: "", leave: leaveByRclone(r)})
 }
 
-// A store without folders, which rclone serves since 1.65.
+// A store without folders.
 func TestRcloneS3(t *testing.T) {
 	t.Parallel()
-	if !serves(t, "s3") {
-		t.Skip("this rclone has no `serve s3`")
-	}
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "bucket"), 0o700); err != nil {
+	r := rcloneOver(t, remotetest.S3Conf("x", serveS3(t).Addr()), "", "x:"+remotetest.Bucket+"/backups")
+	conform(t, store{Remote: r, hash: "md5", keep: true, leave: leaveByRclone(r)})
+}
+
+func serveS3(t *testing.T) *remotetest.S3 {
+	t.Helper()
+	s, err := remotetest.ServeS3(t.TempDir())
+	if err != nil {
 		t.Fatal(err)
 	}
-	url := serve(t, "s3", "--auth-key", "accesskey,secretkey", dir)
-	r := rcloneOver(t, s3Conf(url), "", "x:bucket/backups")
-	conform(t, store{Remote: r, hash: "md5", keep: true, leave: leaveByRclone(r)})
+	t.Cleanup(func() { s.Close() })
+	return s
 }
 
 // What rclone knows of S3 it says without asking a server, so this needs none.
 func TestKeepsHashS3(t *testing.T) {
 	t.Parallel()
-	r := rcloneOver(t, s3Conf("http://127.0.0.1:1/"), "", "x:bucket/backups")
+	r := rcloneOver(t, remotetest.S3Conf("x", "127.0.0.1:1"), "", "x:bucket/backups", "--low-level-retries", "1")
 	if keeps, err := r.KeepsHash(t.Context(), &recorder{}); err != nil || !keeps {
 		t.Errorf("%v, %v", keeps, err)
 	}
-}
-
-func s3Conf(url string) string {
-	return "[x]\ntype = s3\nprovider = Other\naccess_key_id = accesskey\nsecret_access_key = secretkey\nendpoint = " + url + "\n"
-}
-
-func serves(t *testing.T, kind string) bool {
-	out, err := exec.Command(needRclone(t), "serve", "--help").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Contains(string(out), "\n  "+kind+" ")
 }
 
 // leaveByRclone uploads to the temporary name and stops there.

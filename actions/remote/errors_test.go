@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"zfs2cloud/actions/remote/remotetest"
 	"zfs2cloud/workflow"
 )
 
@@ -62,7 +63,7 @@ func TestUnknownRemote(t *testing.T) {
 func TestConnectionRefused(t *testing.T) {
 	t.Parallel()
 	for _, conf := range []string{
-		"[x]\ntype = webdav\nvendor = other\nurl = http://127.0.0.1:1/\n", s3Conf("http://127.0.0.1:1/"),
+		"[x]\ntype = webdav\nvendor = other\nurl = http://127.0.0.1:1/\n", remotetest.S3Conf("x", "127.0.0.1:1"),
 	} {
 		r := rcloneOver(t, conf, "", "x:bucket", "--low-level-retries", "1")
 		_, err := r.Stat(t.Context(), &recorder{}, "a", "")
@@ -91,7 +92,7 @@ func TestCouldNotLook(t *testing.T) {
 		fmt.Fprintf(w, `<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>%s</ListBucketResult>`, object)
 	}))
 	t.Cleanup(server.Close)
-	r := rcloneOver(t, s3Conf(server.URL), "", "x:bucket", "--low-level-retries", "1")
+	r := rcloneOver(t, remotetest.S3Conf("x", strings.TrimPrefix(server.URL, "http://")), "", "x:bucket", "--low-level-retries", "1")
 	// Newer ones find it in a listing.
 	o, err := r.Stat(t.Context(), &recorder{}, "chunk", "")
 	if errors.Is(err, ErrNotThere) || err == nil && o.Size != 10 {

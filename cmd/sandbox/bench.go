@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"zfs2cloud/actions/remote/remotetest"
 	"zfs2cloud/cmd/sandbox/internal/apt"
 	"zfs2cloud/cmd/sandbox/internal/host"
 	"zfs2cloud/cmd/sandbox/internal/pool"
@@ -23,7 +24,7 @@ type BenchCmd struct {
 	Split  int64    `default:"64" placeholder:"MIB" help:"Size of a chunk, in MiB (${default})."`
 	Rate   int64    `default:"40" placeholder:"MIB" help:"MiB a second where something is limited (${default})."`
 	Rounds int      `default:"3" help:"How often each is measured (${default})."`
-	Scenes []string `default:"disk,both,link" enum:"disk,both,link" help:"What is measured (${default})."`
+	Scenes []string `default:"disk,both,link,s3" enum:"disk,both,link,s3" help:"What is measured (${default})."`
 	Restic bool     `help:"Measure restic too."`
 	Trace  bool     `help:"Have zfs2cloud log each program that it starts, and keep the log. This costs a little."`
 	JSON   string   `name:"json" placeholder:"FILE" help:"Write every single figure to a file."`
@@ -40,6 +41,7 @@ type bench struct {
 	snapshot string // of the data
 	mounted  string // where restic finds the data
 	server   *webdav
+	s3       *remotetest.S3
 	attempts int
 }
 
@@ -83,6 +85,10 @@ func (c *BenchCmd) measure(ctx context.Context, g *ground, machine string) (err 
 		return err
 	}
 	defer b.server.stop()
+	if b.s3, err = serveS3(g); err != nil {
+		return err
+	}
+	defer b.s3.Close()
 	report := benchReport{Machine: machine, Size: c.Size << 20, Split: c.Split << 20}
 	for _, s := range b.scenes() {
 		began := time.Now()

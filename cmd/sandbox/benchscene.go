@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"zfs2cloud/actions/remote/remotetest"
 	"zfs2cloud/cmd/sandbox/internal/limit"
 	"zfs2cloud/cmd/sandbox/internal/meter"
 )
@@ -18,6 +19,7 @@ type scene struct {
 	Text   string `json:"text"`
 	Source int64  `json:"source_bytes_per_second"` // 0 is no limit
 	Link   int64  `json:"link_bytes_per_second"`   // 0 is a folder on the same disk
+	S3     bool   `json:"s3"`                      // what is at the other end of the link: WebDAV if not
 }
 
 func (b *bench) scenes() []scene {
@@ -26,6 +28,7 @@ func (b *bench) scenes() []scene {
 		"disk": {Text: "everything at full speed, a folder on the same disk"},
 		"both": {Text: fmt.Sprintf("source and link at %d MiB/s each", b.Rate), Source: rate, Link: rate},
 		"link": {Text: fmt.Sprintf("source at full speed, link at %d MiB/s", b.Rate), Link: rate},
+		"s3":   {Text: fmt.Sprintf("source at full speed, link to S3 at %d MiB/s", b.Rate), Link: rate, S3: true},
 	}
 	var chosen []scene
 	for _, name := range b.Scenes {
@@ -125,22 +128,40 @@ func (b *bench) prepare(s scene) (*attempt, error) {
 	if a.spool, err = b.sub(name + "/spool"); err != nil {
 		return nil, err
 	}
-	a.kept = filepath.Join(a.dir, "remote")
-	a.remote = a.kept
-	conf := "[store]\ntype = local\n"
-	if s.Link > 0 {
-		a.kept = filepath.Join(b.server.dir, name)
-		a.remote = "served:" + name
-		if a.link, err = limit.NewProxy(b.server.addr, s.Link, roundTrip); err != nil {
-			return nil, err
-		}
-		conf = fmt.Sprintf("[served]\ntype = webdav\nvendor = other\nurl = http://%s\n", a.link.Addr())
+	conf, err := a.place(name)
+	if err != nil {
+		return nil, err
 	}
 	if err := os.Mkdir(a.kept, 0o700); err != nil {
 		return nil, err
 	}
 	a.conf = filepath.Join(a.dir, "rclone.conf")
 	return a, os.WriteFile(a.conf, []byte(conf), 0o600)
+}
+
+// place chooses where the attempt's objects go, and returns rclone's config for it.
+func (a *attempt) place(name string) (conf string, err error) {
+	server := a.server.addr
+	switch {
+	case a.Link == 0:
+		a.kept = filepath.Join(a.dir, "remote")
+		a.remote = a.kept // an absolute path, for ours and for rclone
+		return "", nil
+	case a.S3:
+		server = a.s3.Addr()
+		a.kept = filepath.Join(a.s3.Folder(remotetest.Bucket), name)
+		a.remote = "store:" + remotetest.Bucket + "/" + name
+	default:
+		a.kept = filepath.Join(a.server.dir, name)
+		a.remote = "store:" + name
+	}
+	if a.link, err = limit.NewProxy(server, a.Link, roundTrip); err != nil {
+		return "", err
+	}
+	if a.S3 {
+		return remotetest.S3Conf("store", a.link.Addr()), nil
+	}
+	return fmt.Sprintf("[store]\ntype = webdav\nvendor = other\nurl = http://%s\n", a.link.Addr()), nil
 }
 
 // clear makes room. What can't go now goes with the sandbox.

@@ -8,11 +8,12 @@ import (
 	"syscall"
 	"time"
 
+	"zfs2cloud/actions/remote/remotetest"
 	"zfs2cloud/cmd/sandbox/internal/host"
 )
 
-// webdav is a server on the loopback, behind which limited links end. rclone serves it: 1.60 has no S3 server,
-// and WebDAV asks as much of a store as this needs. It keeps no hashes.
+// webdav is a server on the loopback, behind which limited links end. rclone serves it. It keeps no hashes, and
+// shows an object before it is whole: S3 is its opposite in both.
 type webdav struct {
 	addr string
 	dir  string
@@ -38,6 +39,15 @@ func serve(ctx context.Context, g *ground) (*webdav, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// serveS3 serves a folder in this very process: rclone 1.60 has no S3 server.
+func serveS3(g *ground) (*remotetest.S3, error) {
+	dir, err := g.sub("s3")
+	if err != nil {
+		return nil, err
+	}
+	return remotetest.ServeS3(dir)
 }
 
 // answers waits until it listens.
