@@ -92,6 +92,7 @@ func (k *Kit) Remote(spelled string) (remote.Remote, error) {
 	return remote.Open(remote.Options{
 		Remote: spelled, Rclone: c.Rclone, Conf: c.RcloneConf, GlobalFlags: c.RcloneGlobalFlags, Args: c.RcloneArgs,
 		Bwlimit: c.RcloneBwlimit, TempDir: k.TempDir, EnvNames: c.RcloneEnv, LookupEnv: os.LookupEnv,
+		Idle: remote.IdleFor(c.RcloneIdle, c.SplitSize),
 	})
 }
 

@@ -18,6 +18,7 @@ var (
 	ErrFull     = errors.New("no space left, or over quota")
 	ErrDenied   = errors.New("not permitted")
 	ErrNoRemote = errors.New("no such remote in rclone's config")
+	ErrTooOld   = errors.New("this rclone does not know what is asked of it; 1.60 or newer is needed")
 	ErrNoRoot   = errors.New("the folder is not there: is the disk mounted?")
 	ErrNotEmpty = errors.New("folder not empty")
 	ErrTooBig   = errors.New("larger than it may be")
@@ -96,8 +97,7 @@ func join(remote, name string) string {
 	return remote + "/" + name
 }
 
-// The words by which backends say the same. rclone's exit code 1 is for all of these and more, so the text is
-// all there is; code 5 alone is sure (measured with 1.60).
+// The words by which backends say the same: where an exit status says nothing, they are all there is.
 var (
 	sayNoRemote = regexp.MustCompile(`didn't find section in config file`)
 	sayFull     = regexp.MustCompile(`(?i)no space left|remaining disk space|disk (quota|full)|quota ?exceeded|over ?quota|` +
@@ -105,11 +105,12 @@ var (
 	sayDenied = regexp.MustCompile(`(?i)permission denied|operation not permitted|read-only file system|access ?denied|` +
 		`unauthori[sz]ed|forbidden|invalid_?grant|InvalidAccessKeyId|SignatureDoesNotMatch|expired_?(access_)?token|` +
 		`unable to authenticate|bad_auth_token`)
+	sayTooOld = regexp.MustCompile(`unknown (shorthand )?(flag|command)`)
 	sayPasses = regexp.MustCompile(`(?i)\b429 too many|too ?many ?requests|rate ?limit|slow ?down|` +
 		`\b(408|500|502|503|504) [a-z]|(error|status|status ?code|http)[:= ]+(408|429|500|502|503|504)\b|` +
 		`time-?out|timed out|deadline exceeded|connection (reset|refused|closed)|broken pipe|unexpected eof|` +
 		`no such host|name resolution|server misbehaving|network is (unreachable|down)|no route to host|` +
-		`internal ?error|service ?unavailable|temporarily`)
+		`internal ?error|service ?unavailable|temporarily|corrupted on transfer`)
 )
 
 // rcloneError makes sense of how an rclone ended. Some stores answer 403 for a rate limit, so what
@@ -119,20 +120,22 @@ func rcloneError(err error) (kind error, passes bool) {
 	if !errors.As(err, &exit) {
 		return nil, false
 	}
-	text := exit.Stderr
+	said, text := verdictOf(exit), exit.Stderr
 	switch {
 	case sayNoRemote.MatchString(text):
 		return ErrNoRemote, false
 	case sayFull.MatchString(text):
 		return ErrFull, false
-	case exit.Code == 3 || exit.Code == 4:
+	case sayTooOld.MatchString(text):
+		return ErrTooOld, false
+	case said == final || said == absent:
 		return nil, false
 	case sayPasses.MatchString(text):
 		return nil, true
 	case sayDenied.MatchString(text):
 		return ErrDenied, false
 	}
-	return nil, exit.Code == 5
+	return nil, said == again
 }
 
 // fileError is rcloneError for a local folder. The errors that pass are a network file system's.

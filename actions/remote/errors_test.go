@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,13 +39,33 @@ func TestWhatRcloneSays(t *testing.T) {
 		{1, "dial tcp: lookup s3.example.org: i/o timeout", nil, true},
 		{5, "something", nil, true},
 		{1, "something", nil, false},
-		{1, "tank-data@20261125035200.zfs.000503.gpg: corrupted on transfer: sizes differ 429 vs 503", nil, false},
+		{1, "tank-data@20261125035200.zfs.000503.gpg: corrupted on transfer: sizes differ 429 vs 503", nil, true},
+		{1, "unknown flag: --hash-type", ErrTooOld, false},
+		{1, "unknown command \"backend\" for \"rclone\"", ErrTooOld, false},
+		{2, "something", nil, false},
+		{2, "503 Service Unavailable", nil, true},
 		{3, "directory not found", nil, false},
+		{4, "object not found", nil, false},
+		{6, "461 you may not", nil, false},
+		{7, "account suspended: 503 Service Unavailable", nil, false},
+		{8, "max transfer limit reached", nil, false},
+		{9, "no files transferred", nil, false},
+		{10, "max duration reached", nil, false},
+		{127, "exec: rclone: not found", nil, false},
 	} {
 		kind, passes := rcloneError(&workflow.ExitError{Code: c.code, Stderr: c.text})
 		if kind != c.kind || passes != c.passes {
 			t.Errorf("exit %d, %q: %v, %v; want %v, %v", c.code, c.text, kind, passes, c.kind, c.passes)
 		}
+	}
+}
+
+// Who was killed by another has said nothing, and is tried again.
+func TestKilledByAnother(t *testing.T) {
+	t.Parallel()
+	kind, passes := rcloneError(&workflow.ExitError{Code: -1, Signal: "killed"})
+	if kind != nil || !passes {
+		t.Errorf("%v, %v", kind, passes)
 	}
 }
 
@@ -142,7 +163,7 @@ func TestRetry(t *testing.T) {
 		{[]error{final}, 1, final},
 		{[]error{passes, nil}, 2, nil},
 		{[]error{passes, final}, 2, final},
-		{[]error{passes, passes, passes, nil}, 3, passes},
+		{[]error{passes, passes, passes, passes, nil}, 4, passes},
 		{[]error{context.Canceled}, 1, context.Canceled},
 	} {
 		var slept []time.Duration
@@ -157,7 +178,7 @@ func TestRetry(t *testing.T) {
 		if err != c.want || tries != c.tries || len(slept) != tries-1 {
 			t.Errorf("%v: %v after %d tries, slept %v", c.answers, err, tries, slept)
 		}
-		if len(slept) == 2 && (slept[0] != 5*time.Second || slept[1] != 30*time.Second) {
+		if want := []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute}; !slices.Equal(slept, want[:len(slept)]) {
 			t.Errorf("slept %v", slept)
 		}
 	}

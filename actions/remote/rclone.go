@@ -28,7 +28,8 @@ type rclone struct {
 	args    []string
 	bwlimit string
 	env     []string
-	temp    string // where small things wait for rclone
+	temp    string        // where small things wait for rclone
+	idle    time.Duration // after which an rclone that moves nothing is ended; 0: never
 
 	mu    sync.Mutex
 	knows *features // nil until asked

@@ -27,8 +27,12 @@ func TestArgv(t *testing.T) {
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if got := strings.Join(r.argv(call{verb: "lsjson"}), " "); strings.Contains(got, "bwlimit") {
+	got = strings.Join(r.argv(call{verb: "lsjson", looks: true}), " ")
+	if strings.Contains(got, "bwlimit") {
 		t.Errorf("a look is throttled: %s", got)
+	}
+	if !strings.HasPrefix(got, "nice rclone --config /etc/r.conf --low-level-retries 3 --retries=9 lsjson ") {
+		t.Errorf("a look: %s", got)
 	}
 }
 

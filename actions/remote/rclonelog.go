@@ -18,6 +18,7 @@ const (
 // logReader reads what rclone writes to stderr with --use-json-log: statistics become progress, messages
 // become text, the last few of which are kept. Fatal messages come as plain lines (1.60).
 type logReader struct {
+	counters
 	progress func(int64)
 	line     []byte
 	texts    []string
@@ -25,6 +26,7 @@ type logReader struct {
 
 func (l *logReader) Write(p []byte) (int, error) {
 	n := len(p)
+	l.read.Add(int64(n))
 	for {
 		end := bytes.IndexByte(p, '\n')
 		if end < 0 {
@@ -57,6 +59,7 @@ func (l *logReader) take() {
 		m.Msg = stamp.ReplaceAllString(string(line), "")
 	}
 	if m.Stats != nil {
+		l.transferred.Store(m.Stats.Bytes)
 		if l.progress != nil {
 			l.progress(m.Stats.Bytes)
 		}

@@ -26,12 +26,16 @@ type call struct {
 	progress  func(int64)
 }
 
-// argv: the user's flags stand before ours, and rclone takes the last. So that what comes on stdout and
+// argv: the user's flags stand before those of ours that must win, and rclone takes the last. So that what comes on stdout and
 // stderr can be read, and nothing is tried twice behind our back (a repeated cat writes twice).
 func (r *rclone) argv(c call) []string {
 	argv := slices.Clone(r.program)
 	if r.conf != "" {
 		argv = append(argv, "--config", r.conf)
+	}
+	if c.looks && !c.transfers {
+		// rclone's own 10 take an S3 that is down a minute and a half, in silence; Retry says what it waits for.
+		argv = append(argv, "--low-level-retries", "3")
 	}
 	argv = append(argv, r.global...)
 	argv = append(argv, c.verb)
@@ -52,17 +56,18 @@ func (r *rclone) argv(c call) []string {
 
 func (r *rclone) run(ctx context.Context, w workflow.World, c call) error {
 	log := &logReader{progress: c.progress}
-	child, err := w.Start(ctx, workflow.Spec{
+	err := r.watched(ctx, w, log, workflow.Spec{
 		Argv: r.argv(c), Looks: c.looks, Env: r.env, Stdin: c.stdin, Stdout: c.stdout, Stderr: log,
 	})
-	if err == nil {
-		err = child.Wait()
-	}
 	if err == nil {
 		return nil
 	}
 	if ctx.Err() != nil {
 		return r.error(c.op, c.name, nil, ctx.Err())
+	}
+	var idle *Idle
+	if errors.As(err, &idle) {
+		return &Error{Op: c.op, Remote: r.remote, Name: c.name, Err: idle, passes: true}
 	}
 	var exit *workflow.ExitError
 	if !errors.As(err, &exit) {
@@ -71,10 +76,26 @@ func (r *rclone) run(ctx context.Context, w workflow.World, c call) error {
 	said := *exit
 	said.Stderr = log.text()
 	kind, passes := rcloneError(&said)
-	if c.looks && kind == nil && (exit.Code == 3 || exit.Code == 4) {
+	if c.looks && kind == nil && verdictOf(exit) == absent {
 		kind = ErrNotThere
 	}
 	return &Error{Op: c.op, Remote: r.remote, Name: c.name, Kind: kind, Err: &said, passes: passes}
+}
+
+// watched runs a program to its end, or ends it when it does nothing.
+func (r *rclone) watched(ctx context.Context, w workflow.World, log *logReader, spec workflow.Spec) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	child, err := w.Start(ctx, spec)
+	if err != nil {
+		return err
+	}
+	over, ended := context.WithCancel(context.Background())
+	defer ended()
+	if r.idle > 0 {
+		go log.watch(over, child, r.idle, end)
+	}
+	return child.Wait()
 }
 
 func (r *rclone) error(op, name string, kind, err error) error {

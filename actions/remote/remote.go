@@ -115,8 +115,9 @@ type Options struct {
 	GlobalFlags []string // before rclone's verb
 	Args        []string // after it; already without filters and what else has no meaning for single objects
 	Bwlimit     string
-	TempDir     string   // for what is small and has to be a file for rclone; "" for the system's
-	EnvNames    []string // variables that rclone gets beside its own few
+	TempDir     string        // for what is small and has to be a file for rclone; "" for the system's
+	EnvNames    []string      // variables that rclone gets beside its own few
+	Idle        time.Duration // how long an rclone may move nothing before it is ended; 0: for ever
 	// LookupEnv is where they come from: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }
@@ -138,7 +139,7 @@ func Open(o Options) (Remote, error) {
 	}
 	return &rclone{
 		remote: o.Remote, program: slices.Clone(o.Rclone), conf: o.Conf, bwlimit: o.Bwlimit,
-		global: slices.Clone(o.GlobalFlags), args: slices.Clone(o.Args), env: env, temp: o.TempDir,
+		global: slices.Clone(o.GlobalFlags), args: slices.Clone(o.Args), env: env, temp: o.TempDir, idle: o.Idle,
 	}, nil
 }
 

@@ -6,10 +6,11 @@ import (
 )
 
 // pauses lie between the tries of Retry.
-var pauses = []time.Duration{5 * time.Second, 30 * time.Second}
+var pauses = []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute}
 
-// Retry tries three times, with 5 and 30 seconds between, for as long as the error is Temporary. The pause is
-// Pause, or a test's; if it returns an error, the last try's error is the answer.
+// Retry tries once and then once after each of the pauses, which grow, for as long as the error is Temporary. What
+// lasts longer than that is for a later run to find gone. The pause is Pause, or a test's; if it returns an error,
+// the last try's error is the answer.
 func Retry(ctx context.Context, pause func(context.Context, time.Duration) error, try func(context.Context) error) error {
 	err := try(ctx)
 	for _, d := range pauses {

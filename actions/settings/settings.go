@@ -68,11 +68,12 @@ type Settings struct {
 	RcloneBwlimit      string
 	RcloneGlobalFlags  []string
 	RcloneArgs         []string
-	RcloneArgsDropped  []string // in rclone_args, but without meaning for single objects: logged
-	RcloneEnv          []string // names of variables that rclone gets
-	UploadJobs         int      // chunks that are uploaded at once
-	SpoolMax           int64    // bytes of chunk files that are not yet uploaded; 0: what the disk has room for
-	KeepIntermediates  bool     // else a chunk's file goes once it is uploaded
+	RcloneArgsDropped  []string      // in rclone_args, but without meaning for single objects: logged
+	RcloneEnv          []string      // names of variables that rclone gets
+	RcloneIdle         time.Duration // how long an rclone may move nothing; 0: for ever
+	UploadJobs         int           // chunks that are uploaded at once
+	SpoolMax           int64         // bytes of chunk files that are not yet uploaded; 0: what the disk has room for
+	KeepIntermediates  bool          // else a chunk's file goes once it is uploaded
 	OldestSnapshotDays int
 	FullEveryDays      int
 	OnFailure          string        // absolute path of a script; empty if not set

@@ -69,6 +69,8 @@ var Keys = []Key{
 		Default: "-v --stats=60s", read: readRcloneArgs, optEmpty: true},
 	{Name: "rclone_env", Meaning: "variables that rclone gets, such as those with credentials", Unit: "names",
 		Default: "none", read: readRcloneEnv, optEmpty: true},
+	{Name: "rclone_idle_timeout", Meaning: "an rclone that moves no byte for this long is ended, and tried again; for each 8M of split_size, a second more",
+		Unit: "duration (10m, 2h), or none", Default: "15m", read: readRcloneIdle},
 	{Name: "on_failure", Meaning: "a script that gets the error on standard input; ./ is this file's folder",
 		Unit: "path", Default: "none", read: readOnFailure, optEmpty: true},
 	{Name: "hook_timeout", Meaning: "a script of the sequence is ended after this", Unit: "duration (90s, 2h) or seconds",
@@ -273,6 +275,19 @@ func readHookTimeout(l *loader, f field) {
 		return
 	}
 	l.s.HookTimeout = d
+}
+
+func readRcloneIdle(l *loader, f field) {
+	if f.value == "none" {
+		l.s.RcloneIdle = 0
+		return
+	}
+	d, err := parseDuration(f.value)
+	if err != nil || d < time.Second {
+		l.bad(f, "not a time to be idle for", "a second or more with its unit: 90s, 10m, 2h; or none")
+		return
+	}
+	l.s.RcloneIdle = d
 }
 
 func readMaxAge(l *loader, f field) {

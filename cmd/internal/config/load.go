@@ -107,6 +107,7 @@ func newLoader(path string, env Env, doc *document) *loader {
 		SplitSize:          1 << 30,
 		UploadJobs:         4,
 		KeepIntermediates:  true,
+		RcloneIdle:         15 * time.Minute,
 		OldestSnapshotDays: 120,
 		FullEveryDays:      30,
 		StateDB:            DefaultStateDB(env),

@@ -202,6 +202,18 @@ func TestKeys(t *testing.T) {
 	hasWarnings(t, s, "--exclude has no meaning for single objects")
 }
 
+func TestRcloneIdle(t *testing.T) {
+	p := newPlace(t)
+	for value, want := range map[string]time.Duration{"": 15 * time.Minute, "rclone_idle_timeout = 20m": 20 * time.Minute, "rclone_idle_timeout = none": 0} {
+		if s := p.good(minimal(value)); s.RcloneIdle != want {
+			t.Errorf("%q: %v", value, s.RcloneIdle)
+		}
+	}
+	for _, value := range []string{"10", "0s", "10ms", "-1m", "long"} {
+		p.bad(minimal("rclone_idle_timeout = "+value), "not a time to be idle for")
+	}
+}
+
 func TestPrograms(t *testing.T) {
 	p := newPlace(t)
 	p.set["ZFS_PATH"], p.set["GPG_PATH"] = "sudo zfs", "/opt/my\\ gpg"

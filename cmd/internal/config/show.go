@@ -83,6 +83,11 @@ func shown(s *settings.Settings, key string) string {
 		return quoteWords(maskFlags(s.RcloneArgs))
 	case "rclone_env":
 		return strings.Join(s.RcloneEnv, " ")
+	case "rclone_idle_timeout":
+		if s.RcloneIdle == 0 {
+			return "none"
+		}
+		return showDuration(s.RcloneIdle)
 	case "on_failure":
 		return s.OnFailure
 	case "hook_timeout":
