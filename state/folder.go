@@ -11,8 +11,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUnsafe is the error of a folder in which others could put what they like.
+// ErrUnsafe is the error of a folder in which others could put what they like. It comes as an UnsafeError.
 var ErrUnsafe = errors.New("folder is not safe to keep state in")
+
+// UnsafeError says which folder is not safe, and why.
+type UnsafeError struct {
+	Dir   string
+	Owner int         // its user
+	Mode  fs.FileMode // of what is in fs.ModePerm and fs.ModeSticky
+}
+
+func (e *UnsafeError) Error() string {
+	if e.Foreign() {
+		return fmt.Sprintf("%v: %s belongs to user %d, not to %d", ErrUnsafe, e.Dir, e.Owner, os.Geteuid())
+	}
+	return fmt.Sprintf("%v: %s is writable by others (mode %04o)", ErrUnsafe, e.Dir, e.Mode.Perm())
+}
+
+// Foreign tells a folder of another user from one that others may write to.
+func (e *UnsafeError) Foreign() bool { return e.Owner != os.Geteuid() }
+
+func (e *UnsafeError) Unwrap() error { return ErrUnsafe }
 
 // ErrNotLocal is the error of a folder that is on no disk of this machine, or on none at all.
 var ErrNotLocal = errors.New("not on a local disk")
@@ -35,11 +54,9 @@ func checkFolder(folder *os.Root) error {
 	if err != nil {
 		return err
 	}
-	if perm := info.Mode().Perm(); perm&0o022 != 0 {
-		return fmt.Errorf("%w: %s is writable by others (mode %04o)", ErrUnsafe, folder.Name(), perm)
-	}
-	if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != os.Geteuid() {
-		return fmt.Errorf("%w: %s belongs to user %d, not to %d", ErrUnsafe, folder.Name(), owner, os.Geteuid())
+	e := &UnsafeError{Dir: folder.Name(), Owner: int(info.Sys().(*syscall.Stat_t).Uid), Mode: info.Mode() & (fs.ModePerm | fs.ModeSticky)}
+	if e.Foreign() || e.Mode&0o022 != 0 {
+		return e
 	}
 	return nil
 }

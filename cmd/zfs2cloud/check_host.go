@@ -91,9 +91,12 @@ func (c *checkup) lookState(_ context.Context, f facts) (facts, []finding) {
 	if err == nil {
 		err = writable(dir)
 	}
+	unsafe, ok := errors.AsType[*state.UnsafeError](err)
 	switch {
-	case errors.Is(err, state.ErrUnsafe):
-		return f, []finding{c.find(noticeStateUnsafe, args{"err": err.Error(), "dir": shellQuote(dir), "user": userName(c.app.Env.UID)})}
+	case ok && mendFolder(unsafe) == "":
+		return f, []finding{c.find(noticeStateShared, args{"err": err.Error()})}
+	case ok:
+		return f, []finding{c.find(noticeStateUnsafe, args{"err": err.Error(), "mend": mendFolder(unsafe)})}
 	case err != nil:
 		return f, []finding{c.find(noticeState, args{"err": err.Error()})}
 	}

@@ -58,7 +58,8 @@ var (
 		"give each that matters a config with a remote path of its own"}
 
 	noticeStateNotLocal = notice{"state-not-local", "state_db", isError, "$err", "name a file on a local disk as state_db"}
-	noticeStateUnsafe   = notice{"state-unsafe", "state_db", isError, "$err", "make that folder yours alone: chown $user $dir; chmod 700 $dir"}
+	noticeStateUnsafe   = notice{"state-unsafe", "state_db", isError, "$err", "$mend"}
+	noticeStateShared   = notice{"state-shared", "state_db", isError, "$err", "name a file in a folder that is this user's alone as state_db"}
 	noticeStateParent   = notice{"state-folder", "state_db", isError, "$dir: no such folder, and only the last one of a path is made",
 		"make it, or mount its disk"}
 	noticeState = notice{"state", "state_db", isError, "$err", ""}
@@ -123,7 +124,7 @@ func notices() []notice {
 	return []notice{
 		noticeSlow, noticeConfigError, noticeConfigWarning, noticeSequence, noticeFileMode, noticeFileModeUpload,
 		noticeZFS, noticeDataset, noticePermissions, noticePermissionsUnknown, noticeChildren,
-		noticeStateNotLocal, noticeStateUnsafe, noticeStateParent, noticeState,
+		noticeStateNotLocal, noticeStateUnsafe, noticeStateShared, noticeStateParent, noticeState,
 		noticeEncryptionNone, noticeGPG, noticePassphrase, noticePassphraseWarning, noticeCanary, noticeRclone,
 		noticeRemote, noticeRemoteUnknown, noticeRemoteRoot, noticeRemoteOnRoot, noticeStranger, noticeMarkerGone,
 		noticeRemoteDiffers, noticeRemoteLeft,

@@ -210,6 +210,10 @@ func hostCases() []noticeCase {
 			b.write("state/other", "")
 			b.must(os.Chmod(b.at("state"), 0o777))
 		}, []string{"state-unsafe"}, nil},
+		{"a database in a folder for all", func(b *bench) {
+			b.write("state/other", "")
+			b.must(os.Chmod(b.at("state"), 0o777|os.ModeSticky))
+		}, []string{"state-shared"}, nil},
 		{"a database on a disk that is not mounted", func(b *bench) { b.main["state_db"] = b.at("disk/state/state.db") }, []string{"state-folder"}, nil},
 		{"a database that is none", func(b *bench) { b.write("state/state.db", strings.Repeat("no database", 4096)) }, []string{"state"}, nil},
 		{"no folder for chunks", func(b *bench) { b.must(os.Remove(b.at("spool"))) }, []string{"basedir"}, nil},

@@ -37,10 +37,13 @@ func (c *StatusCmd) Run(a *App) error {
 	default:
 		err = s.printWords(a.Out)
 	}
-	if err == nil && !s.answers() {
-		err = s.err
+	switch {
+	case err != nil || s.answers():
+		return err
+	case c.JSON:
+		return s.err
 	}
-	return err
+	return &reported{Err: s.err} // what was printed says it
 }
 
 // answers tells whether anything could be said: if the database can't be read, then only what the fixed

@@ -40,6 +40,10 @@ func (s *sight) unanswered() block {
 	if !s.shown() && s.folderErr == nil {
 		b.say("no process is at work on any dataset")
 	}
+	if command := mend(s.err); command != "" {
+		b.next("next", command, "")
+		b.next("  then", s.app.again("status"), "")
+	}
 	if errors.Is(s.err, state.ErrBusy) {
 		b.next("next", s.app.again("status"), "again in a moment")
 	}

@@ -89,10 +89,14 @@ func (a *App) text(err error) string {
 	if errors.As(err, &conf) {
 		return conf.Error() + a.checkNext(conf)
 	}
-	text := "zfs2cloud: " + err.Error()
+	next := mend(err)
 	var r *refusal
 	if errors.As(err, &r) && r.Next != "" {
-		text += "\nNext: " + r.Next
+		next = r.Next
+	}
+	text := "zfs2cloud: " + err.Error()
+	if next != "" {
+		text += "\nNext: " + next
 	}
 	return text
 }
