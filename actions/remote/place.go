@@ -27,7 +27,7 @@ var (
 var (
 	// ErrMarkerGone is the error of a remote that the job has used and that doesn't show its marker: an
 	// unmounted disk, a bucket made anew, a wrong path.
-	ErrMarkerGone = errors.New("the marker of this job is not there")
+	ErrMarkerGone = errors.New("was used by this job before, and shows its marker no longer")
 	// ErrUnsure is the error of "not there" on a remote whose marker could not be looked for.
 	ErrUnsure = errors.New("not there, it seems, but the job's marker could not be looked for")
 )
@@ -149,7 +149,8 @@ func (p *Place) judge(root []Object) error {
 		}
 	}
 	if !mine {
-		return fmt.Errorf("remote %q: %w (%s)", p.String(), ErrMarkerGone, p.marker())
+		return fmt.Errorf("remote %q %w (%s): mount the disk, or put the remote's name or path right",
+			p.String(), ErrMarkerGone, p.marker())
 	}
 	return nil
 }
