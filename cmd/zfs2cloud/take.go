@@ -202,10 +202,17 @@ func (t *taken) findJob() (err error) {
 	return err
 }
 
-// ready makes sure, before the first script, that what a run of the sequence will need is there: programs,
-// passphrase, folders. The error is a refusal: nothing was done.
+// ready makes sure, before the first script, that what a run of the sequence will need is there: a database that
+// outlives a power cut, programs, passphrase, folders. The error is a refusal: nothing was done.
 func (t *taken) ready(ctx context.Context) error {
-	if err := t.app.ready(ctx, t.settings, t.kit, t.job.ID); err != nil {
+	err := state.OnLocalDisk(t.store.Path())
+	if errors.Is(err, state.ErrNotLocal) {
+		err = fmt.Errorf("state_db: %w: %s", err, noticeStateNotLocal.do)
+	}
+	if err == nil {
+		err = t.app.ready(ctx, t.settings, t.kit, t.job.ID)
+	}
+	if err != nil {
 		return &refusal{Err: err, Next: t.app.again("check")}
 	}
 	return nil
