@@ -67,17 +67,12 @@ var (
 	pythonPiece = regexp.MustCompile(`@.+\.zfs\.gpg\.[0-9]{4,}$`)
 )
 
-// OpenCatalog lists the root of a remote. Manifests are opened as ENCRYPTION says, never as it happens to lie
-// there. The world is only looked at.
-func (k *Kit) OpenCatalog(ctx context.Context, w workflow.World, r remote.Remote, encryption settings.Encryption) (*Catalog, error) {
+// OpenCatalog lists the root of a remote. The world is only looked at. Before Unlock no folder can be looked into.
+func (k *Kit) OpenCatalog(ctx context.Context, w workflow.World, r remote.Remote) (*Catalog, error) {
 	look := workflow.Look{World: w}
-	sealer, err := k.sealer(look, string(encryption))
-	if err != nil {
-		return nil, err
-	}
-	c := &Catalog{Remote: r, kit: k, look: look, sealer: sealer, entries: map[string]*Entry{}}
+	c := &Catalog{Remote: r, kit: k, look: look, entries: map[string]*Entry{}}
 	var root []remote.Object
-	err = k.retry(ctx, func(ctx context.Context) (err error) {
+	err := k.retry(ctx, func(ctx context.Context) (err error) {
 		root, err = r.List(ctx, look, "", "")
 		return err
 	})
@@ -95,6 +90,13 @@ func (k *Kit) OpenCatalog(ctx context.Context, w workflow.World, r remote.Remote
 	slices.Sort(c.Jobs)
 	slices.SortFunc(c.Folders, func(a, b string) int { return strings.Compare(b, a) })
 	return c, nil
+}
+
+// Unlock has manifests opened as ENCRYPTION says, never as it happens to lie there, and with the kit's passphrase.
+// It comes second, so that who is asked for a passphrase is not told afterwards that the remote is another.
+func (c *Catalog) Unlock(encryption settings.Encryption) (err error) {
+	c.sealer, err = c.kit.sealer(c.look, string(encryption))
+	return err
 }
 
 // readers look into so many folders at once: each costs a few processes, and waits for the remote.

@@ -138,7 +138,7 @@ func TestCatalogCannotLook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.kit.OpenCatalog(t.Context(), &proc.World{}, r, settings.GPG); err == nil {
+	if _, err := b.kit.OpenCatalog(t.Context(), &proc.World{}, r); err == nil {
 		t.Error("a folder that is gone has a catalog")
 	}
 }

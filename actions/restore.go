@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -58,14 +59,11 @@ func refuse(format string, args ...any) error { return &RestoreRefusal{fmt.Error
 
 // PlanRestore opens the manifests of the whole chain, looks for every chunk, and at where it should all go.
 func (c *Catalog) PlanRestore(ctx context.Context, q RestoreRequest) (*RestorePlan, error) {
-	into, err := zfs.ParseDataset(q.Into)
+	into, free, err := c.Target(ctx, q.Into)
 	if err != nil {
-		return nil, &RestoreRefusal{err}
-	}
-	p := &RestorePlan{Into: into, Spool: q.Spool, catalog: c}
-	if p.Free, err = c.roomFor(ctx, into); err != nil {
 		return nil, err
 	}
+	p := &RestorePlan{Into: into, Free: free, Spool: q.Spool, catalog: c}
 	name, err := c.choose(ctx, q.Backup, p)
 	if err != nil {
 		return nil, err
@@ -86,32 +84,39 @@ func (c *Catalog) PlanRestore(ctx context.Context, q RestoreRequest) (*RestorePl
 	return p, hasRoom(q.Spool, p.SpoolBytes)
 }
 
-// roomFor looks at where the dataset is to be: nothing is there, and the dataset above can take it.
-func (c *Catalog) roomFor(ctx context.Context, into zfs.Dataset) (free int64, err error) {
-	if into == into.Pool() {
-		return 0, refuse("%s is a pool: name a new dataset in it", into)
+// Target looks at where a dataset is to be: nothing is there, and the dataset above can take it. FREE is how much.
+// It needs nothing of the remote.
+func (c *Catalog) Target(ctx context.Context, name string) (into zfs.Dataset, free int64, err error) {
+	if into, err = zfs.ParseDataset(name); err != nil {
+		return into, 0, &RestoreRefusal{err}
+	}
+	pool, below, ok := strings.Cut(name, "/")
+	if !ok {
+		return into, 0, refuse("%s is a pool: name a new dataset in it, such as %s", pool, word(pool+"/restored"))
 	}
 	program := c.kit.zfs(c.look)
 	switch _, err := program.Info(ctx, into); {
 	case err == nil:
-		return 0, refuse("%s exists: a backup is only restored into a new dataset", into)
+		return into, 0, refuse("%s exists: a backup is only restored into a new dataset", into)
+	case errors.Is(err, zfs.ErrNoPool):
+		return into, 0, refuse("there is no pool %s here, in which %s is to be (zpool list shows those that are imported, zpool import the others)", pool, below)
 	case !errors.Is(err, zfs.ErrNoDataset):
-		return 0, &RestoreRefusal{err}
+		return into, 0, &RestoreRefusal{err}
 	}
-	above, err := zfs.ParseDataset(into.String()[:strings.LastIndexByte(into.String(), '/')])
+	above, err := zfs.ParseDataset(path.Dir(name))
 	if err != nil {
-		return 0, &RestoreRefusal{err}
+		return into, 0, &RestoreRefusal{err}
 	}
 	info, err := program.Info(ctx, above)
 	switch {
 	case errors.Is(err, zfs.ErrNoDataset):
-		return 0, refuse("%s, in which %s is to be, does not exist (zfs create -p %s)", above, into, word(above))
+		return into, 0, refuse("%s, in which %s is to be, does not exist (zfs create -p %s)", above, into, word(above.String()))
 	case err != nil:
-		return 0, err
+		return into, 0, err
 	case info.Type != "filesystem":
-		return 0, refuse("%s, in which %s is to be, is a %s", above, into, info.Type)
+		return into, 0, refuse("%s, in which %s is to be, is a %s", above, into, info.Type)
 	}
-	return info.Available, nil
+	return into, info.Available, nil
 }
 
 // Latest asks for the newest backup.

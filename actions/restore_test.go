@@ -184,7 +184,10 @@ func (b *backups) catalog(t *testing.T) *Catalog {
 
 func (b *backups) catalogOf(t *testing.T, r remote.Remote) *Catalog {
 	t.Helper()
-	c, err := b.kit.OpenCatalog(t.Context(), &proc.World{}, r, b.kit.Settings.Encryption)
+	c, err := b.kit.OpenCatalog(t.Context(), &proc.World{}, r)
+	if err == nil {
+		err = c.Unlock(b.kit.Settings.Encryption)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -400,7 +403,7 @@ func testRefused(t *testing.T, b *backups, both []*manifest.Manifest) {
 				t.Fatal(err)
 			}
 		}, says: "bytes instead of"},
-		{name: "base missing", do: func(t *testing.T, b *backups) { remove(t, filepath.Join(b.dir, fullName)) }, says: "base of"},
+		{name: "base missing", do: func(t *testing.T, b *backups) { remove(t, filepath.Join(b.dir, fullName)) }, says: "the base of"},
 		{name: "manifest of another folder", do: func(t *testing.T, b *backups) {
 			copyFile(t, b.manifestFile(fullName), b.manifestFile(incrName))
 		}, says: "it is that of"},

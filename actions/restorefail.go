@@ -88,7 +88,7 @@ func (r *restoring) takeBack(ctx context.Context, cause error) string {
 		return gone
 	}
 	if err != nil {
-		return fmt.Sprintf("Nothing was restored that could be used. %s may be there, half received, and could not be removed: %v\nNext: zfs list -t all -r %s", into, err, word(into))
+		return fmt.Sprintf("Nothing was restored that could be used. %s may be there, half received, and could not be removed: %v\nNext: zfs list -t all -r %s", into, err, word(into.String()))
 	}
 	return fmt.Sprintf("Nothing was restored; %s, half received, was destroyed again.", into)
 }
@@ -109,16 +109,16 @@ func (r *restoring) whatIsWhole(ctx context.Context, m *manifest.Manifest) strin
 		return err
 	}
 	if err := there(); err != nil {
-		return fmt.Sprintf("%s held %s, whole; whether it still does is not known: %v\nNext: zfs list -t all -r %s", into, m.Name, err, word(into))
+		return fmt.Sprintf("%s held %s, whole; whether it still does is not known: %v\nNext: zfs list -t all -r %s", into, m.Name, err, word(into.String()))
 	}
 	return fmt.Sprintf("%s holds %s, whole and checked, and nothing newer. To use that: zfs mount %s\n"+
-		"To try again: zfs destroy -r %s, then the same command.", into, m.Name, word(into), word(into))
+		"To try again: zfs destroy -r %s, then the same command.", into, m.Name, word(into.String()), word(into.String()))
 }
 
 // word is a dataset's name as a shell takes it. Nothing that a name can have needs quotes, but blanks.
-func word(d zfs.Dataset) string {
-	if strings.ContainsRune(d.String(), ' ') {
-		return "'" + d.String() + "'"
+func word(dataset string) string {
+	if strings.ContainsRune(dataset, ' ') {
+		return "'" + dataset + "'"
 	}
-	return d.String()
+	return dataset
 }

@@ -37,11 +37,11 @@ func judgeSealed(exit error, st status, head []byte, cipherLen, plainLen int64) 
 func judgeOpened(exit error, st status) error {
 	for _, word := range []string{"DECRYPTION_OKAY", "GOODMDC", "PLAINTEXT"} {
 		if n := st.count[word]; n != 1 {
-			return fmt.Errorf("%w (gpg said %s %d times)", ErrPassphrase, word, n)
+			return ErrPassphrase
 		}
 	}
 	if exit != nil {
-		return fmt.Errorf("%w (gpg said so by its exit status)", ErrPassphrase)
+		return ErrPassphrase
 	}
 	return nil
 }

@@ -28,10 +28,10 @@ func Chain(ctx context.Context, fetch Fetch, newest string) ([]*Manifest, error)
 	for m.Base != nil {
 		base, sha, err := fetch(ctx, m.Base.Name)
 		if err != nil {
-			return nil, fmt.Errorf("base of %q: %w", m.Name, err)
+			return nil, fmt.Errorf("%s, the base of %s: %w", m.Base.Name, m.Name, err)
 		}
 		if err := m.follows(base, sha); err != nil {
-			return nil, fmt.Errorf("%w: base of %q: %w", ErrChain, m.Name, err)
+			return nil, fmt.Errorf("%w: %s, the base of %s: %w", ErrChain, m.Base.Name, m.Name, err)
 		}
 		chain = append(chain, base)
 		m = base

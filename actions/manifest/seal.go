@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"zfs2cloud/actions/chunk"
@@ -35,11 +36,14 @@ func Seal(ctx context.Context, s chunk.Sealer, m *Manifest) (object []byte, sha 
 
 // Open opens what lies as manifest in a folder, by the job's sealer, and gives the object's SHA-256 along with
 // it. chunk.ErrPassphrase (wrapped) says that it is not genuine; whatever the error, nothing of it is to be
-// believed.
+// believed. An error does not name the folder: whoever knows why it was opened does.
 func Open(ctx context.Context, s chunk.Sealer, object []byte, folder string) (*Manifest, string, error) {
 	m, err := open(ctx, s, object, folder)
+	if errors.Is(err, chunk.ErrPassphrase) {
+		return nil, "", fmt.Errorf("its manifest %w", err) // which goes on "does not open"
+	}
 	if err != nil {
-		return nil, "", fmt.Errorf("manifest of %q: %w", folder, err)
+		return nil, "", fmt.Errorf("its manifest: %w", err)
 	}
 	return m, hashOf(object), nil
 }

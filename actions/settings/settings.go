@@ -33,11 +33,12 @@ const (
 	None Encryption = "none"
 )
 
-// Passphrase says where the passphrase comes from. At most one field is set; none with encryption none.
+// Passphrase says where the passphrase comes from. At most one of the first three is set; none with encryption none.
 type Passphrase struct {
 	Inline  secret.Bytes // from the config file, as /bin/sh would have read it
 	File    string       // absolute; its content less one final newline
 	Command []string     // words, no shell; its output less one final newline
+	Named   string       // what named File, if not the config's key: a flag
 }
 
 // Step is one line of [backup-sequences].

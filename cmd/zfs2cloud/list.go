@@ -43,7 +43,7 @@ const (
 // Run lists what is on the remote.
 func (c *ListCmd) Run(a *App) error {
 	ctx := a.Stop.Soft()
-	_, catalog, err := c.open(ctx, a)
+	_, catalog, err := c.open(ctx, a, func(*actions.Catalog) error { return nil })
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,10 @@ func (c *RestoreCmd) Run(a *App) error {
 		return &refusal{Err: err}
 	}
 	ctx := a.Stop.Soft()
-	kit, catalog, err := c.open(ctx, a)
+	kit, catalog, err := c.open(ctx, a, func(catalog *actions.Catalog) error {
+		_, _, err := catalog.Target(ctx, c.Into)
+		return err
+	})
 	if err != nil {
 		return &unrestored{err}
 	}

@@ -26,8 +26,8 @@ type Source struct {
 	Encryption     string `enum:",gpg,none" default:"" placeholder:"gpg|none" help:"How the backups are sealed."`
 }
 
-// open lists what is there.
-func (s Source) open(ctx context.Context, a *App) (*actions.Kit, *actions.Catalog, error) {
+// open lists what is there. The passphrase comes last, after CHECK, so that nobody is asked for it in vain.
+func (s Source) open(ctx context.Context, a *App, check func(*actions.Catalog) error) (*actions.Kit, *actions.Catalog, error) {
 	c, err := s.settings(a)
 	if err != nil {
 		return nil, nil, err
@@ -41,11 +41,17 @@ func (s Source) open(ctx context.Context, a *App) (*actions.Kit, *actions.Catalo
 	if err != nil {
 		return nil, nil, &refusal{Err: err}
 	}
+	catalog, err := kit.OpenCatalog(ctx, a.World, r)
+	if err != nil {
+		return nil, nil, noPlace(place, c, err)
+	}
+	if err := check(catalog); err != nil {
+		return nil, nil, err
+	}
 	if err := s.passphrase(ctx, a, c, kit); err != nil {
 		return nil, nil, &refusal{Err: err}
 	}
-	catalog, err := kit.OpenCatalog(ctx, a.World, r, c.Encryption)
-	return kit, catalog, noPlace(place, c, err)
+	return kit, catalog, catalog.Unlock(c.Encryption)
 }
 
 // noPlace says in plain words that a place is not there, which many a first try ends in; other errors stay.
@@ -92,7 +98,7 @@ func (s Source) settings(a *App) (c *settings.Settings, err error) {
 		if err != nil {
 			return nil, &refusal{Err: err}
 		}
-		c.Passphrase = settings.Passphrase{File: file}
+		c.Passphrase = settings.Passphrase{File: file, Named: "--passphrase-file"}
 	}
 	return c, nil
 }

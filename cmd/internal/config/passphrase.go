@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,14 +28,15 @@ func ReadPassphrase(ctx context.Context, p settings.Passphrase,
 	case len(p.Inline) > 0:
 		return p.Inline, nil, checkPassphrase(p.Inline)
 	case p.File != "":
+		name := cmp.Or(p.Named, "encryption_passphrase_file")
 		data, st, err := readOwned(p.File, os.Getuid(), 1<<16)
 		if err == nil {
 			err = checkPrivate(p.File, st)
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("encryption_passphrase_file: %w", err)
+			return nil, nil, fmt.Errorf("%s: %w", name, err)
 		}
-		return literal("encryption_passphrase_file", data)
+		return literal(name, data)
 	case len(p.Command) > 0:
 		data, err := run(ctx, p.Command)
 		if err != nil {
