@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,8 +16,8 @@ import (
 	"zfs2cloud/workflow"
 )
 
-// live draws what a run is doing: a line for each step that is over, and a bar for each at work that has
-// something to measure. Off a terminal it draws nothing.
+// live draws what a run is doing: a line for each step that is over, and one for each at work, which says for how
+// long, or, once there is something to measure, how far it is. Off a terminal it draws nothing.
 type live struct {
 	app   *App
 	on    bool
@@ -30,12 +31,13 @@ type live struct {
 	bars map[int]*bar  // by step: uploads go on beside an export
 }
 
-// bar measures one step.
+// bar is the line of one step at work.
 type bar struct {
 	*mpb.Bar
-	since time.Time
-	from  int64       // bytes that were done when it began: they are no part of its rate
-	about atomic.Bool // its total is an estimate
+	since    time.Time
+	measured bool        // else it only says for how long
+	from     int64       // bytes that were done when it began: they are no part of its rate
+	about    atomic.Bool // its total is an estimate
 }
 
 func (a *App) draw(r state.Run) *live {
@@ -108,6 +110,7 @@ func (l *live) onStep(r state.Run, i int) {
 		l.setHook(step.Shown, running)
 	}
 	if running {
+		l.begin(i)
 		return
 	}
 	l.clear(i)
@@ -118,7 +121,26 @@ func (l *live) onStep(r state.Run, i int) {
 	if step.Started != nil && step.Ended != nil {
 		took = duration(step.Ended.Sub(*step.Started))
 	}
-	l.say("  %-8s %-31s%7s  %s\n", step.State, safe(step.Shown), took, safe(step.Detail))
+	l.say("%s", over(step, took, width(l.app.Err)))
+}
+
+// over is the line of a step that is over. Where there is no room for all of it, what came of the step gets a line of
+// its own.
+func over(step state.Step, took string, columns int) string {
+	name, detail := safe(step.Shown), safe(step.Detail)
+	line := fmt.Sprintf("  %-8s %-31s%7s  %s", step.State, name, took, detail)
+	if columns == 0 || len([]rune(line)) <= columns {
+		return strings.TrimRight(line, " ") + "\n"
+	}
+	line = fmt.Sprintf("  %-8s %-31s%7s", step.State, name, took)
+	if len([]rune(line)) > columns {
+		line = fmt.Sprintf("  %-8s %s  %s", step.State, name, took)
+	}
+	line = strings.TrimRight(line, " ") + "\n"
+	if detail != "" {
+		line += fmt.Sprintf("  %-8s %s\n", "", detail)
+	}
+	return line
 }
 
 func (l *live) setHook(name string, running bool) {
@@ -130,14 +152,25 @@ func (l *live) setHook(name string, running bool) {
 	}
 }
 
+// begin draws the line of a step that has nothing measured yet. Those that a plan implies have none.
+func (l *live) begin(i int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bars[i] == nil && !l.steps[i].Implied {
+		b := &bar{since: l.app.World.Now()}
+		l.draw(i, b, 0)
+	}
+}
+
 // onProgress draws the bar of a step that measures itself in bytes.
 func (l *live) onProgress(i int, done, total int64, estimated bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.bars[i]
-	if b == nil {
-		b = l.newBar(i, done, total)
-		l.bars[i] = b
+	if b == nil || !b.measured {
+		l.drop(i)
+		b = &bar{since: l.app.World.Now(), measured: true, from: done}
+		l.draw(i, b, total)
 	}
 	b.about.Store(estimated)
 	if total > 0 {
@@ -148,14 +181,13 @@ func (l *live) onProgress(i int, done, total int64, estimated bool) {
 	b.SetCurrent(done)
 }
 
-// newBar draws a line: what is at work, how far, how fast, and, where the total is known and the terminal
-// wide enough, a bar and the time left.
-func (l *live) newBar(i int, done, total int64) *bar {
+// draw draws a line: what is at work, how far, how fast, and, where the total is known and the terminal wide
+// enough, a bar and the time left.
+func (l *live) draw(i int, b *bar, total int64) {
 	var style mpb.BarFillerBuilder = mpb.NopStyle()
 	if total > 0 && width(l.app.Err) >= wide {
 		style = mpb.BarStyle().Lbound("[").Filler("#").Tip("#").Padding("-").Rbound("]")
 	}
-	b := &bar{since: l.app.World.Now(), from: done}
 	name := safe(l.steps[i].Shown)
 	how := func(s decor.Statistics) string {
 		if total <= 0 {
@@ -174,7 +206,7 @@ func (l *live) newBar(i int, done, total int64) *bar {
 		l.mpb = mpb.New(mpb.WithOutput(l.app.Err), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(30))
 	}
 	b.Bar = l.mpb.New(max(total, 0), style, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(how)), mpb.AppendDecorators(decor.Any(rest)))
-	return b
+	l.bars[i] = b
 }
 
 // Below these widths a line has no bar, and then only the share.
@@ -183,17 +215,25 @@ const (
 	narrow = 50
 )
 
-// line says what is at work, how far and how fast: where there is no room the rate goes, then the amount, and a
-// name is cut before the share is.
+// line says what is at work, how far and how fast, or for how long: where there is no room the rate goes, then the
+// amount, and a name is cut before the share is.
 func (b *bar) line(name string, s decor.Statistics, now time.Time, columns int) string {
-	far, fast := size(s.Current), ""
+	took := now.Sub(b.since)
+	far, fast := duration(took), ""
+	if b.measured {
+		far = size(s.Current)
+	}
 	if s.Total > 0 {
 		far = fmt.Sprintf("%2d%%  %s", percent(s.Current, s.Total), sizeOf(s.Current, s.Total, b.about.Load()))
 	}
-	if took := now.Sub(b.since); took >= time.Second {
+	if b.measured && took >= time.Second {
 		fast = "  " + rate(perSecond(s.Current-b.from, took))
 	}
-	if columns == 0 || columns >= wide {
+	switch {
+	case columns > 0 && columns < wide:
+	case !b.measured:
+		return fmt.Sprintf("  running  %-31s%7s ", name, far)
+	default:
 		return fmt.Sprintf("  running  %-30s %s%s ", name, far, fast)
 	}
 	if columns < narrow && s.Total > 0 {
@@ -215,6 +255,11 @@ func (b *bar) line(name string, s decor.Statistics, now time.Time, columns int) 
 func (l *live) clear(i int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.drop(i)
+}
+
+// drop is clear for whoever holds the mutex.
+func (l *live) drop(i int) {
 	b := l.bars[i]
 	if b == nil {
 		return

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
 	"github.com/vbauerster/mpb/v8/decor"
+
+	"zfs2cloud/state"
 )
 
 // The share is seen however narrow the terminal is.
 func TestLiveLine(t *testing.T) {
 	began := time.Date(2026, 11, 25, 3, 52, 0, 0, time.UTC)
-	b := &bar{since: began}
+	b := &bar{since: began, measured: true}
 	const name = "upload-intermediate-to-remote"
 	for columns, want := range map[int]string{
 		0:  "  running  upload-intermediate-to-remote  41%  24.0 of 57.5 MiB  6.00 MiB/s ",
@@ -24,5 +27,43 @@ func TestLiveLine(t *testing.T) {
 		if got != want {
 			t.Errorf("%d columns: %q, want %q", columns, got, want)
 		}
+	}
+}
+
+// A script has nothing to measure: what is seen is its name, and for how long it has been at work.
+func TestLiveLineOfAScript(t *testing.T) {
+	began := time.Date(2026, 11, 25, 3, 52, 0, 0, time.UTC)
+	b := &bar{since: began}
+	for columns, want := range map[int]string{
+		80: "  running  ./dump-database                 12m 5s ",
+		40: "  running  ./dump-database  12m 5s",
+		28: "  running  ./dump-…  12m 5s",
+	} {
+		if got := b.line("./dump-database", decor.Statistics{}, began.Add(725*time.Second), columns); got != want {
+			t.Errorf("%d columns: %q, want %q", columns, got, want)
+		}
+	}
+}
+
+// A step that is over keeps its line on a terminal that has the room, and else gives up the columns.
+func TestLiveOver(t *testing.T) {
+	step := state.Step{Shown: "export-intermediate", Detail: "incremental since 20261125130023-full; 1 chunk"}
+	if err := json.Unmarshal([]byte(`"done"`), &step.State); err != nil {
+		t.Fatal(err)
+	}
+	for columns, want := range map[int]string{
+		0: "  done     export-intermediate               2.6s  incremental since 20261125130023-full; 1 chunk\n",
+		80: "  done     export-intermediate               2.6s\n" +
+			"           incremental since 20261125130023-full; 1 chunk\n",
+		40: "  done     export-intermediate  2.6s\n" +
+			"           incremental since 20261125130023-full; 1 chunk\n",
+	} {
+		if got := over(step, "2.6s", columns); got != want {
+			t.Errorf("%d columns: %q, want %q", columns, got, want)
+		}
+	}
+	step.Shown, step.Detail = "./stop-app", ""
+	if got, want := over(step, "4.0s", 80), "  done     ./stop-app                        4.0s\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
