@@ -122,8 +122,8 @@ func (p Program) list(ctx context.Context, doing string, on subject, args ...str
 	return names, nil
 }
 
-// Version says in words which ZFS it is: what `zfs version` has in its first line, or, from a zfs that has no
-// such command, the version of its pools.
+// Version says in words which ZFS it is: what `zfs version` has in its first line, or, of a zfs that has no
+// such command, which those are, and the version of its pools.
 func (p Program) Version(ctx context.Context) (string, error) {
 	out, err := p.look(ctx, "version", subject{}, p.zfs("version"))
 	if err == nil {
@@ -139,10 +139,10 @@ func (p Program) Version(ctx context.Context) (string, error) {
 	}
 	_, version, ok := strings.Cut(out, "running ZFS pool version ")
 	if !ok {
-		return "unknown: zfs-fuse, or OpenZFS before 0.8", nil
+		return "of unknown version (zfs-fuse, or OpenZFS before 0.8)", nil
 	}
 	version, _, _ = strings.Cut(version, ".")
-	return "unknown, of pool version " + version + ": zfs-fuse, or OpenZFS before 0.8", nil
+	return "pool version " + version + " (zfs-fuse, or OpenZFS before 0.8)", nil
 }
 
 // properties are those of one dataset or snapshot, as zfs get -p writes them.
