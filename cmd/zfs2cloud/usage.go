@@ -22,6 +22,10 @@ func usage(parser *kong.Kong, args []string, err error) error {
 	if what, ok := strings.CutSuffix(text, ` value but got "EOL" (<EOL>)`); ok {
 		text = what + " value, and there is none" // kong's own word for the end of the line
 	}
+	if flag, value, ok := strings.Cut(text, ": expected duration but got "); ok {
+		value, _, _ = strings.Cut(value, ": ") // kong's word, and then Go's for the same
+		text = flag + ": " + value + " is no duration; 90s, 5m and 3h are"
+	}
 	var at *kong.ParseError
 	if errors.As(err, &at) {
 		// Without a command kong selects run; its help is meant only where it was typed.
