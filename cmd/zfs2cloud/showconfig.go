@@ -39,7 +39,7 @@ func (a *App) printState(c *settings.Settings) {
 			return err
 		}
 		for _, l := range locks {
-			if l.Dataset == c.Dataset && workflow.LockMachine.In(l.State, workflow.LockHeld) {
+			if l.Dataset == c.Dataset && workflow.LockMachine.In(l.State, workflow.LockHeld) && a.keepsOut(l) {
 				fmt.Fprintf(a.Out, "# locked since %s\n", clock(a, l.Since))
 			}
 		}
@@ -66,6 +66,15 @@ func (a *App) printState(c *settings.Settings) {
 			fmt.Fprintf(a.Out, "# %s, the newest %s\n", counted(len(snapshots), "snapshot"), snapshots[len(snapshots)-1].Snapshot)
 		}
 	}
+}
+
+// keepsOut tells whether a held lock keeps anybody out: an operator's does, a run's while the run is at work.
+func (a *App) keepsOut(l state.Lock) bool {
+	if l.Operator {
+		return true
+	}
+	who, alive, err := a.Folder.Alive(l.DatasetGUID)
+	return err == nil && alive && who.Run == l.Run
 }
 
 func printConfig(a *App, c *settings.Settings) {
