@@ -26,14 +26,14 @@ func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args 
 		return err
 	}
 	inPlace := !uploads(run)
-	var removed, wouldGo int
+	var removed, would int
 	for _, b := range slices.Backward(h.backups) { // what hangs on a base goes before it
 		if b.Pruned || b.Dir != run.Frozen.IntermediateDir || h.keepFolder(b, inPlace) != "" {
 			continue
 		}
 		if !slices.Contains(args, "-y") {
 			k.say("would remove %s", path.Join(b.Dir, b.Name))
-			wouldGo++
+			would++
 			continue
 		}
 		if err := k.pruneFolder(ctx, s, b, inPlace); err != nil {
@@ -44,10 +44,23 @@ func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args 
 		}
 		removed++
 	}
-	if wouldGo > 0 {
-		return s.Detail("would remove %s; -y removes", plural(wouldGo, "folder", "folders"))
+	if !slices.Contains(args, "-y") {
+		return wouldGo(s, would, "remove", "folder", "folders")
 	}
 	return s.Detail("removed %s", plural(removed, "folder", "folders"))
+}
+
+// wouldGo sums a prune up that only looks.
+func wouldGo(s *workflow.Session, n int, verb, one, many string) error {
+	if n == 0 {
+		return s.Detail("would %s nothing", verb)
+	}
+	return s.Detail("would %s %s; -y does it", verb, plural(n, one, many))
+}
+
+// OnlyLooks tells a prune that was asked what it would do from one that does it.
+func OnlyLooks(s state.Step) bool {
+	return (s.Name == StepPruneIntermediates || s.Name == StepPruneSnapshots) && !slices.Contains(s.Args, "-y")
 }
 
 // note keeps with the run what a person should know afterwards.
@@ -168,14 +181,14 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 		}
 		return s.Detail("destroyed nothing: %s", jumped)
 	}
-	var destroyed, wouldGo int
+	var destroyed, would int
 	for _, snap := range snapshots {
 		if !h.isOurs(snap) || !oldEnough(snap, s.Now(), k.Settings.OldestSnapshotDays) || h.keepSnapshot(snap, snapshots) != "" {
 			continue
 		}
 		if !slices.Contains(args, "-y") {
 			k.say("would destroy %s", snap.Snapshot)
-			wouldGo++
+			would++
 			continue
 		}
 		err := k.destroy(ctx, s, h, snap)
@@ -190,8 +203,8 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 		}
 		destroyed++
 	}
-	if wouldGo > 0 {
-		return s.Detail("would destroy %s; -y destroys", plural(wouldGo, "snapshot", "snapshots"))
+	if !slices.Contains(args, "-y") {
+		return wouldGo(s, would, "destroy", "snapshot", "snapshots")
 	}
 	return s.Detail("destroyed %s", plural(destroyed, "snapshot", "snapshots"))
 }

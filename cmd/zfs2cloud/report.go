@@ -207,10 +207,15 @@ func (t *taken) tellNews(news []string, now state.Run) {
 	fmt.Fprintf(t.app.Err, "%s%s, then backed up %s. Nothing to do.\n", t.app.subject(t), strings.Join(news, "; "), now.Backup)
 }
 
-// done prints the one line of a run that succeeded: on a terminal, or with -v.
+// done prints the one line of a run that succeeded: on a terminal, or with -v. To who asked what a prune would do it is
+// the answer.
 func (t *taken) done(r state.Run) {
 	a := t.app
 	b, ok := t.backup(r)
+	if r.Typed != "" && actions.OnlyLooks(r.Steps[0]) {
+		fmt.Fprintln(a.Out, r.Steps[0].Detail)
+		return
+	}
 	if !a.Terminal && a.Verbose == 0 {
 		return
 	}
