@@ -134,7 +134,7 @@ func (x *streamExport) room(ctx context.Context) error {
 		return err
 	})
 	if err == nil && waiting+size > most {
-		err = fmt.Errorf("spool_max is %d bytes, %d are sealed and nothing is uploaded meanwhile: raise it, or have no script between export and upload", most, waiting)
+		err = fmt.Errorf("spool_max is %d bytes, %d are sealed and nothing is uploaded meanwhile: raise it, or have no hook between export and upload", most, waiting)
 	}
 	return err
 }

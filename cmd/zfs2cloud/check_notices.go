@@ -105,8 +105,8 @@ var (
 		"look for the cause, then: $zfs2cloud resume --force $run"}
 	noticeForeignRun = notice{"run-foreign", "runs", isWarning, "run $run of another job, that of $config, is $state",
 		"zfs2cloud -c $config resume $run, or abort $run"}
-	noticeAppStopped = notice{"application-stopped", "runs", isError, "run $run died between its scripts: the application may be stopped",
-		"$zfs2cloud resume $run, or abort $run: each runs the scripts that are due"}
+	noticeAppStopped = notice{"application-stopped", "runs", isError, "run $run died between its hooks: the application may be stopped",
+		"$zfs2cloud resume $run, or abort $run: each runs the hooks that are due"}
 
 	noticePythonSnapshots = notice{"python-snapshots", "python", isWarning,
 		"$n of the Python tool: $size that nothing else holds; never a base here, and never pruned",

@@ -288,8 +288,8 @@ func runCases() []noticeCase {
 			[]string{"run-unfinished"}, []string{" abort 7k3f"}},
 		{"a stuck run", func(b *bench) { putRun(b, putJob(b, false).ID, false, workflow.RunStart, workflow.RunJam) }, []string{"run-stuck"}, nil},
 		{"another job's run", func(b *bench) { putRun(b, state.NewJobID(), false, workflow.RunStart) }, []string{"run-foreign"}, []string{"-c /etc/other.ini"}},
-		{"a run that died between its scripts", func(b *bench) { putRun(b, putJob(b, false).ID, true, workflow.RunStart) }, []string{"application-stopped"}, nil},
-		{"a run of another database that died between its scripts", func(b *bench) {
+		{"a run that died between its hooks", func(b *bench) { putRun(b, putJob(b, false).ID, true, workflow.RunStart) }, []string{"application-stopped"}, nil},
+		{"a run of another database that died between its hooks", func(b *bench) {
 			b.must(os.Mkdir(b.at("datasets"), 0o700))
 			b.must(b.app.Folder.PutNote("bracket", b.guid(), "9x9x", struct{}{}))
 		}, []string{"application-stopped"}, []string{"9x9x"}},

@@ -31,7 +31,7 @@ func (t *taken) failed(err error) error {
 	case errors.As(err, &run):
 		text = a.runText(t, run)
 	case errors.As(err, &open):
-		text = fmt.Sprintf("%s%s\nMend what keeps the script from succeeding, then: %s\n  or leave the application as it is: %s", a.subject(t), safe(err.Error()),
+		text = fmt.Sprintf("%s%s\nMend what keeps the hook from succeeding, then: %s\n  or leave the application as it is: %s", a.subject(t), safe(err.Error()),
 			a.again("resume "+open.Run), a.again("abort --skip-hooks "+open.Run))
 	case errors.As(err, &owned):
 		text = a.ownedText(t, owned)

@@ -132,7 +132,7 @@ func sequence(steps []state.Step) []string {
 // AbortCmd gives a run up.
 type AbortCmd struct {
 	ID        string `arg:"" optional:"" name:"run" help:"Which one; by default the job's oldest."`
-	SkipHooks bool   `help:"Do not run the post-snapshot scripts that are still due: the application is left as it is."`
+	SkipHooks bool   `help:"Do not run the post-snapshot hooks that are still due: the application is left as it is."`
 }
 
 // Run closes the run's bracket and removes what it left.

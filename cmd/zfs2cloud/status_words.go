@@ -314,7 +314,7 @@ func (s *sight) bracketBlock(o workflow.OpenBracket) block {
 	name := s.datasetName(o.GUID)
 	if w := s.owners[o.GUID]; w.alive {
 		b := block{rank: rankRunning, word: "RUNNING", mood: good, subject: safe(name), lines: []string{s.ownerWords(o.GUID)}}
-		b.say("between the scripts around its snapshot: the application is stopped, or just coming back")
+		b.say("between the hooks around its snapshot: the application is stopped, or just coming back")
 		return b
 	}
 	b := block{rank: rankAppStopped, word: "APP STOPPED", mood: wrong, subject: safe(name)}
@@ -330,7 +330,7 @@ func (s *sight) bracketBlock(o workflow.OpenBracket) block {
 	}
 	remark := "runs " + safe(o.Post[0][0])
 	if len(o.Post) > 1 {
-		remark += " and " + counted(len(o.Post)-1, "more script")
+		remark += " and " + counted(len(o.Post)-1, "more hook")
 	}
 	if name == s.conf.dataset {
 		b.next("next", s.app.again("resume"), remark)

@@ -36,10 +36,10 @@ func (l *loader) warnBracket() {
 	before, next := l.scriptFrom(at, -1)
 	after, _ := l.scriptFrom(at, +1)
 	if before && !after {
-		l.warnStep(l.s.Steps[at], "a script directly before snapshot, and none directly after: what it stops stays stopped")
+		l.warnStep(l.s.Steps[at], "a hook directly before snapshot, and none directly after: what it stops stays stopped")
 	}
 	if !before && next >= 0 && l.s.Steps[next].Script {
-		l.warnStep(l.s.Steps[next], fmt.Sprintf("%s is not directly before snapshot: if the run ends in between, no script after it is run",
+		l.warnStep(l.s.Steps[next], fmt.Sprintf("%s is not directly before snapshot: if the run ends in between, no hook after it is run",
 			printable(l.s.Steps[next].Shown)))
 	}
 }

@@ -228,7 +228,7 @@ func (l *loader) checkBuiltin(f field, step *settings.Step) bool {
 		return false
 	case !ok:
 		l.bad(f, "unknown step", didYouMean(step.Name, stepNames(),
-			"known are "+strings.Join(stepNames(), ", ")+"; a script is written ./name or /path/name"))
+			"known are "+strings.Join(stepNames(), ", ")+"; a hook, a script of your own, is written ./name or /path/name"))
 		return false
 	}
 	args, err := b.arguments(step.Args)

@@ -27,7 +27,7 @@ func TestBadSteps(t *testing.T) {
 	for step, part := range map[string]string{
 		"a = snapshott":                        "unknown step; did you mean snapshot?",
 		"a = prune-remote":                     "unknown step; known are lock, ",
-		"a = hook":                             "a script is written ./name",
+		"a = hook":                             "a hook, a script of your own, is written ./name",
 		"a = perform":                          "a sequence can't run itself",
 		"a = run":                              "a sequence can't run itself",
 		"a = export-intermediate -fi":          "-fi is no flag of export-intermediate; export-intermediate takes -f, -i",
