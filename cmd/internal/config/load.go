@@ -74,6 +74,9 @@ func Peek(path string, env Env) (Basics, error) {
 // unreadable is the problem of a file that can't be opened, or must not be obeyed.
 func unreadable(err error) Problem {
 	if owner, ok := errors.AsType[*OwnerError](err); ok {
+		if owner.Fix == "" {
+			return Problem{Text: owner.Reason, Hint: "-c or $ZFS2CLOUD_CONFIG names another"}
+		}
 		return Problem{Text: owner.Error(), Hint: "it could be anyone's", Next: owner.Fix}
 	}
 	if errors.Is(err, fs.ErrNotExist) {

@@ -86,8 +86,8 @@ func findOwned(path string, uid int) (int, unix.Stat_t, error) {
 			return -1, w.st, err
 		}
 	}
-	if w.st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return -1, w.st, &OwnerError{Path: path, Reason: "is not a file"}
+	if err := checkFile(path, w.st); err != nil {
+		return -1, w.st, err
 	}
 	fd := w.fd
 	w.fd = -1
@@ -149,6 +149,12 @@ func (w *walk) step() error {
 		return w.fail(err)
 	}
 	at := filepath.Join(w.at, name)
+	if len(w.rest) == 0 && st.Mode&unix.S_IFMT != unix.S_IFLNK { // else a device would be told to be closed to others
+		if err := checkFile(w.path, st); err != nil {
+			unix.Close(fd)
+			return err
+		}
+	}
 	if err := checkOwner(at, st, w.uid); err != nil {
 		unix.Close(fd)
 		return err
@@ -179,6 +185,17 @@ func (w *walk) follow(link int) error {
 }
 
 func (w *walk) fail(err error) error { return &fs.PathError{Op: "open", Path: w.path, Err: err} }
+
+// checkFile demands that the end of the way is a file.
+func checkFile(path string, st unix.Stat_t) error {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return nil
+	case unix.S_IFDIR:
+		return &OwnerError{Path: path, Reason: "is a folder, not a file"}
+	}
+	return &OwnerError{Path: path, Reason: "is not a file"}
+}
 
 // checkOwner looks at one file, folder or link on the way. A folder such as /tmp, which all may write but
 // where each can only remove his own, passes if it is root's: what comes next is checked as well.

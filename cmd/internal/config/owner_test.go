@@ -75,7 +75,8 @@ func TestCheckOwned(t *testing.T) {
 	isOwner(t, CheckOwned(file, 0), file, "can be written by others")
 	try(t, os.Chmod(file, 0o644))
 
-	isOwner(t, CheckOwned(dir, 0), dir, "is not a file")
+	isOwner(t, CheckOwned(dir, 0), dir, "is a folder, not a file")
+	isOwner(t, CheckOwned("/dev/null", 0), "/dev/null", "is not a file")
 	if err := CheckOwned(filepath.Join(dir, "nothing"), 0); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
