@@ -47,7 +47,7 @@ func (k *Kit) choose(q question, whole func(state.Backup) (bool, error), opens f
 		return c, nil
 	}
 	if q.full {
-		return full("asked for")
+		return full("it was asked for")
 	}
 	if k.Settings.Strategy == settings.NeverIncremental {
 		return full("incremental_strategy is never_incremental")

@@ -102,7 +102,7 @@ func TestChoose(t *testing.T) {
 			q.backups = []state.Backup{backups[0], backupIn(t, backups[1], expired...), backups[2]}
 		}, base: "20261101030000-full"},
 		"never":     {change: func(_ *question, s *settings.Settings) { s.Strategy = settings.NeverIncremental }, why: "never_incremental", flagsAre: "-e"},
-		"asked for": {change: func(q *question, _ *settings.Settings) { q.full = true }, why: "asked for"},
+		"asked for": {change: func(q *question, _ *settings.Settings) { q.full = true }, why: "it was asked for"},
 		"none yet":  {change: func(q *question, _ *settings.Settings) { q.backups = nil }, why: "no committed full"},
 		"not committed": {change: func(q *question, _ *settings.Settings) {
 			q.backups = []state.Backup{backupIn(t, state.Backup{Name: "20261101030000-full", Full: true, SnapshotGUID: "11"}, workflow.BackupExport)}

@@ -21,6 +21,7 @@ type Foresight struct {
 	known     bool // the job is on record
 	holdings  holdings
 	snapshots []zfs.SnapshotInfo
+	exports   bool // a step that was foreseen before
 }
 
 // Foresee looks at the dataset and the database.
@@ -66,7 +67,7 @@ func (f *Foresight) choice(ctx context.Context, args []string) (choice, error) {
 	return k.choose(q, whole, func(b state.Backup) (bool, error) { return k.opensWith(ctx, f.look, b) })
 }
 
-// Step says what a step would do, a line each.
+// Step says what a step would do, a line each. Those of a sequence are asked for in their order.
 func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, error) {
 	k := f.kit
 	_, uploads := PlaceOf(k.Settings)
@@ -88,13 +89,14 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 		if err != nil {
 			return nil, err
 		}
+		f.exports = true
 		kind := "an incremental " + c.Reason
 		if c.Full {
-			kind = "a full: " + c.Reason
+			kind = "a full, because " + c.Reason
 		}
 		return []string{fmt.Sprintf("would export %s, to %s", kind, k.Settings.IntermediateDir)}, nil
 	case StepUpload:
-		return []string{"would upload it to " + k.Settings.Remote}, nil
+		return []string{f.upload(p.Args)}, nil
 	case StepPruneIntermediates:
 		return f.prunedFolders(uploads, p.Args), nil
 	case StepPruneSnapshots:
@@ -106,6 +108,20 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 		return []string{"would run " + strings.Join(append([]string{p.Name}, p.Args...), " ")}, nil
 	}
 	return []string{"is known, and not built yet"}, nil
+}
+
+func (f *Foresight) upload(args []string) string {
+	if f.exports {
+		return "would upload it to " + f.kit.Settings.Remote
+	}
+	switch b, err := exported(f.holdings.backups, args); {
+	case err != nil:
+		return "would fail: " + err.Error()
+	case workflow.BackupMachine.In(b.State, workflow.BackupCommitted):
+		return "would do nothing: " + b.Name + " is committed"
+	default:
+		return fmt.Sprintf("would upload %s to %s", b.Name, f.kit.Settings.Remote)
+	}
 }
 
 func verb(args []string, does string) string {

@@ -79,26 +79,35 @@ func (k *Kit) uploadTarget(ctx context.Context, s *workflow.Session, args []stri
 			if err != nil {
 				return "", err
 			}
-			want := ""
-			if i := slices.Index(args, "-s"); i >= 0 && i+1 < len(args) {
-				want = args[i+1]
+			b, err := exported(backups, args)
+			if err != nil {
+				return "", &workflow.Hopeless{Err: err}
 			}
-			for _, b := range slices.Backward(backups) {
-				exported := workflow.BackupMachine.In(b.State, workflow.BackupExported, workflow.BackupCommitted)
-				if exported && (want == "" || want == b.Snapshot || want == b.Name || want == b.Dataset+"@"+b.Snapshot) {
-					return b.Name, nil
-				}
-			}
-			if want != "" {
-				return "", &workflow.Hopeless{Err: fmt.Errorf("snapshot %q was not exported by this job", want)}
-			}
-			return "", &workflow.Hopeless{Err: errors.New("nothing was exported yet")}
+			return b.Name, nil
 		},
 		Result: func(_ *state.Tx, r *state.Run, name string) error {
 			r.Backup = name
 			return nil
 		},
 	})
+}
+
+// exported is the backup that an upload with these arguments means.
+func exported(backups []state.Backup, args []string) (state.Backup, error) {
+	want := ""
+	if i := slices.Index(args, "-s"); i >= 0 && i+1 < len(args) {
+		want = args[i+1]
+	}
+	for _, b := range slices.Backward(backups) {
+		there := workflow.BackupMachine.In(b.State, workflow.BackupExported, workflow.BackupCommitted)
+		if there && (want == "" || want == b.Snapshot || want == b.Name || want == b.Dataset+"@"+b.Snapshot) {
+			return b, nil
+		}
+	}
+	if want != "" {
+		return state.Backup{}, fmt.Errorf("snapshot %q was not exported by this job", want)
+	}
+	return state.Backup{}, errors.New("nothing was exported yet")
 }
 
 // uploadAndCommit brings a backup to its place. It may be called again at any time.

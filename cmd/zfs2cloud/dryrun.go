@@ -118,10 +118,10 @@ func (a *App) foreseeRest(verb, id string) error {
 		return nil
 	}
 	fmt.Fprintf(a.Out, "would %s run %s of %s\n", verb, found.ID, clock(a, found.Started))
+	if due := hooksDue(*found, "post"); due != "" && workflow.BracketMachine.In(found.Bracket, workflow.BracketOpen) {
+		fmt.Fprintf(a.Out, "  would run %s first: the application may be stopped\n", safe(due))
+	}
 	if verb == "abort" {
-		if due := hooksDue(*found, "post"); due != "" && workflow.BracketMachine.In(found.Bracket, workflow.BracketOpen) {
-			fmt.Fprintf(a.Out, "  would run %s\n", safe(due))
-		}
 		fmt.Fprintln(a.Out, "  would remove its chunk files, here and on the remote, unless they are committed; its snapshot stays")
 		return nil
 	}
