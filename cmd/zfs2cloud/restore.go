@@ -15,8 +15,8 @@ import (
 type RestoreCmd struct {
 	Source
 	Yes    bool   `short:"y" help:"Do not ask before it begins."`
-	Backup string `default:"latest" placeholder:"STAMP|latest" help:"Which backup."`
-	Spool  string `default:"/var/tmp" placeholder:"DIR" help:"Where about two chunks at a time wait until they are checked."`
+	Backup string `default:"latest" placeholder:"STAMP|latest" help:"Which backup (${default})."`
+	Spool  string `default:"/var/tmp" placeholder:"DIR" help:"Where about two chunks at a time wait until they are checked (${default})."`
 	Into   string `arg:"" name:"newdataset" help:"The dataset to be made. Its parent must exist."`
 }
 
@@ -120,8 +120,20 @@ func (a *App) restoreLine(began time.Time) func(done, total int64) {
 		}
 		last = now
 		speed := perSecond(done, took)
-		fmt.Fprintf(a.Err, "\r\x1b[K  running  %2d%%  %s  %s  %s left", percent(done, total), sizeOf(done, total, false), rate(speed), duration(left(total-done, speed)))
+		fmt.Fprint(a.Err, "\r\x1b[K"+restoreText(done, total, speed, width(a.Err)))
 	}
+}
+
+// restoreText says as much as there is room for, and never so much that the terminal would wrap it.
+func restoreText(done, total int64, speed float64, columns int) string {
+	text := fmt.Sprintf("  running  %2d%%", percent(done, total))
+	for _, more := range []string{sizeOf(done, total, false), duration(left(total-done, speed)) + " left", rate(speed)} {
+		if columns > 0 && len(text)+2+len(more) >= columns {
+			break
+		}
+		text += "  " + more
+	}
+	return text
 }
 
 // endLine takes the live line away.

@@ -21,9 +21,9 @@ import (
 // one that is named.
 type Source struct {
 	Remote         string `placeholder:"REMOTE" help:"Read this remote, NAME:PATH of rclone's or an absolute path, and no config."`
-	RcloneConfig   string `placeholder:"FILE" help:"The config file of rclone."`
-	PassphraseFile string `placeholder:"FILE" help:"A file with the passphrase. Without any, it is asked for."`
-	Encryption     string `enum:",gpg,none" default:"" placeholder:"gpg|none" help:"How the backups are sealed."`
+	RcloneConfig   string `placeholder:"FILE" help:"The config file of rclone; else as the config says, or where it always lies."`
+	PassphraseFile string `placeholder:"FILE" help:"A file with the passphrase; else as the config says, without one it is asked for."`
+	Encryption     string `enum:",gpg,none" default:"" placeholder:"gpg|none" help:"How the backups are sealed; else as the config says, without one gpg."`
 }
 
 // open lists what is there. The passphrase comes last, after CHECK, so that nobody is asked for it in vain.
