@@ -19,10 +19,15 @@ type checkSum struct {
 	errors, warnings int
 	backup           *nextBackup
 	secret           bool // a passphrase is in use
+	locked, atWork   bool // so a run would be turned away now
 	again            func(string) string
 }
 
 func (s *checkSum) add(f finding) {
+	if f.Name == "lock" {
+		s.locked = s.locked || f.State == isWarning
+		s.atWork = s.atWork || f.State == isOK
+	}
 	switch f.State {
 	case isError:
 		s.errors++
@@ -85,8 +90,13 @@ func (t *checkTable) end(s checkSum) error {
 		fmt.Fprintln(t.out, "KEEP THE PASSPHRASE ELSEWHERE TOO: without it no backup can be read.")
 	}
 	next := t.style.command(s.again("run"))
-	if s.errors > 0 {
+	switch {
+	case s.errors > 0:
 		next = "set the errors right, then: " + t.style.command(s.again("check"))
+	case s.locked:
+		next = "when it may run again: " + t.style.command(s.again("unlock"))
+	case s.atWork:
+		next = t.style.command(s.again("status"))
 	}
 	_, err := fmt.Fprintln(t.out, "Next: "+next)
 	return err

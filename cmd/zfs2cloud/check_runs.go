@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"zfs2cloud/actions"
@@ -80,7 +79,7 @@ func (c *checkup) lookLock(_ context.Context, f facts) (facts, []finding) {
 		found = append(found, c.atWork(f)...)
 		found = append(found, c.operator(f)...)
 	}
-	file := filepath.Join(c.settings.IntermediateDir, "_lock")
+	file := oldLock(c.settings)
 	info, err := os.Lstat(file)
 	switch {
 	case err == nil:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -250,4 +251,26 @@ func left(rest int64, bytesPerSecond float64) time.Duration {
 		return 0
 	}
 	return time.Duration(seconds * float64(time.Second))
+}
+
+// withoutEcho cuts off a line's end what an earlier line ends in, too, from a colon on: a hook's error is that of its
+// step and that of what it keeps open.
+func withoutEcho(lines []string) []string {
+	const sep = ": "
+	var told []string
+	for _, line := range lines {
+		if slices.Contains(told, line) {
+			continue
+		}
+		parts := strings.Split(line, sep)
+		for i := 1; i < len(parts); i++ {
+			end := sep + strings.Join(parts[i:], sep)
+			if slices.ContainsFunc(told, func(before string) bool { return strings.HasSuffix(before, end) }) {
+				line = strings.Join(parts[:i], sep)
+				break
+			}
+		}
+		told = append(told, line)
+	}
+	return told
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 )
@@ -194,5 +195,22 @@ func TestPace(t *testing.T) {
 		if got := left(100, never); got != 0 {
 			t.Error("time left at no speed:", got)
 		}
+	}
+}
+
+func TestWithoutEcho(t *testing.T) {
+	got := withoutEcho([]string{
+		"./start-app: /etc/zfs2cloud/start-app: exit 3; it printed: no start",
+		"run 5658: the application may still be stopped: /etc/zfs2cloud/start-app: exit 3; it printed: no start",
+		"gpg: exit 2",
+		"gpg: exit 2",
+	})
+	want := []string{
+		"./start-app: /etc/zfs2cloud/start-app: exit 3; it printed: no start",
+		"run 5658: the application may still be stopped",
+		"gpg: exit 2",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -166,5 +167,18 @@ func (t *taken) noOldLock() error {
 	if err != nil {
 		return &refusal{Err: err}
 	}
-	return &workflow.LockedError{Lock: state.Lock{Dataset: t.dataset, Operator: true, User: "of " + t.oldLock(), Since: info.ModTime()}}
+	return &oldLockError{File: t.oldLock(), Since: info.ModTime()}
 }
+
+// oldLockError is the error of a lock file as the Python tool writes it.
+type oldLockError struct {
+	File  string
+	Since time.Time
+}
+
+func (e *oldLockError) Error() string {
+	return fmt.Sprintf("locked by %s, made %s: a run of the Python tool, or an operator", safe(e.File), e.Since.Local().Format("Mon 2 Jan 15:04"))
+}
+
+// ExitCode is that of a dataset that is locked.
+func (e *oldLockError) ExitCode() int { return exitLocked }

@@ -25,6 +25,7 @@ func (t *taken) failed(err error) error {
 	var owned *state.OwnedError
 	var locked *workflow.LockedError
 	var open *workflow.BracketError
+	var old *oldLockError
 	switch {
 	case errors.As(err, &run) && errors.Is(err, workflow.ErrInterrupted):
 		text = a.interruptedText(t, run.Run)
@@ -37,6 +38,8 @@ func (t *taken) failed(err error) error {
 		text = a.ownedText(t, owned)
 	case errors.As(err, &locked):
 		text = a.subject(t) + strings.TrimPrefix(locked.Error(), t.dataset+" is ") + "\nNothing was changed. When it may run again: " + a.again("unlock")
+	case errors.As(err, &old):
+		text = a.subject(t) + old.Error() + "\nNothing was changed. When it is over: " + a.again("unlock")
 	}
 	t.close() // on_failure may take its time: nothing is done any more
 	code := exitCode(err)
@@ -61,7 +64,7 @@ func (t *taken) about(text string) string {
 
 func (a *App) runText(t *taken, e *runError) string {
 	r := e.Run
-	lines := strings.Split(strings.TrimSpace(safeLines(e.Err.Error())), "\n")
+	lines := withoutEcho(strings.Split(strings.TrimSpace(safeLines(e.Err.Error())), "\n"))
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s%s\n\n", a.subject(t), lines[0])
 	row := func(name, format string, args ...any) {
@@ -72,9 +75,12 @@ func (a *App) runText(t *taken, e *runError) string {
 		ended = *r.Ended
 	}
 	row("run", "%s, started %s, %s %s", r.ID, clock(a, r.Started), r.State, clock(a, ended))
-	backup, known := t.backup(r)
-	row("safe", "%s", safeText(r, backup, known))
-	if app := workflow.Application(r); app != "" {
+	if !workflow.RunMachine.In(r.State, workflow.RunAborted) { // of which nothing is left
+		backup, known := t.backup(r)
+		row("safe", "%s", safeText(r, backup, known))
+	}
+	app := workflow.Application(r)
+	if app != "" {
 		row("app", "%s", app)
 	}
 	row("last good", "%s", t.lastGood())
@@ -92,10 +98,14 @@ func (a *App) runText(t *taken, e *runError) string {
 	switch {
 	case workflow.RunMachine.In(r.State, workflow.RunStuck):
 		fmt.Fprintf(&b, "No run starts by itself now. Look for the cause, then: %s\n  or give it up: %s", a.again("resume --force "+r.ID), a.again("abort "+r.ID))
+	case workflow.RunMachine.In(r.State, workflow.RunAborted) && r.Typed != "":
+		fmt.Fprintf(&b, "Trying it again would not help, so it was given up. What there is: %s", a.again("list"))
 	case workflow.RunMachine.In(r.State, workflow.RunAborted):
 		fmt.Fprintf(&b, "Nobody could finish it, so it was given up. Now: %s", a.again("run"))
 	case workflow.RunMachine.In(r.State, workflow.RunAborting):
 		fmt.Fprintf(&b, "Its giving up goes on with: %s", a.again("abort "+r.ID))
+	case app == workflow.AppUnknown:
+		fmt.Fprintf(&b, "Mend what keeps the hook from succeeding, then: %s\n  or leave the application as it is: %s", a.again("resume "+r.ID), a.again("abort --skip-hooks "+r.ID))
 	default:
 		fmt.Fprintf(&b, "What is done is not done again. Remove the cause, then: %s\n  or give the run up: %s", a.again("resume "+r.ID), a.again("abort "+r.ID))
 	}
@@ -105,8 +115,11 @@ func (a *App) runText(t *taken, e *runError) string {
 // safeText says what a run that failed has that is not lost.
 func safeText(r state.Run, b state.Backup, known bool) string {
 	var parts []string
-	if r.SnapshotGUID != "" {
+	switch {
+	case r.SnapshotGUID != "":
 		parts = append(parts, "snapshot held")
+	case madeSnapshot(r):
+		parts = append(parts, "snapshot made")
 	}
 	if known && b.Sums.Sealed > 0 {
 		parts = append(parts, counted(b.Sums.Sealed, "chunk")+" sealed")

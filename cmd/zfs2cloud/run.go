@@ -230,4 +230,6 @@ func (t *taken) finished() (state.Run, bool, error) {
 }
 
 // oldLock is the lock file of the Python tool, which maintenance scripts touch too.
-func (t *taken) oldLock() string { return filepath.Join(t.settings.IntermediateDir, "_lock") }
+func (t *taken) oldLock() string { return oldLock(t.settings) }
+
+func oldLock(c *settings.Settings) string { return filepath.Join(c.IntermediateDir, "_lock") }

@@ -203,7 +203,7 @@ func (s *sight) failedBlock(r state.Run) block {
 const errorLines = 6
 
 func sayError(b *block, text string) {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
+	lines := withoutEcho(strings.Split(strings.TrimSpace(text), "\n"))
 	for _, l := range lines[:min(len(lines), errorLines)] {
 		if l = strings.TrimSpace(l); l != "" {
 			b.say("%s", safe(l))

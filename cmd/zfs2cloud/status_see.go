@@ -178,6 +178,7 @@ type statusConfig struct {
 	stateDB string
 	dataset string        // empty: not known
 	maxAge  time.Duration // for jobs of this config
+	oldLock *oldLockError // nil: none is there, or it can't be told
 	err     error         // why it could not be read; that there is none where it lies by default is no reason
 }
 
@@ -194,6 +195,9 @@ func (a *App) statusConfig() statusConfig {
 		c := statusConfig{stateDB: basics.StateDB, dataset: basics.Dataset, maxAge: defaultMaxAge, err: inShort(err)}
 		if all, err := config.Load(a.Config, a.Env); err == nil {
 			c.maxAge = all.BackupMaxAge
+			if info, err := os.Lstat(oldLock(all)); err == nil {
+				c.oldLock = &oldLockError{File: oldLock(all), Since: info.ModTime()}
+			}
 		}
 		if _, err := os.Lstat(a.Config); a.Config == config.DefaultPath && errors.Is(err, fs.ErrNotExist) {
 			c.err = nil

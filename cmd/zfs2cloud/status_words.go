@@ -63,6 +63,10 @@ func (s *sight) nothing() block {
 
 // doubts says what could not be looked at.
 func (s *sight) doubts() (b block) {
+	if s.conf.oldLock != nil {
+		b.row("note", safe(s.conf.dataset)+" is "+s.conf.oldLock.Error()+"; runs are turned away")
+		b.next("next", s.app.again("unlock"), "when it is over")
+	}
 	if s.conf.err != nil {
 		b.row("note", fmt.Sprintf("%s; looked into %s", safe(oneLine(s.conf.err.Error())), safe(s.database)))
 	}
