@@ -5,7 +5,11 @@ import "fmt"
 // Beside the records of each bucket stands how many there are. A flipped bit in a page of keys can make
 // bbolt lose records without a word; then the numbers differ.
 
-func countKey(bucket string) string { return "count/" + bucket }
+const countPrefix = "count/"
+
+func countKey(bucket string) string { return countPrefix + bucket }
+
+func miscounted(seen, should int) error { return fmt.Errorf("%d records instead of %d", seen, should) }
 
 // count notes that a bucket gains or loses records. Bucket meta, where the numbers are, is not counted.
 func (tx *Tx) count(bucket string, by int) error {
@@ -44,23 +48,7 @@ func (tx *Tx) compareCount(bucket string, seen int) error {
 	}
 	should, err := tx.counted(bucket)
 	if err == nil && seen != should {
-		err = tx.file.damaged(bucket, "", fmt.Errorf("%d records instead of %d", seen, should))
+		err = tx.file.damaged(bucket, "", miscounted(seen, should))
 	}
 	return err
-}
-
-// Verify reads every record that there is, and returns the first damage it finds.
-func (tx *Tx) Verify() error {
-	for _, bucket := range append([]string{bucketMeta}, Buckets...) {
-		err := tx.walk(bucket, "", func(key string, stored []byte) error {
-			if _, err := unseal(place(bucket, key), stored); err != nil {
-				return tx.file.damaged(bucket, key, err)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -11,7 +11,7 @@
 // transaction there is no output, no child, no network, and no other transaction.
 //
 // Readers give up after 700 ms and say so (ErrBusy); a writer waits up to a minute. A file that is missing
-// or empty is an empty database to a reader, who makes nothing.
+// or empty, and was never more, is an empty database to a reader, who makes nothing.
 //
 // # A state
 //
@@ -45,9 +45,20 @@
 // it lives (live.go), in a fixed folder, whatever database it uses. What must survive the loss of the
 // database lies there too, as small files (notes.go).
 //
+// # Damage
+//
+// A disk may give back what was never written, a database may be cut off or gone, or an older copy of it may stand
+// in its place. None of it may crash or hang us, nor pass for what was stored. Three things see to that. Before its
+// first transaction on a file a process looks through all of it without bbolt (inspect.go, package pages). The
+// gate's file remembers the last commit (mark.go), so that a file which is behind it is seen. And in each
+// transaction records tell by their checksums, buckets by their counts (counts.go), and a panic or fault in
+// bbolt is caught (damage.go). All of it is a *DamagedError, which is never that of a disk that does not read, is full
+// or is slow.
+//
+// Nothing is repaired. SetAside (aside.go) moves a damaged database aside, and the next transaction begins a new
+// one; what can be known again without it, package actions finds out.
+//
 // # What this package does not do
 //
-// It finds damage, and does not repair it. Some damage no Go program survives when it meets it (a page that
-// leads back to itself overflows the stack), which is why a suspected file is best checked by a process of
-// its own. And it must be on a local disk: see OnLocalDisk.
+// The database must be on a local disk: see OnLocalDisk.
 package state

@@ -12,6 +12,12 @@ import (
 // ErrBusy is the error of a transaction that did not get its turn in time.
 var ErrBusy = errors.New("state database busy")
 
+// The gate and its turnstile are two files beside the database.
+const (
+	gateSuffix      = ".gate"
+	turnstileSuffix = ".turn"
+)
+
 // enter passes the gate to the database NAME and returns the gate's file, which is to be closed after the
 // transaction: that opens the gate to the next.
 //
@@ -20,7 +26,7 @@ var ErrBusy = errors.New("state database busy")
 // nobody passes it while it waits for the gate. With the gate alone, readers who overlap for ever would keep
 // it shut for ever.
 func enter(folder *os.Root, name string, write bool, deadline time.Time) (*os.File, error) {
-	turnstile, err := take(folder, name+".turn", unix.F_WRLCK, deadline)
+	turnstile, err := take(folder, name+turnstileSuffix, unix.F_WRLCK, deadline)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +35,7 @@ func enter(folder *os.Root, name string, write bool, deadline time.Time) (*os.Fi
 	if write {
 		kind = unix.F_WRLCK
 	}
-	return take(folder, name+".gate", kind, deadline)
+	return take(folder, name+gateSuffix, kind, deadline)
 }
 
 func take(folder *os.Root, name string, kind int16, deadline time.Time) (*os.File, error) {

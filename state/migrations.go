@@ -19,6 +19,8 @@ const (
 // ErrNewer is the error of a database that a newer version of the program has written.
 var ErrNewer = errors.New("state database is of a newer version")
 
+var errMissing = errors.New("missing")
+
 // migration leads from one schema to the next, in the transaction that first needs it.
 type migration struct {
 	what string
@@ -99,7 +101,7 @@ func (tx *Tx) checkUntouched() error {
 	case err != nil:
 		return err
 	case ours:
-		return tx.file.damaged(bucketMeta, keySchema, errors.New("missing"))
+		return tx.file.damaged(bucketMeta, keySchema, errMissing)
 	case others:
 		return fmt.Errorf("%s: a database of another program", tx.file.path)
 	}

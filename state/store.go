@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -14,6 +15,7 @@ type Store struct {
 	path      string
 	readWait  time.Duration
 	writeWait time.Duration
+	inspected atomic.Bool // this process has looked through the whole file
 }
 
 // New names a database. It opens nothing, and nothing need be there.
@@ -25,7 +27,8 @@ func New(path string) *Store {
 func (s *Store) Path() string { return s.path }
 
 // View calls fn with a transaction that reads. After 700 ms without its turn it returns ErrBusy. What it
-// sees is one moment of the database; if that has an older schema, what is not there yet is empty.
+// sees is one moment of the database; if that has an older schema, or there never was one, what is not there yet is
+// empty.
 func (s *Store) View(fn func(*Tx) error) error {
 	deadline := time.Now().Add(s.readWait)
 	folder, err := openFolder(filepath.Dir(s.path))
@@ -36,19 +39,36 @@ func (s *Store) View(fn func(*Tx) error) error {
 		return err
 	}
 	defer folder.Close()
-	info, err := folder.Stat(filepath.Base(s.path))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+	switch never, err := s.neverWritten(folder); {
+	case err != nil:
+		return err
+	case never:
 		return viewNothing(fn)
 	}
-	if err != nil {
-		return err
-	}
-	return s.transact(folder, false, deadline, func(tx *Tx) error {
+	err = s.transact(folder, false, deadline, func(tx *Tx) error {
 		if err := tx.checkSchema(); err != nil {
 			return err
 		}
 		return fn(tx)
 	})
+	if errors.Is(err, errNothing) {
+		return viewNothing(fn)
+	}
+	return err
+}
+
+// neverWritten tells whether there is neither a database nor a gate, whose file would tell of one that was there.
+func (s *Store) neverWritten(folder *os.Root) (bool, error) {
+	for _, name := range []string{filepath.Base(s.path), filepath.Base(s.path) + gateSuffix} {
+		info, err := folder.Stat(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		if err == nil && info.Size() > 0 {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func viewNothing(fn func(*Tx) error) error {
@@ -90,6 +110,13 @@ func (s *Store) transact(folder *os.Root, write bool, deadline time.Time, fn fun
 	} else if write || !errors.Is(err, syscall.EROFS) { // nobody writes to a file system that is mounted read-only
 		return err
 	}
+	if err := s.inspect(folder, name, gate, deadline); write && errors.Is(err, errNothing) {
+		if err := markBeginning(gate); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
 	file, err := openBolt(folder, name, write, deadline)
 	if err != nil {
 		return err
@@ -99,6 +126,7 @@ func (s *Store) transact(folder *os.Root, write bool, deadline time.Time, fn fun
 	if err != nil {
 		return err
 	}
+	tx.gate = gate
 	defer func() { err = errors.Join(err, tx.end()) }()
 	return fn(tx)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -16,6 +17,7 @@ import (
 type Tx struct {
 	file   *boltFile
 	bolt   *bolt.Tx // nil in an empty database
+	gate   *os.File // nil where there is none
 	write  bool
 	ended  bool
 	walks  int            // calls of Each under way
@@ -217,11 +219,14 @@ func (tx *Tx) commit() error {
 		return err
 	}
 	crash.Point("commit.before")
+	committed := mark{Tx: uint64(tx.bolt.ID())}
 	if err := tx.file.guard("", "", tx.bolt.Commit); err != nil {
 		return err
 	}
 	crash.Point("commit.after")
 	tx.bolt, tx.undo = nil, nil
+	// The commit stands, whatever becomes of its mark: one that is left behind accuses nobody.
+	_ = committed.write(tx.gate)
 	return nil
 }
 
