@@ -69,8 +69,8 @@ state_db = %s
 	}, os.WriteFile(config, []byte(text), 0o600)
 }
 
-// serial is the pipeline of the Python tool: first everything to files, then all files to the remote. The
-// files are synced in the end, since a checkpoint of ours is on the disk when it counts.
+// serial is the pipeline of the Python tool: first everything to files, then all files to the remote. What lies on
+// this machine is synced in the end, since a checkpoint of ours is on the disk when it counts.
 func (a *attempt) serial(ctx context.Context) (result, error) {
 	m := meter.Start(a.spool)
 	r := result{Stages: map[string]int64{}}
@@ -83,7 +83,7 @@ func (a *attempt) serial(ctx context.Context) (result, error) {
 			return []host.Command{{Argv: []string{"rclone", "--config", a.conf, "-v", "--stats=60s", "copy", a.spool, a.remote}}}, nil
 		}},
 		{"sync", func() ([]host.Command, error) {
-			files, err := filepath.Glob(a.spool + "/*")
+			files, err := a.files()
 			return []host.Command{{Argv: append([]string{"sync"}, files...)}}, err
 		}},
 	} {
@@ -100,6 +100,16 @@ func (a *attempt) serial(ctx context.Context) (result, error) {
 	}
 	r.Figures = m.Stop()
 	return r, nil
+}
+
+// files are those that lie on this machine.
+func (a *attempt) files() ([]string, error) {
+	files, err := filepath.Glob(a.spool + "/*")
+	if a.Link > 0 || err != nil {
+		return files, err
+	}
+	stored, err := filepath.Glob(a.kept + "/*")
+	return append(files, stored...), err
 }
 
 // exporting is the first half of the serial pipeline. gpg gets the options that ours gives it, as far as they
