@@ -18,24 +18,42 @@ type started struct {
 	err     error
 }
 
-// forks takes orders to the thread that starts all children. The thread must live as long as we do: to the
+// threads take orders to start children, who inherit their manners. A thread must live as long as we do: to the
 // kernel, its end is the parent's death (prctl(2), PR_SET_PDEATHSIG).
-var forks = sync.OnceValue(func() chan<- order {
+var threads struct {
+	sync.Mutex
+	with map[Manners]chan<- order
+}
+
+func thread(m Manners) chan<- order {
+	threads.Lock()
+	defer threads.Unlock()
+	if orders, ok := threads.with[m]; ok {
+		return orders
+	}
 	orders := make(chan order)
 	go func() {
 		runtime.LockOSThread()
+		rude := m.take()
 		for o := range orders {
-			p, err := os.StartProcess(o.path, o.argv, o.attr)
-			o.done <- started{p, err}
+			s := started{err: rude}
+			if rude == nil {
+				s.process, s.err = os.StartProcess(o.path, o.argv, o.attr)
+			}
+			o.done <- s
 		}
 	}()
+	if threads.with == nil {
+		threads.with = map[Manners]chan<- order{}
+	}
+	threads.with[m] = orders
 	return orders
-})
+}
 
-// startProcess is os.StartProcess on that thread.
-func startProcess(path string, argv []string, attr *os.ProcAttr) (*os.Process, error) {
+// startProcess is os.StartProcess on such a thread.
+func startProcess(path string, argv []string, attr *os.ProcAttr, m Manners) (*os.Process, error) {
 	done := make(chan started, 1)
-	forks() <- order{path, argv, attr, done}
+	thread(m) <- order{path, argv, attr, done}
 	s := <-done
 	return s.process, s.err
 }

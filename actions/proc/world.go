@@ -22,6 +22,8 @@ import (
 type World struct {
 	// Kids, if set, is inherited by ordinary children, behind Spec.Extra.
 	Kids *os.File
+	// Manners are those of ordinary children.
+	Manners Manners
 	// Log gets each start and each end of a child at debug level. Nil means nobody listens.
 	Log *slog.Logger
 	// Clock is time.Now if nil.
@@ -115,7 +117,11 @@ func (w *World) startOrdinary(path string, s workflow.Spec) (*child, error) {
 func (w *World) fork(path string, s workflow.Spec, argv []string, files []*os.File, sys *unix.SysProcAttr) (*child, error) {
 	attr := &os.ProcAttr{Dir: s.Dir, Env: w.environment(s), Files: files, Sys: sys}
 	crash.Point("start.before " + filepath.Base(path))
-	process, err := startProcess(path, argv, attr)
+	manners := w.Manners
+	if s.Hook {
+		manners = Manners{} // it starts the application
+	}
+	process, err := startProcess(path, argv, attr, manners)
 	if err != nil {
 		return nil, err
 	}

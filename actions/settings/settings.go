@@ -74,6 +74,9 @@ type Settings struct {
 	RcloneIdle         time.Duration // how long an rclone may move nothing; 0: for ever
 	UploadJobs         int           // chunks that are uploaded at once
 	SpoolMax           int64         // bytes of chunk files that are not yet uploaded; 0: what the disk has room for
+	Nice               int           // of the programs that are started, 0 to 19
+	IOIdle             bool          // they have the disk when nobody else wants it
+	IOLevel            int           // or this level of best effort, 0 to 7; -1: as the caller has it
 	KeepIntermediates  bool          // else a chunk's file goes once it is uploaded
 	OldestSnapshotDays int
 	FullEveryDays      int

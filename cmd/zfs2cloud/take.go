@@ -189,11 +189,24 @@ func (t *taken) configured() error {
 		return err
 	}
 	t.settings, t.kit.Settings = c, c
+	t.app.World.Manners = manners(c)
 	t.kit.ShowConfig = func() { printConfig(t.app, c) }
 	for _, w := range c.Warnings {
 		t.app.Log.Warn("config", "line", w.Line, "key", w.Key, "warning", w.Text)
 	}
 	return nil
+}
+
+// manners are those that the config asks for.
+func manners(c *settings.Settings) proc.Manners {
+	m := proc.Manners{Nice: c.Nice}
+	switch {
+	case c.IOIdle:
+		m.IO = proc.IOIdle
+	case c.IOLevel >= 0:
+		m.IO = proc.IOBestEffort(c.IOLevel)
+	}
+	return m
 }
 
 // findJob finds the job that the dataset and the config make.

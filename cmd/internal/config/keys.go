@@ -52,6 +52,9 @@ var Keys = []Key{
 		Default: "4", read: readUploadJobs},
 	{Name: "spool_max", Meaning: "how much of chunk files may wait for their upload, at least twice split_size; then the export waits; the disk's free space bounds it always",
 		Unit: "as split_size", Default: "none", read: readSpoolMax, optEmpty: true},
+	{Name: "nice", Meaning: "how far zfs, gpg and rclone give way to others; hooks do not", Unit: "0 to 19", Default: "0", read: readNice},
+	{Name: "io_priority", Meaning: "the same for the disk: a level of best effort, 7 the last, or only when nobody else wants it",
+		Unit: "0 to 7, idle", Default: "none", read: readIOPriority, optEmpty: true},
 	{Name: "keep_intermediates", Meaning: "whether a chunk's file stays when it is uploaded, until prune-intermediates",
 		Unit: "yes, no", Default: "yes", read: readKeep},
 	{Name: "full_every_x_days", Meaning: "a full backup when the last is older; less than oldest_snapshot_days",
@@ -209,6 +212,28 @@ func readUploadJobs(l *loader, f field) {
 		return
 	}
 	l.s.UploadJobs = n
+}
+
+func readNice(l *loader, f field) {
+	n, err := strconv.Atoi(f.value)
+	if err != nil || n < 0 || n > 19 {
+		l.bad(f, "not a number from 0 to 19", "0 is as others, 19 gives way to all: nice(1)")
+		return
+	}
+	l.s.Nice = n
+}
+
+func readIOPriority(l *loader, f field) {
+	if f.value == "idle" {
+		l.s.IOIdle = true
+		return
+	}
+	n, err := strconv.Atoi(f.value)
+	if err != nil || n < 0 || n > 7 {
+		l.bad(f, "neither a number from 0 to 7 nor idle", "7 gives way to all but idle: ionice(1)")
+		return
+	}
+	l.s.IOLevel = n
 }
 
 func readKeep(l *loader, f field) {

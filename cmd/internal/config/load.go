@@ -109,6 +109,7 @@ func newLoader(path string, env Env, doc *document) *loader {
 		Strategy:           settings.SinceLastFull,
 		SplitSize:          1 << 30,
 		UploadJobs:         4,
+		IOLevel:            -1,
 		KeepIntermediates:  true,
 		RcloneIdle:         15 * time.Minute,
 		OldestSnapshotDays: 120,

@@ -281,6 +281,8 @@ func TestBadKeys(t *testing.T) {
 		"not UTF-8":          {minimal("mode = \xff"), "not UTF-8"},
 		"spool too small":    {minimal("split_size = 1M", "spool_max = 2000K"), "less than twice split_size"},
 		"jobs":               {minimal("upload_jobs = 0"), "not a number from 1 to 64"},
+		"nice":               {minimal("nice = 20"), "not a number from 0 to 19"},
+		"I/O priority":       {minimal("io_priority = best"), "neither a number from 0 to 7 nor idle"},
 		"keep":               {minimal("keep_intermediates = maybe"), "unknown value"},
 		"duplicate":          {minimal("zfs_fs = b"), "the key stands on line 2 too"},
 	} {

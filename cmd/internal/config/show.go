@@ -62,6 +62,15 @@ func shown(s *settings.Settings, key string) string {
 		if s.SpoolMax > 0 {
 			return strconv.FormatInt(s.SpoolMax, 10)
 		}
+	case "nice":
+		return strconv.Itoa(s.Nice)
+	case "io_priority":
+		switch {
+		case s.IOIdle:
+			return "idle"
+		case s.IOLevel >= 0:
+			return strconv.Itoa(s.IOLevel)
+		}
 	case "keep_intermediates":
 		if s.KeepIntermediates {
 			return "yes"
