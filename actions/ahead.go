@@ -69,6 +69,8 @@ func (x *streamExport) offer(ctx context.Context, c state.Chunk) {
 		x.ahead.offer(c)
 	case x.opening != nil:
 		x.held = append(x.held, c)
+	default:
+		uncache(x.backup, c) // it is uploaded later, if at all
 	}
 }
 

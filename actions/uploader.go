@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"sync"
 
@@ -320,6 +321,9 @@ func (p *uploader) see(ctx context.Context, batch []state.Chunk) error {
 	if err := p.noteSeen(batch); err != nil {
 		return err
 	}
+	for _, c := range batch {
+		uncache(p.backup, c)
+	}
 	return p.release(p.fx, batch)
 }
 
@@ -356,6 +360,14 @@ func (p *uploader) noteSeen(batch []state.Chunk) error {
 	p.report()
 	p.turn.Broadcast()
 	return nil
+}
+
+// uncache lets the application's data have the memory that a chunk's file has.
+func uncache(b state.Backup, c state.Chunk) {
+	if f, err := os.Open(inDir(b, c.Name)); err == nil {
+		durable.Uncache(f)
+		_ = f.Close() // of a file that was only read
+	}
 }
 
 // release removes the files of chunks that are uploaded, where they are not to be kept.

@@ -12,8 +12,7 @@ import (
 	"path"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
+	"zfs2cloud/state/durable"
 	"zfs2cloud/workflow"
 )
 
@@ -162,7 +161,8 @@ func readBack(ctx context.Context, root *os.Root, name string) (map[string]strin
 		return nil, err
 	}
 	defer file.Close()
-	_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED) // an advice: posix_fadvise(2)
+	durable.Uncache(file)
+	defer durable.Uncache(file)
 	h := sha256.New()
 	if _, err := copyAll(ctx, h, file); err != nil {
 		return nil, err

@@ -31,6 +31,8 @@ type File struct {
 	temp string
 	name string
 	done bool
+
+	written, begun int64 // bytes: to the file, and those that the disk was told to begin with
 }
 
 // Create begins a file that will be NAME in ROOT, mode 0600. The temporary name is random and O_EXCL.
