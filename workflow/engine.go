@@ -239,8 +239,10 @@ func (e *Engine) perform(s *Session, i int) error {
 
 	ctx := e.Stop.Soft()
 	if BracketMachine.In(s.Run().Bracket, BracketOpen) {
-		// While the application is stopped, what was begun is brought to its end.
-		ctx = context.WithoutCancel(ctx)
+		// While the application is stopped, what was begun is brought to its end, or ended by a second signal.
+		var done context.CancelFunc
+		ctx, done = e.Stop.Hook()
+		defer done()
 	}
 	if err := def.Run(ctx, s, step.Args); err != nil {
 		return errors.Join(err, s.failStep(i, err))

@@ -25,6 +25,7 @@ type bench struct {
 	on     map[string]func(string) error // what a step does, by its name; called with "do" before and "done" after its line
 	clean  int
 	orphan int
+	wedged error    // of an orphan that can't be ended
 	hooked []string // scripts that a note told of
 	lives  int
 }
@@ -44,7 +45,7 @@ func (w still) Now() time.Time { return time.Date(2026, 11, 25, 3, 52, 0, 0, tim
 
 type benchHost struct{ b *bench }
 
-func (h benchHost) Sweep(context.Context, string) error       { h.b.orphan++; return nil }
+func (h benchHost) Sweep(context.Context, string) error       { h.b.orphan++; return h.b.wedged }
 func (h benchHost) WaitGone(context.Context, ProcessID) error { return nil }
 
 const guid = "4711"
@@ -150,6 +151,14 @@ func (b *bench) next(resume bool) (state.Run, error) {
 	}
 	err = b.drive(e, s)
 	return s.Run(), err
+}
+
+// spoil makes the database one that can be neither read nor written.
+func (b *bench) spoil() {
+	db := filepath.Join(b.dir, "state.db")
+	if err := errors.Join(os.Rename(db, db+".away"), os.Mkdir(db, 0o700)); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func (b *bench) want(did string) {
@@ -472,16 +481,10 @@ func TestRescue(t *testing.T) {
 		t.Run(when, func(t *testing.T) {
 			b := newBench(t)
 			e := b.engine("state.db")
-			spoil := func() {
-				db := filepath.Join(b.dir, "state.db")
-				if err := errors.Join(os.Rename(db, db+".away"), os.Mkdir(db, 0o700)); err != nil {
-					t.Fatal(err)
-				}
-			}
 			b.on["stop"] = func(now string) error {
 				switch {
 				case when == "stop begins" && now == "do":
-					spoil()
+					b.spoil()
 				case when == "stop fails":
 					return errors.New("exit 1")
 				}
@@ -492,7 +495,7 @@ func TestRescue(t *testing.T) {
 				failed := step.Name == "stop" && StepMachine.In(step.State, StepFailed)
 				ended := step.Name == "snap" && StepMachine.In(step.State, StepDone)
 				if when == "stop fails" && failed || when == "snap ends" && ended {
-					spoil()
+					b.spoil()
 				}
 			}
 			if _, err := b.begin(e); err == nil {
@@ -500,6 +503,31 @@ func TestRescue(t *testing.T) {
 			}
 			if !slices.Equal(b.hooked, []string{"start"}) || slices.Contains(b.did, "start") {
 				t.Errorf("did %q, and without the database %q", b.did, b.hooked)
+			}
+		})
+	}
+}
+
+// An orphan that hangs in the kernel, or a database that can't be read, is an error, but the application comes back.
+func TestTakeoverClosesWhateverElseFails(t *testing.T) {
+	for _, what := range []string{"orphan", "database"} {
+		t.Run(what, func(t *testing.T) {
+			b := newBench(t)
+			b.on["snap"] = func(string) error { panic(crash{}) }
+			if _, err := b.begin(b.engine("state.db")); err != errCrashed {
+				t.Fatal(err)
+			}
+			b.did = nil
+			if what == "orphan" {
+				b.wedged = errors.New("zfs snapshot does not end")
+			} else {
+				b.spoil()
+			}
+			if _, err := b.engine("state.db").Takeover(context.Background()); err == nil {
+				t.Error("no error")
+			}
+			if started := slices.Concat(b.did, b.hooked); !slices.Equal(started, []string{"start"}) {
+				t.Errorf("did %q", started)
 			}
 		})
 	}

@@ -6,7 +6,8 @@ import (
 )
 
 // Stop turns stop signals into ends of contexts. The first asks for a stop: what can be repeated ends at
-// once, a bracket is closed first. Each later one also ends the hook at work, with its process group.
+// once, a bracket is closed first. Each later one also ends what is at work in the bracket: the hook, with its process
+// group, or the program that takes the snapshot.
 type Stop struct {
 	soft   context.Context
 	cancel context.CancelFunc
@@ -41,7 +42,7 @@ func (s *Stop) Soft() context.Context { return s.soft }
 // Asked tells whether a stop was asked for.
 func (s *Stop) Asked() bool { return s.soft.Err() != nil }
 
-// Hook is the context of a hook.
+// Hook is the context of a hook, and of whatever else is done while the application is stopped.
 func (s *Stop) Hook() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.soft))
 	s.mu.Lock()

@@ -16,22 +16,26 @@ const maxDeaths = 5
 // Takeover is what every command does that takes a dataset, before anything else: it ends the zfs, gpg
 // and rclone that outlived a dead process, makes the unfinished runs of all jobs on the dataset its own,
 // and closes their brackets, by each run's own plan. It returns the unfinished runs, the oldest first.
-// The error says which application could not be brought back; the runs are valid all the same.
+// The error says which application could not be brought back; the runs are valid all the same. Neither an orphan that
+// does not end, for as long as ZFS hangs, nor a database that can't be read keeps an application stopped.
 func (e *Engine) Takeover(ctx context.Context) ([]state.Run, error) {
+	var errs []error
 	if err := e.Host.Sweep(ctx, e.Notes.KidsPath(e.Dataset)); err != nil {
-		return nil, fmt.Errorf("end what a dead run left behind: %w", err)
+		errs = append(errs, fmt.Errorf("end what a dead run left behind: %w", err))
 	}
 	ids, err := e.unfinished()
 	if err != nil {
-		return nil, err
+		errs = append(errs, err)
 	}
-	var errs []error
 	for _, id := range ids {
 		if err := e.takeOver(id); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	errs = append(errs, e.closeNoted(ctx)...)
+	if len(ids) == 0 {
+		return nil, errors.Join(errs...)
+	}
 	var runs []state.Run
 	err = e.Store.View(func(tx *state.Tx) error {
 		for _, id := range ids {
@@ -45,10 +49,7 @@ func (e *Engine) Takeover(ctx context.Context) ([]state.Run, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return runs, errors.Join(errs...)
+	return runs, errors.Join(append(errs, err)...)
 }
 
 // unfinished lists the dataset's runs that are neither succeeded nor aborted, the oldest first.
