@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
@@ -218,14 +219,12 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 	_, err := workflow.Once(ctx, s, workflow.Effect[begun]{
 		Name: "begin",
 		Do: func(ctx context.Context, fx workflow.Fx) (begun, error) {
-			b := begun{Name: manifest.Folder(t.Stamp, c.Full)}
+			b := begun{}
 			if err := chunk.CheckName(run.Frozen.Dataset); err != nil {
 				return b, &workflow.Hopeless{Err: err}
 			}
-			if err := k.notTaken(s, run, b.Name); err != nil {
-				return b, err
-			}
-			if err := claimFolder(run.Frozen.IntermediateDir, b.Name, run.Job, fx.Again); err != nil {
+			var err error
+			if b.Name, err = k.claimName(s, run, t.Stamp, c.Full, fx.Again); err != nil {
 				return b, k.givenUpDir(run.Frozen.IntermediateDir, err)
 			}
 			sealer, err := k.sealer(fx, run.Frozen.Encryption)
@@ -262,6 +261,31 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 	})
 	return err
 }
+
+// claimName claims a folder for the backup of a snapshot, and with it the backup's name. It is the snapshot's stamp,
+// or, where another job that shares intermediate_basedir has a folder of that name, one of the seconds after it: cron
+// starts several jobs in the same second.
+func (k *Kit) claimName(s *workflow.Session, run state.Run, stamp string, full, again bool) (string, error) {
+	first, ok := parseStamp(stamp)
+	if !ok {
+		return "", fmt.Errorf("stamp %q is not a time", stamp)
+	}
+	var err error
+	for i := range claimTries {
+		name := manifest.Folder(first.Add(time.Duration(i)*time.Second).Format(stampLayout), full)
+		if err := k.notTaken(s, run, name); err != nil {
+			return "", err
+		}
+		err = claimFolder(run.Frozen.IntermediateDir, name, run.Job, again)
+		if !errors.Is(err, errStrangers) {
+			return name, err
+		}
+	}
+	return "", &workflow.Hopeless{Err: err}
+}
+
+// claimTries bounds how far from its snapshot's stamp a backup's name may be, in seconds.
+const claimTries = 60
 
 // notTaken makes sure that no other run of the job has a backup of this name: the snapshot was exported
 // before.

@@ -19,7 +19,7 @@ const ownerPrefix = "zfs2cloud-job-"
 
 // claimFolder makes the folder of a backup in intermediate_basedir, or finds that it is ours already.
 // Making it is the claim, and a file that names the job is its seal: only who creates that file, O_EXCL,
-// has the folder. A stranger's makes the run one that can't be finished. One of ours is what a run left that was given
+// has the folder. A stranger's is errStrangers. One of ours is what a run left that was given
 // up: the caller knows that no record of ours needs it.
 func claimFolder(dir, name, job string, again bool) error {
 	root, err := openDir(dir)
@@ -42,7 +42,7 @@ func claimFolder(dir, name, job string, again bool) error {
 		}
 		// The process may have died between making the folder and sealing its claim.
 		if !again || len(entries) > 0 {
-			return strangersFolder(dir, name)
+			return fmt.Errorf("%s %w", path.Join(dir, name), errStrangers)
 		}
 	}
 	f, err := root.OpenFile(path.Join(name, ownerPrefix+job), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -107,9 +107,8 @@ func holdsNoBackup(root *os.Root, dir, name string) error {
 	return nil
 }
 
-func strangersFolder(dir, name string) error {
-	return &workflow.Hopeless{Err: fmt.Errorf("%s is there and not this run's", path.Join(dir, name))}
-}
+// errStrangers is the error of a folder that is another job's, or nobody's.
+var errStrangers = errors.New("is there and not this job's")
 
 // isFolderOf tells whether a folder is sealed by a job's claim. A link is nobody's.
 func isFolderOf(root *os.Root, name, job string) (bool, error) {
