@@ -177,6 +177,9 @@ func (e *Engine) start(s *Session, force bool) error {
 		if err := RunMachine.Fire(tx, &r.State, event); err != nil {
 			return err
 		}
+		if r.High.Beyond(r.HighAtLast) {
+			r.Deaths = nil // the life before made progress, however it ended
+		}
 		r.HighAtLast = r.High
 		r.Error, r.Ended = "", nil
 		if locked(*r) {

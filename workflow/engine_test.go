@@ -463,6 +463,29 @@ func TestFiveDeathsWithoutProgress(t *testing.T) {
 	}
 }
 
+// Deaths count only in a row: a life in between that made progress, and then failed in a clean way, begins the count anew.
+func TestProgressForgetsDeaths(t *testing.T) {
+	b := newBench(t)
+	dies := func(string) error { panic(crash{}) }
+	b.on["export"] = dies
+	b.begin(b.engine("state.db"))
+	for range 4 {
+		b.next(true)
+	}
+	b.on["export"] = nil
+	b.on["upload"] = func(string) error { return errors.New("503") }
+	if r, _ := b.next(true); len(r.Deaths) != 4 || !RunMachine.In(r.State, RunFailed) {
+		t.Fatalf("deaths %v, run is %s", r.Deaths, r.State)
+	}
+	b.on["upload"] = dies
+	if _, err := b.next(true); err != errCrashed {
+		t.Fatal(err)
+	}
+	if r, err := b.next(false); err != nil || !RunMachine.In(r.State, RunInterrupted) || len(r.Deaths) != 1 {
+		t.Errorf("%v, run is %s, deaths %v", err, r.State, r.Deaths)
+	}
+}
+
 // A clean failure is tried again each day and never jams.
 func TestFailuresDoNotJam(t *testing.T) {
 	b := newBench(t)
