@@ -130,10 +130,27 @@ func (k *Kit) snapshotEffect(s *workflow.Session, newest string, take bool) work
 				case !errors.Is(err, zfs.ErrNoSnapshot) || !take:
 					return none, err
 				}
+				// The name is of the time when the process died; it is taken now.
+				if snap, err = k.nameAnew(s, fx, newest); err != nil {
+					return none, err
+				}
 			}
 			return none, k.zfs(fx).TakeSnapshot(ctx, snap, map[string]string{zfs.Property: mine.String()})
 		},
 	}
+}
+
+// nameAnew gives the snapshot that is about to be taken another name: the present one was given by a process that died
+// before it took it. Should that turn up after all, it is destroyed at the end of the run.
+func (k *Kit) nameAnew(s *workflow.Session, fx workflow.Fx, newest string) (zfs.Snapshot, error) {
+	err := fx.Note(func(_ *state.Tx, r *state.Run) error {
+		r.Snapshot = nextStamp(s.Now(), newest)
+		return nil
+	})
+	if err != nil {
+		return zfs.Snapshot{}, err
+	}
+	return snapshotOf(s.Run())
 }
 
 // isMarked is an error unless a snapshot is this attempt's.
