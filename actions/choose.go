@@ -159,6 +159,9 @@ func (k *Kit) opensWith(ctx context.Context, w workflow.World, b state.Backup) (
 	if len(b.Canary) == 0 {
 		return true, nil // not known, or not encrypted
 	}
+	if len(k.Passphrase) == 0 {
+		return false, nil
+	}
 	sealer, err := k.sealer(w, b.Encryption)
 	if err != nil {
 		return false, err

@@ -53,6 +53,9 @@ func (k *Kit) upload(ctx context.Context, s *workflow.Session, args []string) er
 	case workflow.BackupMachine.In(b.State, workflow.BackupExpired, workflow.BackupAbandoned):
 		return &workflow.Hopeless{Err: fmt.Errorf("%s is %s", name, b.State)}
 	default:
+		if err := k.sealedAlike(ctx, s, b); err != nil {
+			return err
+		}
 		err := k.uploadAndCommit(ctx, s, b)
 		var back *workflow.Back
 		if errors.As(err, &back) && !s.Behind(workflow.Export) {
@@ -63,6 +66,19 @@ func (k *Kit) upload(ctx context.Context, s *workflow.Session, args []string) er
 		}
 	}
 	return s.Detail("%s committed", name)
+}
+
+// sealedAlike makes sure that today's passphrase is that of a backup that another run exported: the manifest is yet to be
+// sealed, and has to open as the chunks do.
+func (k *Kit) sealedAlike(ctx context.Context, s *workflow.Session, b state.Backup) error {
+	if b.Run == s.Run().ID {
+		return nil // a run of its own is not gone on with under another passphrase
+	}
+	same, err := k.opensWith(ctx, s.Look(), b)
+	if err == nil && !same {
+		err = &workflow.Hopeless{Err: fmt.Errorf("%s was sealed with another passphrase than the config's: it can be uploaded once that is put back", b.Name)}
+	}
+	return err
 }
 
 // uploadTarget is the backup that this run made, or, for a typed upload, the one of the snapshot asked for,
