@@ -52,21 +52,11 @@ func (c *checkup) missingDataset(ctx context.Context) []config.Problem {
 		return nil // the file's own errors say so
 	}
 	program := zfs.Program{World: c.reading(), Words: basics.ZFS}
-	if _, err := program.Info(ctx, dataset); errors.Is(err, zfs.ErrNoDataset) {
-		return c.noDataset(ctx, program, dataset).Problems
+	_, err = program.Info(ctx, dataset)
+	if missing, ok := errors.AsType[*config.Errors](c.app.noDataset(ctx, program, dataset, err)); ok {
+		return missing.Problems
 	}
 	return nil
-}
-
-// noDataset points to the config's line, with the name that was probably meant.
-func (c *checkup) noDataset(ctx context.Context, program zfs.Program, d zfs.Dataset) *config.Errors {
-	hint := ""
-	if names, err := program.Datasets(ctx); err == nil {
-		if near := config.Nearest(d.String(), names); near != "" {
-			hint = "did you mean " + near + "?"
-		}
-	}
-	return config.At(c.app.Config, c.app.Env, "zfs_fs", "no such dataset", hint)
 }
 
 // problem is a row for a problem of the config.

@@ -75,13 +75,15 @@ var (
 
 	noticeRemote        = notice{"remote", "remote", isError, "$err", ""}
 	noticeRemoteUnknown = notice{"remote-unknown", "remote", isError, "$place: $conf has no such remote",
-		"rclone listremotes shows which there are; rclone_conf names another file"}
+		"$listremotes shows which there are; rclone_conf names another file"}
 	noticeRemoteRoot = notice{"remote-folder", "remote", isError, "$place: no such folder",
 		"mount the disk, or make the folder: nothing here makes it"}
 	noticeRemoteOnRoot = notice{"remote-on-root", "remote", isWarning, "$place lies on the disk of /",
 		"if a disk of its own belongs there, mount it"}
 	noticeStranger = notice{"remote-stranger", "remote", isError, "$place belongs to $theirs, not to $mine",
 		"give each dataset a remote path of its own"}
+	noticeRemoteUnsure = notice{"remote-unsure", "remote", isWarning, "$place belongs to $theirs; whether that is this one can't be told while ZFS or the database does not answer",
+		"nothing was written"}
 	noticeMarkerGone = notice{"remote-marker", "remote", isError, "$place was used by this job before, and shows its marker no longer ($marker)",
 		"mount the disk, or put the remote's name or path right; nothing was written"}
 	noticeRemoteDiffers = notice{"remote-differs", "remote", isError, "$place: what was read back is not what was written$how",
@@ -126,7 +128,7 @@ func notices() []notice {
 		noticeZFS, noticeDataset, noticePermissions, noticePermissionsUnknown, noticeChildren,
 		noticeStateNotLocal, noticeStateUnsafe, noticeStateShared, noticeStateParent, noticeState,
 		noticeEncryptionNone, noticeGPG, noticePassphrase, noticePassphraseWarning, noticeCanary, noticeRclone,
-		noticeRemote, noticeRemoteUnknown, noticeRemoteRoot, noticeRemoteOnRoot, noticeStranger, noticeMarkerGone,
+		noticeRemote, noticeRemoteUnknown, noticeRemoteRoot, noticeRemoteOnRoot, noticeStranger, noticeRemoteUnsure, noticeMarkerGone,
 		noticeRemoteDiffers, noticeRemoteLeft,
 		noticeBasedir, noticeBasedirReadonly, noticeBasedirOwner, noticeSpace,
 		noticeNoHooks, noticeLocked, noticeLockFile, noticeUnfinished, noticeStuck, noticeForeignRun, noticeAppStopped,

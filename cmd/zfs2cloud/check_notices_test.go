@@ -117,6 +117,7 @@ func zfsCases() []noticeCase {
 	return []noticeCase{
 		{"no zfs program", func(b *bench) { b.env["ZFS_PATH"] = "/nonexistent/zfs" }, []string{"zfs"}, []string{"$ZFS_PATH names the program"}},
 		{"no such dataset", func(b *bench) { b.main["zfs_fs"] += "x" }, []string{"dataset"}, []string{"did you mean"}},
+		{"no such pool", func(b *bench) { b.main["zfs_fs"] = "no-such-pool/data" }, []string{"dataset"}, []string{"there is no pool no-such-pool here", "zpool import no-such-pool"}},
 		{"a user who may not", func(b *bench) {
 			unprivileged(b, `printf -- '---- Permissions on %s ----\nLocal permissions:\n\teveryone snapshot,send,hold,mount\n' "$2"; exit`)
 		}, []string{"permissions"}, []string{"release,destroy,userprop"}},
@@ -184,6 +185,11 @@ func remoteCases() []noticeCase {
 		{"another job's remote", func(b *bench) {
 			b.must(os.WriteFile(filepath.Join(b.remote, strangersMarker), nil, 0o600))
 		}, []string{"remote-stranger"}, []string{"5f0c5f0c", "which has no job yet"}},
+		{"a job's own remote while ZFS does not answer", func(b *bench) {
+			putJob(b, true)
+			b.must(os.WriteFile(filepath.Join(b.remote, strangersMarker), nil, 0o600))
+			b.env["ZFS_PATH"] = "/nonexistent/zfs"
+		}, []string{"zfs", "remote-unsure"}, []string{"5f0c5f0c", "nothing was written"}},
 		{"a remote that lost its marker", func(b *bench) { putJob(b, true) }, []string{"remote-marker"}, []string{"nothing was written"}},
 		{"a remote that gives back other bytes", func(b *bench) { b.viaRclone(`case "$*" in *" cat "*|"cat "*) rclone "$@" | tr c k; exit; esac`) },
 			[]string{"remote-differs"}, nil},

@@ -63,7 +63,7 @@ func (t *remoteTrial) run(ctx context.Context) []finding {
 
 // fault is an error of the store, with what to do where that is known.
 func (t *remoteTrial) fault(err error) []finding {
-	a := args{"place": t.place, "conf": rcloneConf(t.settings), "err": err.Error()}
+	a := args{"place": t.place, "conf": rcloneConf(t.settings), "listremotes": listRemotes(t.settings), "err": err.Error()}
 	switch {
 	case errors.Is(err, remote.ErrNoRemote):
 		return []finding{t.find(noticeRemoteUnknown, a)}
@@ -89,6 +89,8 @@ func (t *remoteTrial) strangers(ctx context.Context) []finding {
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &stranger) && !t.facts.known && (t.facts.info.GUID == 0 || !t.facts.stateReads):
+		return []finding{t.find(noticeRemoteUnsure, args{"place": t.place, "theirs": t.owner(stranger.Theirs)})}
 	case errors.As(err, &stranger):
 		return []finding{t.find(noticeStranger, args{"place": t.place, "theirs": t.owner(stranger.Theirs), "mine": mine})}
 	case !errors.Is(err, remote.ErrMarkerGone):

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"zfs2cloud/actions/zfs"
+	"zfs2cloud/cmd/internal/config"
 )
 
 func (c *checkup) zfs() zfs.Program { return zfs.Program{World: c.reading(), Words: c.settings.ZFS} }
@@ -26,9 +27,9 @@ func (c *checkup) lookZFS(ctx context.Context, f facts) (facts, []finding) {
 		return fault(err)
 	}
 	info, err := c.zfs().Info(ctx, dataset)
-	if errors.Is(err, zfs.ErrNoDataset) {
+	if missing, ok := errors.AsType[*config.Errors](c.app.noDataset(ctx, c.zfs(), dataset, err)); ok {
 		var found []finding
-		for _, p := range c.noDataset(ctx, c.zfs(), dataset).Problems {
+		for _, p := range missing.Problems {
 			found = append(found, c.problem(noticeDataset, p))
 		}
 		return f, found

@@ -36,9 +36,9 @@ func (a *App) look(ctx context.Context) (*onlooker, error) {
 	if err != nil {
 		return nil, &refusal{Err: err}
 	}
-	o.info, err = zfs.Program{World: workflow.Look{World: a.World}, Words: c.ZFS}.Info(ctx, dataset)
-	if err != nil {
-		return nil, &refusal{Err: err}
+	program := zfs.Program{World: workflow.Look{World: a.World}, Words: c.ZFS}
+	if o.info, err = program.Info(ctx, dataset); err != nil {
+		return nil, &refusal{Err: a.noDataset(ctx, program, dataset, err), Next: a.again("check")}
 	}
 	return o, nil
 }

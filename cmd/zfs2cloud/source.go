@@ -58,7 +58,7 @@ func (s Source) open(ctx context.Context, a *App, check func(*actions.Catalog) e
 func noPlace(place string, c *settings.Settings, err error) error {
 	switch {
 	case errors.Is(err, remote.ErrNoRemote):
-		return &refusal{Err: fmt.Errorf("%s: %s has no such remote (rclone listremotes shows which there are)", place, rcloneConf(c))}
+		return &refusal{Err: fmt.Errorf("%s: %s has no such remote", place, rcloneConf(c)), Next: listRemotes(c)}
 	case errors.Is(err, remote.ErrNotThere):
 		return &refusal{Err: fmt.Errorf("%s: no such folder: no run has made it yet, or it is another", place)}
 	}
@@ -71,6 +71,14 @@ func rcloneConf(c *settings.Settings) string {
 		return "rclone's default config"
 	}
 	return c.RcloneConf
+}
+
+// listRemotes shows the remotes that there are.
+func listRemotes(c *settings.Settings) string {
+	if c.RcloneConf == "" {
+		return "rclone listremotes"
+	}
+	return "rclone --config " + shellQuote(c.RcloneConf) + " listremotes"
 }
 
 // settings are the config's, or without one what stands in for it, and above both what the flags say.

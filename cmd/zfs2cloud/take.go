@@ -139,15 +139,7 @@ func (t *taken) find() (guid string, err error) {
 		return t.info.GUID.String(), nil
 	}
 	t.gone = errors.Is(err, zfs.ErrNoDataset) || errors.Is(err, zfs.ErrNoPool)
-	if errors.Is(err, zfs.ErrNoDataset) {
-		hint := ""
-		if names, nerr := program.Datasets(ctx); nerr == nil {
-			if near := config.Nearest(t.dataset, names); near != "" {
-				hint = "did you mean " + near + "?"
-			}
-		}
-		err = config.At(t.app.Config, t.app.Env, "zfs_fs", "no such dataset", hint)
-	}
+	err = t.app.noDataset(ctx, program, dataset, err)
 	verr := t.store.View(func(tx *state.Tx) error {
 		jobs, err := tx.Jobs()
 		for _, j := range jobs {
@@ -160,7 +152,7 @@ func (t *taken) find() (guid string, err error) {
 	if verr != nil {
 		t.app.Log.Warn("the database can't be read", "err", verr)
 	}
-	return guid, &refusal{Err: err}
+	return guid, &refusal{Err: err, Next: t.app.again("check")}
 }
 
 // close lets the dataset go. It may be called again.

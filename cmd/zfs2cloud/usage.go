@@ -19,6 +19,9 @@ func usage(parser *kong.Kong, args []string, err error) error {
 			text += "; did you mean " + near + "?"
 		}
 	}
+	if what, ok := strings.CutPrefix(text, `expected "`); ok {
+		text = strings.TrimSuffix(what, `"`) + " is missing"
+	}
 	if what, ok := strings.CutSuffix(text, ` value but got "EOL" (<EOL>)`); ok {
 		text = what + " value, and there is none" // kong's own word for the end of the line
 	}

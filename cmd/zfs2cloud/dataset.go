@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/cmd/internal/config"
+)
+
+// noDataset makes of zfs's word that the config's dataset is not there an error that points to the config's line, with
+// the name that was probably meant. Any other error stays as it is.
+func (a *App) noDataset(ctx context.Context, program zfs.Program, dataset zfs.Dataset, err error) error {
+	text, hint := "no such dataset", ""
+	switch {
+	case errors.Is(err, zfs.ErrNoPool):
+		pool := dataset.Pool().String()
+		text, hint = "there is no pool "+pool+" here", "zpool import "+shellQuote(pool)+", if its disks are there"
+	case !errors.Is(err, zfs.ErrNoDataset):
+		return err
+	}
+	if names, nerr := program.Datasets(ctx); nerr == nil {
+		if near := config.Nearest(dataset.String(), names); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+	}
+	return config.At(a.Config, a.Env, "zfs_fs", text, hint)
+}
