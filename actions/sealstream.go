@@ -153,7 +153,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 	}
 	folder, err := x.openFolder(ctx)
 	if err != nil {
-		return done, fmt.Errorf("folder of the backup: %w", err)
+		return done, fmt.Errorf("folder of the backup in %s: %w", x.backup.Dir, err)
 	}
 	defer folder.Close()
 	if err := removeTemps(folder); err != nil {

@@ -254,7 +254,8 @@ func left(rest int64, bytesPerSecond float64) time.Duration {
 }
 
 // withoutEcho cuts off a line's end what an earlier line ends in, too, from a colon on: a hook's error is that of its
-// step and that of what it keeps open.
+// step and that of what it keeps open. Of a line that then has one word for it, such as rclone's "Failed to copyto",
+// nothing is kept.
 func withoutEcho(lines []string) []string {
 	const sep = ": "
 	var told []string
@@ -263,14 +264,16 @@ func withoutEcho(lines []string) []string {
 			continue
 		}
 		parts := strings.Split(line, sep)
-		for i := 1; i < len(parts); i++ {
+		own := len(parts)
+		for i := 1; i < own; i++ {
 			end := sep + strings.Join(parts[i:], sep)
 			if slices.ContainsFunc(told, func(before string) bool { return strings.HasSuffix(before, end) }) {
-				line = strings.Join(parts[:i], sep)
-				break
+				own = i
 			}
 		}
-		told = append(told, line)
+		if own > 1 || own == len(parts) {
+			told = append(told, strings.Join(parts[:own], sep))
+		}
 	}
 	return told
 }

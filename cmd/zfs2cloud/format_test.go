@@ -204,11 +204,16 @@ func TestWithoutEcho(t *testing.T) {
 		"run 5658: the application may still be stopped: /etc/zfs2cloud/start-app: exit 3; it printed: no start",
 		"gpg: exit 2",
 		"gpg: exit 2",
+		"rclone: exit 1: object: Failed to copy: mkdir /srv/x: operation not permitted",
+		"Failed to copyto: mkdir /srv/x: operation not permitted",
+		"a line of its own",
 	})
 	want := []string{
 		"./start-app: /etc/zfs2cloud/start-app: exit 3; it printed: no start",
 		"run 5658: the application may still be stopped",
 		"gpg: exit 2",
+		"rclone: exit 1: object: Failed to copy: mkdir /srv/x: operation not permitted",
+		"a line of its own",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)

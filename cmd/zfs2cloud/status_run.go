@@ -166,17 +166,21 @@ func (s *sight) chunkWords(r state.Run) string {
 		return ""
 	}
 	sums := backup.Sums
-	total := ""
+	total, noun := "", "chunks"
 	if n, estimated := chunkTotal(backup); n > 0 {
 		total = " of " + count(n)
 		if estimated {
 			total = " of ~" + count(n)
 		}
 	}
+	done, where := sums.Uploaded, fmt.Sprintf("there, %s sealed here", count(sums.Sealed-sums.Uploaded))
 	if r.Frozen.Remote == "" {
-		return fmt.Sprintf("%s%s chunks sealed", count(sums.Sealed), total)
+		done, where = sums.Sealed, "sealed"
 	}
-	return fmt.Sprintf("%s%s chunks there, %s sealed here", count(sums.Uploaded), total, count(sums.Sealed-sums.Uploaded))
+	if total == "" && done == 1 {
+		noun = "chunk"
+	}
+	return fmt.Sprintf("%s%s %s %s", count(done), total, noun, where)
 }
 
 func (s *sight) failedBlock(r state.Run) block {

@@ -486,6 +486,7 @@ note         run 9abc: could not remove /spool/x
 next         zfs2cloud -c web.ini resume 2b2b   (or leave it: the next run does it first)
 
 NEW          tank/new to b2:acme/web1   no backup yet
+             nor has any run of /etc/my configs/new.ini been begun
 last good    none yet
 next         zfs2cloud -c '/etc/my configs/new.ini' run
 

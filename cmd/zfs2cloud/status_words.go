@@ -266,6 +266,9 @@ func (s *sight) ownedBlock(j state.Job) block {
 // newBlock is a job without a backup that is not late yet.
 func (s *sight) newBlock(j state.Job) block {
 	b := block{rank: rankNew, word: "NEW", mood: wary, subject: head(j.Dataset, j.Place), lines: []string{"no backup yet"}}
+	if len(s.jobRuns(j.ID)) == 0 {
+		b.say("nor has any run of %s been begun", safe(j.Config))
+	}
 	b.next("next", s.hint(j.Config, "run"), "")
 	return b
 }

@@ -80,7 +80,7 @@ func unreadable(err error) Problem {
 		return Problem{Text: owner.Error(), Hint: "it could be anyone's", Next: owner.Fix}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return Problem{Text: "no such file", Hint: "-c or $ZFS2CLOUD_CONFIG names another"}
+		return Problem{Text: "no such file", Hint: `-c or $ZFS2CLOUD_CONFIG names another; README.md, "First config", makes one`}
 	}
 	return Problem{Text: err.Error()}
 }
