@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,9 @@ type BenchCmd struct {
 	Rate   int64    `default:"40" placeholder:"MIB" help:"MiB a second where something is limited (${default})."`
 	Rounds int      `default:"3" help:"How often each is measured (${default})."`
 	Scenes []string `default:"disk,both,link,s3" enum:"disk,both,link,s3" help:"What is measured (${default})."`
+	Kill   []int    `default:"10,50,90" placeholder:"PERCENT" help:"How much is there when a run is killed, to be resumed (${default})."`
+	Growth []int64  `placeholder:"MIB" help:"Measure these sizes, too, in the first scene: how time grows."`
+	SVG    string   `name:"svg" placeholder:"FILE" help:"Draw the growth."`
 	Restic bool     `help:"Measure restic too."`
 	Trace  bool     `help:"Have zfs2cloud log each program that it starts, and keep the log. This costs a little."`
 	JSON   string   `name:"json" placeholder:"FILE" help:"Write every single figure to a file."`
@@ -38,24 +42,33 @@ type bench struct {
 	*product
 	*BenchCmd
 	self     string // this program, which is its own throttle
-	snapshot string // of the data
+	data     string // the dataset that is backed up
+	snapshot string // of it
 	mounted  string // where restic finds the data
 	server   *webdav
 	s3       *remotetest.S3
 	attempts int
+	fills    int
 }
 
 // Run measures, and prints tables.
 func (c *BenchCmd) Run(ctx context.Context) error {
-	if c.Size < 1 || c.Split < 1 || c.Rate < 1 || c.Rounds < 1 {
+	if c.Size < 1 || c.Split < 1 || c.Rate < 1 || c.Rounds < 1 || len(c.Growth) > 0 && slices.Min(c.Growth) < 1 {
 		return errors.New("sizes, rate and rounds are 1 or more")
+	}
+	if c.SVG != "" && len(c.Growth) < 2 {
+		return errors.New("a drawing takes two sizes of --growth or more")
+	}
+	all := c.Size // MiB
+	for _, size := range c.Growth {
+		all += size
 	}
 	needs := []apt.Need{apt.ZFS, apt.Rclone, apt.GnuPG}
 	if c.Restic {
 		needs = append(needs, apt.Restic)
 	}
 	machine := describe()
-	g, err := lay(ctx, pool.Options{Base: pool.Base, Size: 2*c.Size<<20 + 1<<30}, needs...)
+	g, err := lay(ctx, pool.Options{Base: pool.Base, Size: 2*all<<20 + 1<<30}, needs...)
 	if err != nil {
 		return err
 	}
@@ -78,7 +91,7 @@ func (c *BenchCmd) measure(ctx context.Context, g *ground, machine string) (err 
 	if b.self, err = os.Executable(); err != nil {
 		return err
 	}
-	if err := b.fill(ctx); err != nil {
+	if err := b.fill(ctx, c.Size<<20); err != nil {
 		return err
 	}
 	if b.server, err = serve(ctx, g); err != nil {
@@ -99,34 +112,42 @@ func (c *BenchCmd) measure(ctx context.Context, g *ground, machine string) (err 
 		line(s.Name, fmt.Sprintf("measured %d times each", c.Rounds), took(time.Since(began)))
 		report.Scenes = append(report.Scenes, m)
 	}
+	if len(c.Growth) > 0 {
+		if report.Growth, err = b.grow(ctx, b.scenes()[0]); err != nil {
+			return fmt.Errorf("growth: %w", err)
+		}
+	}
 	report.Load = load()
 	report.print(os.Stdout)
-	return report.store(c.JSON)
+	return errors.Join(report.store(c.JSON), report.Growth.draw(c.SVG))
 }
 
 // fill makes the data: noise, which nothing compresses, so that every way moves the same number of bytes.
-func (b *bench) fill(ctx context.Context) error {
+func (b *bench) fill(ctx context.Context, size int64) error {
 	if !b.Mounts() {
 		return errors.New("the benchmark fills a file system, and none can be mounted here")
 	}
 	began := time.Now()
-	root := filepath.Join(b.Dir, "data")
-	if _, err := b.host.Run(ctx, "zfs", "create", "-o", "mountpoint="+root, b.dataset()); err != nil {
+	b.fills++
+	name := fmt.Sprintf("data%d", b.fills)
+	root := filepath.Join(b.Dir, name)
+	b.data = b.Name + "/" + name
+	if _, err := b.host.Run(ctx, "zfs", "create", "-o", "mountpoint="+root, b.data); err != nil {
 		return err
 	}
-	if err := noise(root, b.Size<<20); err != nil {
+	if err := noise(root, size); err != nil {
 		return err
 	}
-	b.snapshot = b.dataset() + "@bench"
+	b.snapshot = b.data + "@bench"
 	if _, err := b.host.Run(ctx, "zfs", "snapshot", b.snapshot); err != nil {
 		return err
 	}
-	line("data", bytes(b.Size<<20)+" of noise in 16 files", took(time.Since(began)))
+	line("data", bytes(size)+" of noise in 16 files", took(time.Since(began)))
 	if !b.Restic {
 		return nil
 	}
-	b.mounted = filepath.Join(b.Dir, "mounted")
-	_, err := b.host.Run(ctx, "zfs", "clone", "-o", "mountpoint="+b.mounted, b.snapshot, b.Name+"/mounted")
+	b.mounted = root + "-mounted"
+	_, err := b.host.Run(ctx, "zfs", "clone", "-o", "mountpoint="+b.mounted, b.snapshot, b.data+"-mounted")
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -19,6 +20,7 @@ type benchReport struct {
 	Size    int64       `json:"size"`
 	Split   int64       `json:"split_size"`
 	Scenes  []*measured `json:"scenes"`
+	Growth  *growth     `json:"growth,omitempty"`
 }
 
 func (r benchReport) store(file string) error {
@@ -38,6 +40,7 @@ func (r benchReport) print(w io.Writer) {
 	for _, m := range r.Scenes {
 		m.print(w)
 	}
+	r.Growth.print(w)
 }
 
 // figure is a row of the table.
@@ -98,17 +101,21 @@ func (m *measured) printStages(w io.Writer) {
 		seconds(median(durations(m.Alone))), seconds(median(export)), seconds(median(copying)), ratios(slowest, ours))
 }
 
+// printResumes holds each resume against the whole run of its round.
 func (m *measured) printResumes(w io.Writer) {
-	if len(m.Resumes) == 0 {
-		return
-	}
-	var rest []float64
+	by := map[int][]resumed{}
 	for _, r := range m.Resumes {
-		rest = append(rest, r.Rest.Wall.Seconds())
+		by[r.Percent] = append(by[r.Percent], r)
 	}
-	r := m.Resumes[0]
-	fmt.Fprintf(w, "  killed with %d of %d chunks there: resume %s, to starting over %s\n",
-		r.Chunks, r.Of, seconds(median(rest)), ratios(rest, values(m.Results["ours"], figures[0].of)))
+	for _, percent := range slices.Sorted(maps.Keys(by)) {
+		var rest []float64
+		for _, r := range by[percent] {
+			rest = append(rest, r.Rest.Wall.Seconds())
+		}
+		r := by[percent][0]
+		fmt.Fprintf(w, "  killed with %d of %d chunks there: resume %s, to starting over %s\n",
+			r.Chunks, r.Of, seconds(median(rest)), ratios(rest, values(m.Results["ours"], figures[0].of)))
+	}
 }
 
 func values(results []result, of func(result) float64) (v []float64) {

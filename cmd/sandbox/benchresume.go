@@ -8,23 +8,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resumed is a run that was killed when half of its chunks were there, and what it took to finish it.
+// resumed is a run that was killed when a part of its chunks was there, and what it took to finish it.
 type resumed struct {
-	Chunks int    `json:"chunks_there"` // when it was killed
-	Of     int    `json:"chunks"`
-	Killed int64  `json:"killed_after_ns"`
-	Rest   result `json:"resume"`
+	Percent int    `json:"percent"`      // of its chunks, when it was to be killed
+	Chunks  int    `json:"chunks_there"` // when it was killed
+	Of      int    `json:"chunks"`
+	Killed  int64  `json:"killed_after_ns"`
+	Rest    result `json:"resume"`
 }
 
 // killAndResume does it once.
-func (b *bench) killAndResume(ctx context.Context, s scene) (resumed, error) {
+func (b *bench) killAndResume(ctx context.Context, s scene, percent int) (resumed, error) {
 	a, err := b.prepare(s)
 	if err != nil {
 		return resumed{}, err
 	}
 	defer a.clear()
 	b.settle()
-	r := resumed{Of: int((b.Size + b.Split) / b.Split)} // a stream is a little longer than its data
+	r := resumed{Percent: percent, Of: int((b.Size + b.Split) / b.Split)} // a stream is a little longer than its data
 	c, err := a.command("run")
 	if err != nil {
 		return r, err
@@ -36,10 +37,10 @@ func (b *bench) killAndResume(ctx context.Context, s scene) (resumed, error) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- child.Wait() }()
-	for r.Chunks < r.Of/2 {
+	for r.Chunks*100 < r.Of*percent {
 		select {
 		case err := <-ended:
-			return r, fmt.Errorf("the run ended before half of its chunks were there: %v", err)
+			return r, fmt.Errorf("the run ended before %d %% of its chunks were seen there: %v", percent, err)
 		case <-time.After(20 * time.Millisecond):
 		}
 		if r.Chunks, err = a.there(); err != nil {

@@ -80,11 +80,13 @@ func (b *bench) play(ctx context.Context, s scene) (*measured, error) {
 		return m, nil
 	}
 	for range b.Rounds {
-		r, err := b.killAndResume(ctx, s)
-		if err != nil {
-			return nil, fmt.Errorf("resume: %w", err)
+		for _, percent := range b.Kill {
+			r, err := b.killAndResume(ctx, s, percent)
+			if err != nil {
+				return nil, fmt.Errorf("resume: %w", err)
+			}
+			m.Resumes = append(m.Resumes, r)
 		}
-		m.Resumes = append(m.Resumes, r)
 	}
 	return m, nil
 }

@@ -58,7 +58,7 @@ rclone_conf = %s
 encryption_passphrase_file = %s
 split_size = %dM
 state_db = %s
-`, a.dataset(), a.spool, a.remote, a.conf, a.passphrase(), a.Split, filepath.Join(a.dir, "state.db"))
+`, a.data, a.spool, a.remote, a.conf, a.passphrase(), a.Split, filepath.Join(a.dir, "state.db"))
 	argv := []string{a.program, "-c", config}
 	if a.Trace {
 		argv = append(argv, "-vv")
