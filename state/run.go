@@ -39,8 +39,9 @@ type Run struct {
 	Hook *HookMark `json:"hook,omitempty"` // the hook at work
 
 	High       Progress `json:"high"`         // over the run's whole life
-	HighAtLast Progress `json:"high_at_last"` // when the present or last process took it on
+	HighAtLast Progress `json:"high_at_last"` // when it was last asked whether there was progress
 	Deaths     []Death  `json:"deaths,omitempty"`
+	Closing    bool     `json:"closing,omitempty"` // a process that does not drive it is closing its bracket
 	StartOvers int      `json:"start_overs,omitempty"`
 
 	Notes []string `json:"notes,omitempty"` // what a person should know afterwards: what could not be reached or removed
@@ -101,8 +102,9 @@ func (p *Progress) Raise(q Progress) {
 
 // Death is an end of a process that said nothing, without progress since it began.
 type Death struct {
-	At    time.Time `json:"at"` // its last checkpoint
-	Where string    `json:"where"`
+	At      time.Time `json:"at"` // its last checkpoint
+	Where   string    `json:"where"`
+	Closing bool      `json:"closing,omitempty"` // it was bringing the application back
 }
 
 // runIDLetters leaves out what is mistaken for something else in a mail: 0 and o, 1, i and l.

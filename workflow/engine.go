@@ -29,6 +29,8 @@ type Engine struct {
 	Clean func(ctx context.Context, s *Session) error
 	// Leave, if not nil, names runs whose open brackets Takeover leaves as they are: their scripts can't succeed.
 	Leave func(run string) bool
+	// Insist: a person asked, so Takeover also tries to close a bracket whose closing killed every process so far.
+	Insist bool
 	// Hook runs a script of a bracket that only a note tells of, its database being out of reach.
 	Hook func(ctx context.Context, argv []string, env []string, timeout time.Duration) error
 }
@@ -177,10 +179,7 @@ func (e *Engine) start(s *Session, force bool) error {
 		if err := RunMachine.Fire(tx, &r.State, event); err != nil {
 			return err
 		}
-		if r.High.Beyond(r.HighAtLast) {
-			r.Deaths = nil // the life before made progress, however it ended
-		}
-		r.HighAtLast = r.High
+		progressed(r)
 		r.Error, r.Ended = "", nil
 		if locked(*r) {
 			return TakeLock(tx, *r, s.Now())
@@ -378,6 +377,7 @@ func (e *Engine) interrupt(s *Session) error {
 		return e.fail(s, -1, err)
 	}
 	err := s.update(func(tx *state.Tx, r *state.Run) error {
+		r.Deaths = nil // an end that could be told breaks the row
 		return RunMachine.Fire(tx, &r.State, RunInterrupt)
 	})
 	if err != nil {
@@ -399,6 +399,7 @@ func (e *Engine) fail(s *Session, i int, cause error) error {
 	}
 	err := s.update(func(tx *state.Tx, r *state.Run) error {
 		r.Error = report.Error()
+		r.Deaths = nil // an end that could be told breaks the row
 		return end(tx, r, event, s.Now())
 	})
 	if err != nil {
@@ -442,6 +443,9 @@ func (e *Engine) Abort(s *Session, why string, skipHooks bool) error {
 		return err
 	}
 	if err := e.Clean(e.Stop.Soft(), s.at(len(s.Run().Steps)-1)); err != nil {
+		if e.Stop.Asked() {
+			return ErrInterrupted // still aborting
+		}
 		return fmt.Errorf("clean up after run %s: %w", s.id, err)
 	}
 	return s.update(func(tx *state.Tx, r *state.Run) error {

@@ -129,7 +129,7 @@ var (
 		{RunForce, []RunState{RunStuck}, RunRunning},
 		{RunInterrupt, []RunState{RunPending, RunRunning}, RunInterrupted},
 		{RunFail, []RunState{RunPending, RunRunning, RunInterrupted}, RunFailed},
-		{RunJam, []RunState{RunRunning, RunInterrupted}, RunStuck},
+		{RunJam, []RunState{RunRunning, RunInterrupted, RunFailed}, RunStuck},
 		{RunGiveUp, []RunState{RunPending, RunRunning, RunInterrupted, RunFailed, RunStuck}, RunAborting},
 		{RunAbort, []RunState{RunAborting}, RunAborted},
 		{RunSucceed, []RunState{RunRunning}, RunSucceeded},

@@ -71,16 +71,17 @@ func (e *Engine) unfinished() ([]string, error) {
 // takeOver makes a run ours, whose process is dead since we own its dataset, stores what its end means,
 // and closes its bracket.
 func (e *Engine) takeOver(id string) error {
-	var taken *state.Run
-	var found state.Run
+	var found, taken state.Run
+	var closes bool
 	err := e.Store.Update(func(tx *state.Tx) error {
 		r, ok, err := tx.Run(id)
 		if err != nil || !ok {
 			return err
 		}
 		found = r
-		died := RunMachine.In(r.State, RunRunning, RunPending) && r.Owner.Nonce != e.Owner.Nonce
-		if !died && !BracketMachine.In(r.Bracket, BracketOpen) {
+		died := (r.Closing || RunMachine.In(r.State, RunRunning, RunPending)) && r.Owner.Nonce != e.Owner.Nonce
+		open := BracketMachine.In(r.Bracket, BracketOpen)
+		if !died && !open {
 			return nil
 		}
 		r.Owner = e.Owner
@@ -89,39 +90,84 @@ func (e *Engine) takeOver(id string) error {
 				return err
 			}
 		}
-		taken = &r
+		closes = open && !e.leaves(id) && (e.Insist || !closingKills(r))
+		r.Closing = closes
+		taken = r
 		return tx.PutRun(r)
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return errors.Join(err, e.rescue(found))
+	case closes:
+		return e.recoverBracket(e.session(taken))
+	case BracketMachine.In(taken.Bracket, BracketOpen) && !e.leaves(id):
+		return &BracketError{Run: id, Err: &StuckError{Run: taken}}
 	}
-	if taken == nil || e.leaves(id) {
-		return nil
+	return nil
+}
+
+// recoverBracket closes the bracket of a run that is not being driven, and has it on record for as long as that
+// takes: a death meanwhile is one of the run's.
+func (e *Engine) recoverBracket(s *Session) error {
+	err := e.closeBracket(s)
+	if s.failed() == nil {
+		err = errors.Join(err, s.update(func(_ *state.Tx, r *state.Run) error {
+			r.Closing = false
+			if err != nil {
+				r.Deaths = nil // an end that could be told breaks the row
+			}
+			return nil
+		}))
 	}
-	return e.closeBracket(e.session(*taken))
+	return err
+}
+
+// closingKills tells whether bringing the application back killed a run's last processes, so many in a row that
+// it is not tried again unless a person insists: a host that it takes down would never stay up.
+func closingKills(r state.Run) bool {
+	last := r.Deaths[max(0, len(r.Deaths)-maxDeaths):]
+	return len(last) == maxDeaths && !slices.ContainsFunc(last, func(d state.Death) bool { return !d.Closing })
 }
 
 func (e *Engine) leaves(run string) bool { return e.Leave != nil && e.Leave(run) }
 
-// processDied stores that a run's process ended without a word.
+// processDied stores that a run's process ended without a word. One that is given up already, or stuck, stays so.
 func processDied(tx *state.Tx, r *state.Run) error {
-	if r.High.Beyond(r.HighAtLast) {
-		r.Deaths = nil
-	} else {
-		r.Deaths = append(r.Deaths, state.Death{At: r.Updated, Where: where(*r)})
+	if !progressed(r) {
+		r.Deaths = append(r.Deaths, state.Death{At: r.Updated, Where: where(*r), Closing: r.Closing})
 	}
-	if err := RunMachine.Fire(tx, &r.State, RunInterrupt); err != nil {
-		return err
+	if RunMachine.In(r.State, RunRunning, RunPending) {
+		if err := RunMachine.Fire(tx, &r.State, RunInterrupt); err != nil {
+			return err
+		}
 	}
-	if len(r.Deaths) < maxDeaths {
+	if len(r.Deaths) < maxDeaths || !RunMachine.In(r.State, RunInterrupted, RunFailed) {
 		return nil
 	}
 	r.Error = fmt.Sprintf("killed %d times without progress, last in %s", len(r.Deaths), where(*r))
 	return RunMachine.Fire(tx, &r.State, RunJam)
 }
 
+// progressed tells whether a run has more behind it than when this was asked last. Then what deaths there were
+// are forgotten.
+func progressed(r *state.Run) bool {
+	beyond := r.High.Beyond(r.HighAtLast)
+	if beyond {
+		r.Deaths = nil
+	}
+	r.HighAtLast = r.High
+	return beyond
+}
+
 // where says in words what a run was at.
 func where(r state.Run) string {
+	if b, ok := bracketOf(r.Steps); ok && r.Closing {
+		for _, i := range b.post {
+			if !StepMachine.In(r.Steps[i].State, StepDone) {
+				return r.Steps[i].Shown
+			}
+		}
+	}
 	if i := nextStep(r); i >= 0 {
 		return r.Steps[i].Shown
 	}
