@@ -17,6 +17,7 @@ import (
 const (
 	hookLogMost = 1 << 20   // beyond this a script's file is begun anew
 	hookLogKept = 64 * 1024 // of a script's output, kept with the run
+	hookSaid    = 1000      // of it, in an error: enough for five lines, unless a script prints what are none
 )
 
 // hookDone is what is kept of a script that ended well.
@@ -115,13 +116,11 @@ type hookCall struct {
 	timeout time.Duration
 }
 
-var errHookTimeout = errors.New("hook_timeout is over")
-
 // run starts the script behind its gate, has it put on record, lets it go, and waits for its own process.
 func (h hookCall) run(ctx context.Context, w workflow.World, mark func(*state.HookMark) error) (output string, err error) {
 	if h.timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, h.timeout, errHookTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, h.timeout, fmt.Errorf("hook_timeout is over after %s", h.timeout))
 		defer cancel()
 	}
 	spec := workflow.Spec{Argv: h.argv, Env: h.env, Hook: true}
@@ -143,11 +142,7 @@ func (h hookCall) run(ctx context.Context, w workflow.World, mark func(*state.Ho
 		child.Kill() // it is still behind its gate, and has done nothing
 		return "", errors.Join(markErr, child.Wait())
 	}
-	err = errors.Join(child.Release(), child.Wait())
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errHookTimeout) {
-		err = fmt.Errorf("%w after %s: %w", errHookTimeout, h.timeout, err)
-	}
-	err = errors.Join(err, mark(nil))
+	err = errors.Join(child.Release(), child.Wait(), mark(nil))
 	if spec.Stdout != nil {
 		output = tail(log, begin)
 	}
@@ -191,7 +186,9 @@ func tail(f *os.File, begin int64) string {
 }
 
 func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
+	text = strings.TrimSpace(text)
+	text = text[max(0, len(text)-hookSaid):]
+	lines := strings.Split(text, "\n")
 	if len(lines) > n {
 		lines = lines[len(lines)-n:]
 	}

@@ -28,7 +28,7 @@ func (c *LockCmd) Run(a *App) error {
 		fmt.Fprintln(a.Out, "would lock the dataset until unlock")
 		return nil
 	}
-	t, err := a.take()
+	t, err := a.take(grip{})
 	defer t.close()
 	if err == nil {
 		err = c.lock(t)
@@ -82,7 +82,7 @@ func (c *UnlockCmd) Run(a *App) error {
 		fmt.Fprintln(a.Out, "would unlock the dataset")
 		return nil
 	}
-	t, err := a.take()
+	t, err := a.take(grip{})
 	defer t.close()
 	if err != nil {
 		return t.failed(err)

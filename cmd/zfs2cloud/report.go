@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"zfs2cloud/actions"
-	"zfs2cloud/actions/proc"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -20,6 +17,7 @@ func (t *taken) failed(err error) error {
 		return nil
 	}
 	a := t.app
+	code := exitCode(err)
 	text := t.about(a.text(err))
 	var run *runError
 	var owned *state.OwnedError
@@ -32,8 +30,12 @@ func (t *taken) failed(err error) error {
 	case errors.As(err, &run):
 		text = a.runText(t, run)
 	case errors.As(err, &open):
+		again := "resume "
+		if code == exitStuck {
+			again = "resume --force "
+		}
 		text = fmt.Sprintf("%s%s\nMend what keeps the hook from succeeding, then: %s\n  or leave the application as it is: %s", a.subject(t), safe(err.Error()),
-			a.again("resume "+open.Run), a.again("abort --skip-hooks "+open.Run))
+			a.again(again+open.Run), a.again("abort --skip-hooks "+open.Run))
 	case errors.As(err, &owned):
 		text = a.ownedText(t, owned)
 	case errors.As(err, &locked):
@@ -42,11 +44,8 @@ func (t *taken) failed(err error) error {
 		text = a.subject(t) + old.Error() + "\nNothing was changed. When it is over: " + a.again("unlock")
 	}
 	t.close() // on_failure may take its time: nothing is done any more
-	code := exitCode(err)
-	if t.onFailure != "" && (code == exitFailed || code == exitLocked || code == exitStuck || code == exitRefused) {
-		if ferr := a.onFailure(t, text); ferr != nil {
-			text += "\non_failure " + t.onFailure + ": " + ferr.Error()
-		}
+	if ferr := t.onFailure.call(code, runOf(err), text); ferr != nil {
+		text += "\non_failure " + t.onFailure.script + ": " + ferr.Error()
 	}
 	return &reported{Err: err, Text: text}
 }
@@ -196,20 +195,6 @@ func (t *taken) lastGood() string {
 		return "none yet"
 	}
 	return fmt.Sprintf("%s, %s", newest.Name, age(t.app.World.Now(), newest.Created))
-}
-
-// onFailure gives a text to the user's script, and then its first line once more as the last, since scripts
-// take that for the message. Its exit status is its own business.
-func (a *App) onFailure(t *taken, text string) error {
-	first := firstLine(text)
-	env := append(os.Environ(), "ZFS2CLOUD_DATASET="+t.dataset, "ZFS2CLOUD_CONFIG_FILE="+a.Config)
-	err := proc.Run(context.Background(), a.World, workflow.Spec{Argv: []string{t.onFailure}, Env: env,
-		Stdin: strings.NewReader(strings.TrimRight(text, "\n") + "\n" + first + "\n"), Stdout: a.Err, Stderr: a.Err})
-	var exit *workflow.ExitError
-	if errors.As(err, &exit) {
-		return nil
-	}
-	return err
 }
 
 // tellNews says off a terminal what cron would not know otherwise: that an earlier run was finished first.

@@ -20,7 +20,7 @@ func (c *ResumeCmd) Run(a *App) error {
 	if a.DryRun {
 		return a.foreseeRest("resume", c.ID)
 	}
-	t, err := a.take()
+	t, err := a.take(grip{insist: c.Force})
 	defer t.close()
 	if err == nil {
 		err = c.resume(t)
@@ -140,11 +140,11 @@ func (c *AbortCmd) Run(a *App) error {
 	if a.DryRun {
 		return a.foreseeRest("abort", c.ID)
 	}
-	var leave func(string) bool
+	how := grip{insist: true}
 	if c.SkipHooks {
-		leave = func(run string) bool { return c.ID == "" || c.ID == run }
+		how.leave = func(run string) bool { return c.ID == "" || c.ID == run }
 	}
-	t, err := a.takeRun(c.ID, leave)
+	t, err := a.takeRun(c.ID, how)
 	defer t.close()
 	if err == nil {
 		err = c.abort(t)

@@ -45,6 +45,9 @@ func (c *RunCmd) run(t *taken) error {
 	if err := t.noOldLock(); err != nil {
 		return err
 	}
+	if err := t.noneStuck(); err != nil {
+		return err
+	}
 	if err := t.ready(t.app.Stop.Soft()); err != nil {
 		return err
 	}
@@ -72,6 +75,16 @@ func (c *RunCmd) run(t *taken) error {
 		return err
 	}
 	t.tellNews(news, s.Run())
+	return nil
+}
+
+// noneStuck is an error if a run of the job waits for a person: nothing is asked of the remote, or of anybody, first.
+func (t *taken) noneStuck() error {
+	for _, r := range t.unfinished {
+		if r.Job == t.job.ID && workflow.RunMachine.In(r.State, workflow.RunStuck) {
+			return &runError{Run: r, Err: &workflow.StuckError{Run: r}}
+		}
+	}
 	return nil
 }
 
@@ -131,7 +144,7 @@ func (e *runError) Unwrap() error { return e.Err }
 func (a *App) takeWaiting(wait time.Duration) (*taken, error) {
 	until := a.World.Now().Add(wait)
 	for {
-		t, err := a.take()
+		t, err := a.take(grip{})
 		var owned *state.OwnedError
 		if !errors.As(err, &owned) || !a.World.Now().Before(until) {
 			return t, err

@@ -238,8 +238,12 @@ func (s *sight) stoppedBlock(r state.Run, app string) block {
 	if due == "" {
 		due = "what is left"
 	}
+	resume := "resume "
+	if s.stateOf(r) == workflow.RunStuck {
+		resume = "resume --force "
+	}
 	if app == workflow.AppUnknown {
-		b.next("next", s.hint(r.Config, "resume "+r.ID), "once the cause is removed: runs "+due+" again, and goes on")
+		b.next("next", s.hint(r.Config, resume+r.ID), "once the cause is removed: runs "+due+" again, and goes on")
 		b.next("  or", s.hint(r.Config, "abort --skip-hooks "+r.ID), "leaves the application as it is, gives the run up")
 		return b
 	}
@@ -248,7 +252,7 @@ func (s *sight) stoppedBlock(r state.Run, app string) block {
 	if madeSnapshot(r) {
 		again = ", then goes on with the backup"
 	}
-	b.next("  or", s.hint(r.Config, "resume "+r.ID), "runs "+due+again)
+	b.next("  or", s.hint(r.Config, resume+r.ID), "runs "+due+again)
 	return b
 }
 

@@ -25,7 +25,7 @@ import (
 type taken struct {
 	app        *App
 	dataset    string
-	onFailure  string
+	onFailure  onFailure
 	store      *state.Store
 	info       zfs.Info
 	live       *state.Live
@@ -42,8 +42,15 @@ type taken struct {
 // lookTime bounds the first question to ZFS.
 const lookTime = 30 * time.Second
 
+// grip is how a command deals with open brackets. The usual is to close them, unless that killed every process that
+// tried.
+type grip struct {
+	leave  func(run string) bool // runs whose brackets stay as they are; or nil
+	insist bool                  // a person asked: try once more, whatever it did
+}
+
 // take takes the config's dataset. Whatever the error, taken is good for close and for on_failure.
-func (a *App) take() (*taken, error) {
+func (a *App) take(how grip) (*taken, error) {
 	t, err := a.basicTaken()
 	if err != nil {
 		return t, err
@@ -52,16 +59,15 @@ func (a *App) take() (*taken, error) {
 	if guid == "" {
 		return t, lookErr
 	}
-	if err := t.own(guid, nil); err != nil {
+	if err := t.own(guid, how); err != nil {
 		return t, err
 	}
 	return t, lookErr
 }
 
 // takeRun takes the config's dataset to give a run up, by default one of it as it is now. A run that is named may be of
-// one that had the same name and is gone: its record is enough, then. LEAVE, if not nil, names runs whose open brackets
-// are left as they are.
-func (a *App) takeRun(id string, leave func(run string) bool) (*taken, error) {
+// one that had the same name and is gone: its record is enough, then.
+func (a *App) takeRun(id string, how grip) (*taken, error) {
 	t, err := a.basicTaken()
 	if err != nil {
 		return t, err
@@ -73,7 +79,7 @@ func (a *App) takeRun(id string, leave func(run string) bool) (*taken, error) {
 	if guid == "" {
 		return t, err
 	}
-	if err := t.own(guid, leave); err != nil {
+	if err := t.own(guid, how); err != nil {
 		return t, err
 	}
 	return t, err
@@ -91,13 +97,14 @@ func (a *App) basicTaken() (*taken, error) {
 	if err != nil {
 		return t, &refusal{Err: err}
 	}
-	t.dataset, t.onFailure, t.store = basics.Dataset, basics.OnFailure, state.New(basics.StateDB)
+	t.dataset, t.store = basics.Dataset, state.New(basics.StateDB)
+	t.onFailure = onFailure{app: a, script: basics.OnFailure, timeout: basics.HookTimeout, dataset: basics.Dataset}
 	t.kit = &actions.Kit{ZFS: basics.ZFS, Host: a.Host, Tool: "zfs2cloud " + version, HookDir: hookDir(t.store), Out: a.Out, Pause: remote.Pause}
 	return t, nil
 }
 
 // own makes this process the dataset's owner, and takes over what a dead one left.
-func (t *taken) own(guid string, leave func(run string) bool) (err error) {
+func (t *taken) own(guid string, how grip) (err error) {
 	a := t.app
 	t.kit.TempDir = filepath.Join(filepath.Dir(t.store.Path()), "tmp", guid)
 	owner := state.Owner{Nonce: nonce(), PID: os.Getpid(), Host: a.Host, Boot: a.Boot, Since: a.World.Now()}
@@ -105,7 +112,7 @@ func (t *taken) own(guid string, leave func(run string) bool) (err error) {
 		return err
 	}
 	t.engine = &workflow.Engine{Store: t.store, World: a.World, Host: host{t}, Stop: a.Stop, Log: a.Log, Notes: a.Folder, Owner: owner,
-		Dataset: guid, Step: t.kit.Step, Clean: t.kit.Clean, Hook: t.kit.BareHook(a.World, guid), Leave: leave}
+		Dataset: guid, Step: t.kit.Step, Clean: t.kit.Clean, Hook: t.kit.BareHook(a.World, guid), Leave: how.leave, Insist: how.insist}
 	t.unfinished, err = t.engine.Takeover(a.Stop.Soft())
 	return err
 }

@@ -85,7 +85,7 @@ func (a *App) typed(step string, args ...string) error {
 	if a.DryRun {
 		return a.foresee(&planned)
 	}
-	t, err := a.take()
+	t, err := a.take(grip{})
 	defer t.close()
 	if err == nil {
 		err = t.typed(planned)

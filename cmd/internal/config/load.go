@@ -42,6 +42,8 @@ type Basics struct {
 	StateDB   string   // the default if the file does not tell
 	OnFailure string   // absolute, and a file that may be obeyed; else empty
 	ZFS       []string // the zfs program and its leading words; empty if $ZFS_PATH is bad
+	// HookTimeout bounds on_failure, too; 0 if the file sets none.
+	HookTimeout time.Duration
 }
 
 // Peek reads what it can of a config that may be bad otherwise. An error means that the file can't be
@@ -56,12 +58,12 @@ func Peek(path string, env Env) (Basics, error) {
 	l := newLoader(path, env, parse(string(data)))
 	for _, k := range Keys {
 		switch k.Name {
-		case "zfs_fs", "state_db", "on_failure":
+		case "zfs_fs", "state_db", "on_failure", "hook_timeout":
 			l.readKey(k)
 		}
 	}
 	l.readPrograms()
-	b.Dataset, b.ZFS = l.s.Dataset, l.s.ZFS
+	b.Dataset, b.ZFS, b.HookTimeout = l.s.Dataset, l.s.ZFS, l.s.HookTimeout
 	if l.s.StateDB != "" {
 		b.StateDB = l.s.StateDB
 	}

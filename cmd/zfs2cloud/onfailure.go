@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"zfs2cloud/actions/proc"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// onFailure is the user's script that hears of a command that failed.
+type onFailure struct {
+	app     *App
+	script  string // empty: none
+	timeout time.Duration
+	dataset string
+}
+
+// call gives the script a text, and then its first line once more as the last, since scripts take that for the
+// message. Its exit status is its own business, and so is what it leaves behind. It is ended after hook_timeout, and
+// by a stop signal.
+func (f onFailure) call(code int, r state.Run, text string) error {
+	if f.script == "" || code != exitFailed && code != exitLocked && code != exitStuck && code != exitRefused {
+		return nil
+	}
+	ctx := f.app.Stop.Soft()
+	if f.app.Stop.Asked() { // that was before: it takes another to end the script
+		hook, done := f.app.Stop.Hook()
+		defer done()
+		ctx = hook
+	}
+	if f.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("hook_timeout is over after %s", f.timeout))
+		defer cancel()
+	}
+	// Its output goes to a file: what it leaves behind would keep our own open, and cron waits for the end of that.
+	output, err := os.CreateTemp("", "zfs2cloud-on_failure-")
+	if err != nil {
+		return err
+	}
+	defer output.Close()
+	if err := os.Remove(output.Name()); err != nil {
+		return err
+	}
+	stdin := strings.TrimRight(text, "\n") + "\n" + firstLine(text) + "\n"
+	err = proc.Run(ctx, f.app.World, workflow.Spec{Argv: []string{f.script}, Env: f.env(code, r),
+		Stdin: strings.NewReader(stdin), Stdout: output, Stderr: output})
+	if _, cerr := io.Copy(f.app.Err, io.NewSectionReader(output, 0, failureShown)); cerr != nil {
+		f.app.Log.Warn("show what on_failure printed", "err", cerr)
+	}
+	var exit *workflow.ExitError
+	if errors.As(err, &exit) && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+// failureShown is how much of what on_failure prints is shown.
+const failureShown = 64 << 10
+
+// env is our caller's environment, and what the scripts of a sequence are told; empty where the failure is not one of
+// a run.
+func (f onFailure) env(code int, r state.Run) []string {
+	return append(os.Environ(), "ZFS2CLOUD_RUN="+r.ID, "ZFS2CLOUD_DATASET="+f.dataset, "ZFS2CLOUD_SNAPSHOT="+snapshotName(r),
+		"ZFS2CLOUD_PHASE=failure", "ZFS2CLOUD_EXIT="+strconv.Itoa(code), "ZFS2CLOUD_CONFIG_FILE="+f.app.Config)
+}
+
+// runOf is the run that an error is about, or none.
+func runOf(err error) state.Run {
+	var run *runError
+	var stuck *workflow.StuckError
+	var open *workflow.BracketError
+	switch {
+	case errors.As(err, &run):
+		return run.Run
+	case errors.As(err, &stuck):
+		return stuck.Run
+	case errors.As(err, &open):
+		return state.Run{ID: open.Run}
+	}
+	return state.Run{}
+}
