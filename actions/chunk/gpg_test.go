@@ -214,10 +214,10 @@ func TestSealNoticesASpoiltGPG(t *testing.T) {
 		`exec gpg "$@" --cipher-algo AES128`: "the message begins",
 		`exec gpg "$@" --s2k-count 65536`:    "the message begins", // 992 times cheaper to guess
 		`exec gpg "$@" --armor`:              "the message begins",
-		`exec gpg "$@" --compress-algo zip`:  "1048576 bytes became", // text mode, too, changes the length
+		`exec gpg "$@" --compress-algo zip`:  "4194304 bytes became", // text mode, too, changes the length
 		`gpg "$@" 4>/dev/null`:               "END_ENCRYPTION 0 times",
 		`gpg "$@"; exit 2`:                   "exit 2",
-		`head -c 10 | gpg "$@"`:              "ended after",
+		`head -c 10 | gpg "$@"`:              "ended after", // more than the pipe holds
 	} {
 		g := gpg(t, "pass")
 		path := filepath.Join(t.TempDir(), "gpg")
@@ -225,7 +225,7 @@ func TestSealNoticesASpoiltGPG(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.Words = []string{path}
-		err := g.Seal(t.Context(), bytes.NewReader(make([]byte, 1<<20)), io.Discard)
+		err := g.Seal(t.Context(), bytes.NewReader(make([]byte, 4<<20)), io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", script, err)
 		}
