@@ -21,7 +21,7 @@ import (
 
 // A tale is a database and a fixed folder made by hand, and what status says of them at 07:31.
 type tale struct {
-	*testing.T
+	testing.TB
 	dir    string
 	app    *App
 	store  *state.Store
@@ -47,10 +47,10 @@ func today(clock string) time.Time {
 	return time.Date(2026, 11, 25, t.Hour(), t.Minute(), t.Second(), 0, time.Local)
 }
 
-func newTale(t *testing.T) *tale {
+func newTale(t testing.TB) *tale {
 	t.Helper()
 	dir := t.TempDir()
-	c := &tale{T: t, dir: dir}
+	c := &tale{TB: t, dir: dir}
 	path := filepath.Join(dir, "config.ini")
 	c.store = state.New(filepath.Join(dir, "state.db"))
 	c.app = &App{Config: path, ConfigFlag: "web.ini", Out: &c.out, Err: &c.out, World: &proc.World{Clock: func() time.Time { return taleNow }},
