@@ -24,8 +24,8 @@ func IdleFor(limit time.Duration, object int64) time.Duration {
 }
 
 // noise is what an rclone moves that does nothing: wake-ups of its own threads, and what it has said that we did not
-// read yet.
-const noise = 64 << 10
+// read yet, up to the 64 KiB that the pipe holds (pipe(7)).
+const noise = 256 << 10
 
 // looksEach is how often we look within the time that an rclone may be idle.
 const looksEach = 20

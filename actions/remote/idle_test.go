@@ -59,8 +59,11 @@ while :; do printf '{"stats":{"bytes":7,"text":"%5000s"}}\n' . >&2; sleep 0.02; 
 			if err != nil || pid == 0 {
 				t.Fatalf("child: %q, %v", text, err)
 			}
-			if alive(t, pid) {
-				t.Error("what it started lives")
+			// A process that was sent SIGKILL is gone when it next gets a processor.
+			for until := time.Now().Add(20 * time.Second); alive(t, pid); time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(until) {
+					t.Fatal("what it started lives")
+				}
 			}
 		})
 	}
