@@ -24,6 +24,7 @@ type live struct {
 	steps []state.Step
 	since time.Time
 	quiet func() bool
+	ends  ends
 
 	mu   sync.Mutex
 	hook string        // the script that is at work
@@ -179,6 +180,49 @@ func (l *live) onProgress(i int, done, total int64, estimated bool) {
 		b.SetTotal(total, false)
 	}
 	b.SetCurrent(done)
+	now := l.app.World.Now()
+	if took := now.Sub(b.since); total > 0 && took >= 3*time.Second && done > b.from {
+		l.ends.set(i, now.Add(left(total-done, perSecond(done-b.from, took))))
+	}
+}
+
+// ends is when the steps at work will be over, by step, as far as that can be told. Whoever draws a line asks it, with
+// no other lock.
+type ends struct {
+	mu sync.Mutex
+	at map[int]time.Time
+}
+
+func (e *ends) set(i int, at time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.at == nil {
+		e.at = map[int]time.Time{}
+	}
+	e.at[i] = at
+}
+
+func (e *ends) forget(i int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.at, i)
+}
+
+// left is the time until all is over that is at work, which the last step of it says and no other: an upload can't be
+// over before the export beside it is.
+func (e *ends) left(i int, now time.Time) (left time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.at[i].IsZero() {
+		return 0
+	}
+	for step, at := range e.at {
+		if step > i {
+			return 0
+		}
+		left = max(left, at.Sub(now))
+	}
+	return left
 }
 
 // draw draws a line: what is at work, how far, how fast, and, where the total is known and the terminal wide
@@ -195,12 +239,12 @@ func (l *live) draw(i int, b *bar, total int64) {
 		}
 		return b.line(name, s, l.app.World.Now(), width(l.app.Err))
 	}
-	rest := func(s decor.Statistics) string {
-		took := l.app.World.Now().Sub(b.since)
-		if total <= 0 || width(l.app.Err) < wide || took < 3*time.Second || s.Current <= b.from {
+	rest := func(decor.Statistics) string {
+		left := l.ends.left(i, l.app.World.Now())
+		if left <= 0 || width(l.app.Err) < wide {
 			return ""
 		}
-		return " " + duration(left(s.Total-s.Current, perSecond(s.Current-b.from, took))) + " left"
+		return " " + duration(left) + " left"
 	}
 	if l.mpb == nil {
 		l.mpb = mpb.New(mpb.WithOutput(l.app.Err), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(30))
@@ -265,6 +309,7 @@ func (l *live) drop(i int) {
 		return
 	}
 	delete(l.bars, i)
+	l.ends.forget(i)
 	b.Abort(true)
 	b.Wait()
 	if len(l.bars) == 0 {

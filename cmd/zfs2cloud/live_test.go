@@ -30,6 +30,28 @@ func TestLiveLine(t *testing.T) {
 	}
 }
 
+// While chunks go up beside the export there is one time left: that of the later of the two.
+func TestTimeLeft(t *testing.T) {
+	now := time.Date(2026, 11, 25, 3, 52, 0, 0, time.UTC)
+	var e ends
+	expect := func(i int, want time.Duration) {
+		t.Helper()
+		if got := e.left(i, now); got != want {
+			t.Errorf("step %d: %v, want %v", i, got, want)
+		}
+	}
+	expect(4, 0)
+	e.set(4, now.Add(5*time.Minute))
+	expect(4, 5*time.Minute)
+	e.set(5, now.Add(2*time.Minute))
+	expect(4, 0)
+	expect(5, 5*time.Minute)
+	e.set(5, now.Add(9*time.Minute))
+	expect(5, 9*time.Minute)
+	e.forget(4)
+	expect(5, 9*time.Minute)
+}
+
 // A script has nothing to measure: what is seen is its name, and for how long it has been at work.
 func TestLiveLineOfAScript(t *testing.T) {
 	began := time.Date(2026, 11, 25, 3, 52, 0, 0, time.UTC)
