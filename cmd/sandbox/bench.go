@@ -25,7 +25,7 @@ type BenchCmd struct {
 	Split  int64    `default:"64" placeholder:"MIB" help:"Size of a chunk, in MiB (${default})."`
 	Rate   int64    `default:"40" placeholder:"MIB" help:"MiB a second where something is limited (${default})."`
 	Rounds int      `default:"3" help:"How often each is measured (${default})."`
-	Scenes []string `default:"disk,both,link,s3" enum:"disk,both,link,s3" help:"What is measured (${default})."`
+	Scenes []string `default:"disk,s3,both,link" enum:"disk,s3,both,link,slow,webdav" help:"What is measured (${default})."`
 	Kill   []int    `default:"10,50,90" placeholder:"PERCENT" help:"How much is there when a run is killed, to be resumed (${default})."`
 	Growth []int64  `placeholder:"MIB" help:"Measure these sizes, too, in the first scene: how time grows."`
 	SVG    string   `name:"svg" placeholder:"FILE" help:"Draw the growth."`

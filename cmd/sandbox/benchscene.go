@@ -18,17 +18,19 @@ type scene struct {
 	Name   string `json:"name"`
 	Text   string `json:"text"`
 	Source int64  `json:"source_bytes_per_second"` // 0 is no limit
-	Link   int64  `json:"link_bytes_per_second"`   // 0 is a folder on the same disk
-	S3     bool   `json:"s3"`                      // what is at the other end of the link: WebDAV if not
+	Link   int64  `json:"link_bytes_per_second"`   // 0 is no limit
+	S3     bool   `json:"s3"`                      // else WebDAV, or, without a limit, a folder on the same disk
 }
 
 func (b *bench) scenes() []scene {
 	rate := b.Rate << 20
 	all := map[string]scene{
-		"disk": {Text: "everything at full speed, a folder on the same disk"},
-		"both": {Text: fmt.Sprintf("source and link at %d MiB/s each", b.Rate), Source: rate, Link: rate},
-		"link": {Text: fmt.Sprintf("source at full speed, link at %d MiB/s", b.Rate), Link: rate},
-		"s3":   {Text: fmt.Sprintf("source at full speed, link to S3 at %d MiB/s", b.Rate), Link: rate, S3: true},
+		"disk":   {Text: "everything at full speed, a folder on the same disk"},
+		"s3":     {Text: "everything at full speed, S3 on this machine", S3: true},
+		"both":   {Text: fmt.Sprintf("source and link to S3 at %d MiB/s each", b.Rate), Source: rate, Link: rate, S3: true},
+		"link":   {Text: fmt.Sprintf("source at full speed, link to S3 at %d MiB/s", b.Rate), Link: rate, S3: true},
+		"slow":   {Text: fmt.Sprintf("source at full speed, link to S3 at %d MiB/s", b.Rate/10), Link: rate / 10, S3: true},
+		"webdav": {Text: fmt.Sprintf("source at full speed, link to WebDAV at %d MiB/s", b.Rate), Link: rate},
 	}
 	var chosen []scene
 	for _, name := range b.Scenes {
@@ -145,7 +147,7 @@ func (b *bench) prepare(s scene) (*attempt, error) {
 func (a *attempt) place(name string) (conf string, err error) {
 	server := a.server.addr
 	switch {
-	case a.Link == 0:
+	case a.folder():
 		a.kept = filepath.Join(a.dir, "remote")
 		a.remote = a.kept // an absolute path, for ours and for rclone
 		return "", nil
@@ -157,14 +159,20 @@ func (a *attempt) place(name string) (conf string, err error) {
 		a.kept = filepath.Join(a.server.dir, name)
 		a.remote = "store:" + name
 	}
-	if a.link, err = limit.NewProxy(server, a.Link, roundTrip); err != nil {
-		return "", err
+	if a.Link > 0 {
+		if a.link, err = limit.NewProxy(server, a.Link, roundTrip); err != nil {
+			return "", err
+		}
+		server = a.link.Addr()
 	}
 	if a.S3 {
-		return remotetest.S3Conf("store", a.link.Addr()), nil
+		return remotetest.S3Conf("store", server), nil
 	}
-	return fmt.Sprintf("[store]\ntype = webdav\nvendor = other\nurl = http://%s\n", a.link.Addr()), nil
+	return fmt.Sprintf("[store]\ntype = webdav\nvendor = other\nurl = http://%s\n", server), nil
 }
+
+// folder tells whether the remote is a folder on the same disk.
+func (s scene) folder() bool { return s.Link == 0 && !s.S3 }
 
 // clear makes room. What can't go now goes with the sandbox.
 func (a *attempt) clear() {

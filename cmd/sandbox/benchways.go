@@ -105,7 +105,7 @@ func (a *attempt) serial(ctx context.Context) (result, error) {
 // files are those that lie on this machine.
 func (a *attempt) files() ([]string, error) {
 	files, err := filepath.Glob(a.spool + "/*")
-	if a.Link > 0 || err != nil {
+	if !a.folder() || err != nil {
 		return files, err
 	}
 	stored, err := filepath.Glob(a.kept + "/*")
