@@ -756,3 +756,16 @@ func TestSpoolFull(t *testing.T) {
 		t.Errorf("%v, %v", err, w.err)
 	}
 }
+
+func TestMountCommand(t *testing.T) {
+	for mountpoint, want := range map[string]string{
+		"/tank/new": "zfs mount tank/new",
+		"":          "zfs mount tank/new",
+		"none":      "zfs set mountpoint=/tank/new tank/new",
+		"legacy":    "mount -t zfs tank/new /mnt",
+	} {
+		if got := mountCommand("tank/new", mountpoint); got != want {
+			t.Errorf("%q: %s, want %s", mountpoint, got, want)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/zfs"
+	"zfs2cloud/workflow"
 )
 
 // RestoreError is the error of a restore that ended half way.
@@ -111,8 +112,27 @@ func (r *restoring) whatIsWhole(ctx context.Context, m *manifest.Manifest) strin
 	if err := there(); err != nil {
 		return fmt.Sprintf("%s held %s, whole; whether it still does is not known: %v\nNext: zfs list -t all -r %s", into, m.Name, err, word(into.String()))
 	}
-	return fmt.Sprintf("%s holds %s, whole and checked, and nothing newer. To use that: zfs mount %s\n"+
-		"To try again: zfs destroy -r %s, then the same command.", into, m.Name, word(into.String()), word(into.String()))
+	return fmt.Sprintf("%s holds %s, whole and checked, and nothing newer. To use that: %s\n"+
+		"To try again: zfs destroy -r %s, then the same command.", into, m.Name, r.kit.MountCommand(ctx, r.world, into), word(into.String()))
+}
+
+// MountCommand is what mounts a dataset that was restored. If zfs does not tell how, it is what mounts most.
+func (k *Kit) MountCommand(ctx context.Context, w workflow.World, d zfs.Dataset) string {
+	info, err := k.zfs(workflow.Look{World: w}).Info(ctx, d)
+	if err != nil {
+		info.Mountpoint = ""
+	}
+	return mountCommand(d.String(), info.Mountpoint)
+}
+
+func mountCommand(dataset, mountpoint string) string {
+	switch mountpoint {
+	case "none":
+		return "zfs set mountpoint=" + word("/"+dataset) + " " + word(dataset) // which mounts it
+	case "legacy":
+		return "mount -t zfs " + word(dataset) + " /mnt"
+	}
+	return "zfs mount " + word(dataset)
 }
 
 // word is a dataset's name as a shell takes it. Nothing that a name can have needs quotes, but blanks.

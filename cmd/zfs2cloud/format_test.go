@@ -219,16 +219,3 @@ func TestWithoutEcho(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
-
-func TestMountCommand(t *testing.T) {
-	for mountpoint, want := range map[string]string{
-		"/tank/new": "zfs mount tank/new",
-		"":          "zfs mount tank/new",
-		"none":      "zfs set mountpoint=/tank/new tank/new",
-		"legacy":    "mount -t zfs tank/new /mnt",
-	} {
-		if got := mountCommand("tank/new", mountpoint); got != want {
-			t.Errorf("%q: %s, want %s", mountpoint, got, want)
-		}
-	}
-}

@@ -9,8 +9,6 @@ import (
 	"zfs2cloud/actions"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/settings"
-	"zfs2cloud/actions/zfs"
-	"zfs2cloud/workflow"
 )
 
 // RestoreCmd is `zfs2cloud restore`.
@@ -64,24 +62,9 @@ func (c *RestoreCmd) Run(a *App) error {
 	}
 	fmt.Fprintf(a.Out, "done %s: %s, %s, every chunk checked\n", made.Snapshot, size(plan.Bytes), duration(a.World.Now().Sub(began)))
 	if a.Terminal && !made.Volume {
-		info, err := zfs.Program{World: workflow.Look{World: a.World}, Words: kit.ZFS}.Info(ctx, plan.Into)
-		if err != nil {
-			a.Log.Warn("look at what was restored", "err", err)
-		}
-		fmt.Fprintf(a.Err, "It is not mounted yet: %s\n", mountCommand(plan.Into.String(), info.Mountpoint))
+		fmt.Fprintf(a.Err, "It is not mounted yet: %s\n", kit.MountCommand(ctx, a.World, plan.Into))
 	}
 	return nil
-}
-
-// mountCommand mounts a dataset that has this mountpoint, or one that is not known. To give it one mounts it.
-func mountCommand(dataset, mountpoint string) string {
-	switch mountpoint {
-	case "none":
-		return "zfs set mountpoint=" + shellQuote("/"+dataset) + " " + shellQuote(dataset)
-	case "legacy":
-		return "mount -t zfs " + shellQuote(dataset) + " /mnt"
-	}
-	return "zfs mount " + shellQuote(dataset)
 }
 
 // unrestored is an error that came before anything was done.
