@@ -27,6 +27,7 @@ type stage struct {
 	outcomes []outcome // of its effects, one after the other; behind their end all is well
 	stop     *Stop     // of the present command
 
+	plan   []Planned
 	point  func() // called wherever the process may die
 	fault  func(format string, args ...any)
 	broken func(*Engine) // breaks the engine, to see that it is found
@@ -91,7 +92,7 @@ func newStage(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	return &stage{dir: dir, clock: time.Date(2026, 11, 25, 3, 52, 0, 0, time.UTC), point: func() {}, fault: t.Errorf,
+	return &stage{dir: dir, clock: time.Date(2026, 11, 25, 3, 52, 0, 0, time.UTC), plan: standard, point: func() {}, fault: t.Errorf,
 		outside: outside{snaps: map[string]bool{}, results: map[string]bool{}}, broken: func(*Engine) {}}
 }
 
@@ -169,7 +170,7 @@ func (g *stage) act(e *Engine, name string) int {
 	if name != "run" {
 		return exitDone // there is nothing to go on with, or to give up
 	}
-	s, err := e.Begin(state.Run{Job: "job", Frozen: state.Frozen{Dataset: "tank/data"}, Steps: stagePlan()})
+	s, err := e.Begin(state.Run{Job: "job", Frozen: state.Frozen{Dataset: "tank/data"}, Steps: g.newPlan()})
 	if err != nil {
 		return status(err)
 	}
@@ -192,9 +193,9 @@ func status(err error) int {
 	return exitFailed
 }
 
-func stagePlan() []state.Step {
+func (g *stage) newPlan() []state.Step {
 	var steps []Planned
-	for _, p := range standard {
+	for _, p := range g.plan {
 		p.Shown = p.Name
 		steps = append(steps, p)
 	}

@@ -16,8 +16,15 @@ var (
 	log    = os.Getenv("ZFS2CLOUD_CRASH_LOG") // a file that gets a line a point
 )
 
+// Watch, if not nil, is called at each point, for a test that goes through what a death there leaves without dying. It is
+// set while nothing else runs.
+var Watch func(name string)
+
 // Point is a place where the process may die.
 func Point(name string) {
+	if Watch != nil {
+		Watch(name)
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	passed[name]++
