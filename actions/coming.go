@@ -125,11 +125,11 @@ func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece i
 	before := x.last
 	x.last = p
 	p.piece.give(piece)
-	var err error
-	if _, known := x.chunks[n+1]; !known {
+	err := x.record(ctx, before)
+	if _, known := x.chunks[n+1]; !known && err == nil {
 		x.next, err = x.prepare(ctx, folder, n+1)
 	}
-	if err := errors.Join(err, x.record(ctx, before)); err != nil {
+	if err != nil {
 		return err
 	}
 	if err := p.gone(); err != nil {
@@ -143,6 +143,21 @@ func (x *streamExport) settle(ctx context.Context) error {
 	last := x.last
 	x.last = nil
 	return x.record(ctx, last)
+}
+
+// keep puts the chunk on record whose piece had gone by as a whole before something failed.
+func (x *streamExport) keep(ctx context.Context) {
+	if x.last == nil {
+		return
+	}
+	select {
+	case <-x.last.piece.over:
+		n := x.last.chunk.N
+		if err := x.settle(ctx); err != nil {
+			x.s.Log().Info("a chunk is dropped, and sealed again", "chunk", n, "err", err)
+		}
+	default:
+	}
 }
 
 // record waits until a chunk's file is whole, puts it on record, and offers it to whoever uploads ahead.

@@ -189,6 +189,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 			err = x.take(ctx, folder, n, piece)
 		}
 		if err != nil {
+			x.keep(ctx)
 			return done, x.hopeless(err)
 		}
 	}
