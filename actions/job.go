@@ -52,7 +52,7 @@ func FindJob(store *state.Store, info zfs.Info, dataset string, c *settings.Sett
 		}
 		if moved == nil {
 			job = state.Job{ID: state.NewJobID(), Dataset: dataset, DatasetGUID: guid, PoolGUID: info.PoolGUID.String(),
-				Place: place, Config: c.Path, Created: now.UTC()}
+				Place: place, Config: c.Path, Created: now.UTC(), Fresh: true}
 			return tx.PutJob(job)
 		}
 		job = *moved

@@ -16,6 +16,8 @@ type Job struct {
 	Config      string    `json:"config"`
 	Created     time.Time `json:"created"`
 
+	// Fresh says that nobody has looked yet whether this is an older job, whose record was lost.
+	Fresh bool `json:"fresh,omitempty"`
 	// Used says that the job's marker was stored at its place: from then on a place without it is an
 	// error, never a new beginning.
 	Used bool `json:"used"`

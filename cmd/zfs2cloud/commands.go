@@ -20,6 +20,8 @@ type CLI struct {
 	Check      CheckCmd      `cmd:"" help:"Check config, programs, permissions, remote, passphrase and space; say what the next backup will be."`
 	ShowConfig ShowConfigCmd `cmd:"" help:"Print the settings in force, secrets masked."`
 
+	RebuildState RebuildStateCmd `cmd:"" help:"Make the lost record of backups again from the remote, where run won't do it unasked."`
+
 	Lock   LockCmd   `cmd:"" help:"Keep runs out until unlock."`
 	Unlock UnlockCmd `cmd:"" help:"Let runs in again."`
 

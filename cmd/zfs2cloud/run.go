@@ -51,6 +51,9 @@ func (c *RunCmd) run(t *taken) error {
 	if err := t.ready(t.app.Stop.Soft()); err != nil {
 		return err
 	}
+	if err := t.settle(false); err != nil {
+		return err
+	}
 	var news []string
 	for _, r := range t.unfinished {
 		if r.Job != t.job.ID {

@@ -23,6 +23,7 @@ type statusDocument struct {
 	Brackets  []statusOpen   `json:"open_brackets"` // that only a note tells of
 	Database  string         `json:"database"`
 	Error     *string        `json:"error"`        // why the database can't be read
+	Aside     *string        `json:"moved_aside"`  // a damaged database, before this one was begun
 	ConfigErr *string        `json:"config_error"` // why the config can't; it is not needed
 }
 
@@ -153,6 +154,7 @@ func (s *sight) printJSON(w io.Writer) error {
 
 func (s *sight) document() statusDocument {
 	d := statusDocument{Version: 1, Database: s.database, Locks: []statusLock{}, Processes: []statusOwner{}, Brackets: []statusOpen{}}
+	d.Aside = orNull(s.movedAside)
 	d.Error, d.ConfigErr = textOf(s.err), textOf(s.conf.err)
 	if s.err == nil {
 		d.Runs, d.Backups, d.Jobs = s.runsJSON(), s.backupsJSON(), s.jobsJSON()

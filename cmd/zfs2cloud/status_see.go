@@ -22,8 +22,9 @@ type sight struct {
 	booted time.Time // zero: not known
 	id     string    // of the one run that was asked for, or empty
 
-	conf     statusConfig
-	database string
+	conf       statusConfig
+	database   string
+	movedAside string // a damaged database that was moved aside before this one was begun, or empty
 
 	// From the database. If it can't be read, err says why, and the rest is not known.
 	err     error
@@ -78,6 +79,9 @@ func (a *App) see(id string) *sight {
 func (s *sight) look(store *state.Store) {
 	s.jobs, s.runs, s.backups, s.locks, s.chunks = nil, nil, nil, nil, nil
 	s.err = store.View(s.read)
+	if aside, err := store.Aside(); err == nil { // else the database can't be read either
+		s.movedAside = aside
+	}
 	s.notedLocks, s.brackets = nil, nil
 	s.folderErr = s.readFolder()
 }

@@ -44,8 +44,11 @@ func (s *sight) unanswered() block {
 		b.next("next", command, "")
 		b.next("  then", s.app.again("status"), "")
 	}
-	if errors.Is(s.err, state.ErrBusy) {
+	switch _, damaged := errors.AsType[*state.DamagedError](s.err); {
+	case errors.Is(s.err, state.ErrBusy):
 		b.next("next", s.app.again("status"), "again in a moment")
+	case damaged:
+		b.next("next", s.app.again("run"), "begins a new database, makes the record again from the backups, and backs up")
 	}
 	return b
 }
@@ -54,6 +57,12 @@ func (s *sight) unanswered() block {
 func (s *sight) nothing() block {
 	b := block{rank: rankNew, word: "NEW", mood: wary}
 	b.subject = safe(s.conf.dataset)
+	if s.movedAside != "" {
+		b.say("nothing is on record: the database was damaged, and is now %s", safe(s.movedAside))
+		b.row("last good", "not on record")
+		b.next("next", s.app.again("run"), "makes the record again from the backups, and backs up")
+		return b
+	}
 	b.say("no run was ever begun: nothing is in %s", safe(s.database))
 	b.row("last good", "none yet")
 	b.next("next", s.app.again("check"), "says what is missing, and what the first backup will be")
@@ -163,11 +172,21 @@ func (s *sight) goodAge(j state.Job) string {
 	if b, ok := s.lastGood(j.ID); ok {
 		return age(s.now, asOf(b))
 	}
+	return s.noGood(j)
+}
+
+func (s *sight) noGood(j state.Job) string {
+	if s.recordLost(j) {
+		return "not on record"
+	}
 	return "none yet"
 }
 
+// recordLost tells whether a job may have backups that are not on record, since the database was damaged.
+func (s *sight) recordLost(j state.Job) bool { return j.Fresh && s.movedAside != "" }
+
 func (s *sight) goodWords(j state.Job) string {
-	text := "none yet"
+	text := s.noGood(j)
 	if b, ok := s.lastGood(j.ID); ok {
 		kind := "incremental"
 		if b.Full {
@@ -230,6 +249,8 @@ func (s *sight) lateBlock(j state.Job, runs []state.Run, of block) block {
 	due := "due every " + roundly(s.maxAge(j))
 	if newest, ok := s.lastGood(j.ID); ok {
 		b.say("last good backup: %s, %s, %s", local(s.now, asOf(newest), toTheMinute), age(s.now, asOf(newest)), due)
+	} else if s.recordLost(j) {
+		b.say("%s, %s", s.lostWords(), due)
 	} else {
 		b.say("no backup yet since %s, %s", localDay(s.now, j.Created), due)
 	}
@@ -266,11 +287,19 @@ func (s *sight) ownedBlock(j state.Job) block {
 // newBlock is a job without a backup that is not late yet.
 func (s *sight) newBlock(j state.Job) block {
 	b := block{rank: rankNew, word: "NEW", mood: wary, subject: head(j.Dataset, j.Place), lines: []string{"no backup yet"}}
-	if len(s.jobRuns(j.ID)) == 0 {
+	remark := ""
+	switch {
+	case s.recordLost(j):
+		b.lines, remark = []string{s.lostWords()}, "makes the record again from the backups, and backs up"
+	case len(s.jobRuns(j.ID)) == 0:
 		b.say("nor has any run of %s been begun", safe(j.Config))
 	}
-	b.next("next", s.hint(j.Config, "run"), "")
+	b.next("next", s.hint(j.Config, "run"), remark)
 	return b
+}
+
+func (s *sight) lostWords() string {
+	return fmt.Sprintf("its backups are not on record: the database was damaged, and is now %s", safe(s.movedAside))
 }
 
 func (s *sight) ownerWords(guid string) string {

@@ -113,8 +113,13 @@ func (t *taken) own(guid string, how grip) (err error) {
 	}
 	t.engine = &workflow.Engine{Store: t.store, World: a.World, Host: host{t}, Stop: a.Stop, Log: a.Log, Notes: a.Folder, Owner: owner,
 		Dataset: guid, Step: t.kit.Step, Clean: t.kit.Clean, Hook: t.kit.BareHook(a.World, guid), Leave: how.leave, Insist: how.insist}
+	unsound := t.sound()
 	t.unfinished, err = t.engine.Takeover(a.Stop.Soft())
-	return err
+	var open *workflow.BracketError
+	if unsound != nil && !errors.As(err, &open) {
+		return unsound
+	}
+	return errors.Join(unsound, err)
 }
 
 // datasetOf is the GUID of the dataset that an unfinished run is of, if that has, or had, the config's name.

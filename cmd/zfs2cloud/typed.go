@@ -119,6 +119,9 @@ func (t *taken) typed(p workflow.Planned) error {
 	if err := t.ready(t.app.Stop.Soft()); err != nil {
 		return err
 	}
+	if err := t.settle(false); err != nil {
+		return err
+	}
 	p.Kind = t.kit.Steps()[p.Name].Kind
 	for _, r := range t.unfinished {
 		if r.Job != t.job.ID || r.Typed != p.Name {

@@ -1,0 +1,318 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// A database may be lost: damaged and moved aside, deleted, on a disk that died. What it knew of a job's backups lies
+// at the job's place, in manifests that only the passphrase opens; what it knew of snapshots is marked on them; and
+// what was half done is worth nothing without its digests. So a job that is new on record is fresh until somebody has
+// looked: if its place belongs to an older job of this very dataset, it is that one, and its record is made again.
+// Then the next backup is an incremental, and what was uploaded is not uploaded again.
+//
+// A wrong guess would have two jobs write to one path. What counts as proof is a manifest that opens and names the
+// dataset's GUID, or a snapshot of the dataset that bears the job's mark. Another host's job is not taken over
+// unasked, since that host may still be at work.
+
+// Settled is what came of looking for an older record of a fresh job.
+type Settled struct {
+	Job     state.Job
+	Rebuilt bool
+	Newest  state.Backup // the newest that can be restored; of a job without any: none
+	Backups int
+	// Unread are backups at the place whose manifests don't open, Unfinished are uploads that were never committed.
+	// They are not on record, and stay.
+	Unread, Unfinished []string
+}
+
+// OtherHost is the error of a job that was last at work on another host.
+type OtherHost struct {
+	Place, Host, Backup string
+}
+
+func (e *OtherHost) Error() string {
+	return fmt.Sprintf("the backups of this dataset at %s, of which nothing is on record here, were made on host %s, the newest %s: if it no longer backs up there, they can be taken over",
+		e.Place, e.Host, e.Backup)
+}
+
+// ShowsNothing is the error of a place without any backup where there should be some.
+type ShowsNothing struct {
+	Place, Aside, Snapshot string
+}
+
+func (e *ShowsNothing) Error() string {
+	return fmt.Sprintf("the state database was lost (%s), %s is a snapshot of a job that is no longer on record, and %s shows no backup",
+		e.Aside, e.Snapshot, e.Place)
+}
+
+// Settle looks for an older job at the place of a fresh one, and makes its record again. The error says that it could
+// not be looked for, where there is a sign that there is one: then nothing may be begun. Who INSISTs gets an answer where
+// a run would rather ask: the job of another host is taken over, and a place that shows nothing is believed.
+func (k *Kit) Settle(ctx context.Context, w workflow.World, store *state.Store, job state.Job, insist bool) (Settled, error) {
+	settled := Settled{Job: job}
+	if !job.Fresh {
+		return settled, nil
+	}
+	f := &finding{kit: k, now: w.Now().UTC(), fresh: job}
+	if known, err := f.readRecord(store); err != nil || known {
+		return settled, err
+	}
+	if err := f.readMarks(ctx, w); err != nil {
+		return settled, err
+	}
+	there, err := f.readPlace(ctx, w)
+	switch {
+	case err != nil && (there || insist || len(f.marks) > 0):
+		return settled, fmt.Errorf("the record of the backups of %s was lost, it seems, and can't be made again from %s: %w", job.Dataset, job.Place, err)
+	case err != nil:
+		return settled, nil // the first backup of all; the run will say what is wrong with the place
+	case !there:
+		if err := f.believe(store); err != nil && !insist {
+			return settled, err
+		}
+		return settled, settle(store, &settled.Job)
+	}
+	ours, err := f.ours(insist)
+	if err != nil || !ours {
+		return settled, err
+	}
+	if err := f.readSpool(); err != nil {
+		return settled, err
+	}
+	return f.rebuild(store)
+}
+
+// believe is an error if a place that shows nothing had better not be believed: the database was damaged, and
+// there is a snapshot of a job that it may have known. A disk that is not mounted shows nothing, too, and a full would go
+// onto what is below it.
+func (f *finding) believe(store *state.Store) error {
+	aside, err := store.Aside()
+	if err != nil || aside == "" || len(f.marks) == 0 {
+		return err
+	}
+	return &ShowsNothing{f.fresh.Place, aside, f.marks[len(f.marks)-1].snap.Snapshot.String()}
+}
+
+// settle stores that a fresh job is really new.
+func settle(store *state.Store, job *state.Job) error {
+	return store.Update(func(tx *state.Tx) error {
+		now, ok, err := tx.Job(job.ID)
+		if err != nil || !ok {
+			return err
+		}
+		now.Fresh, job.Fresh = false, false
+		return tx.PutJob(now)
+	})
+}
+
+// finding is a search for a lost job.
+type finding struct {
+	kit   *Kit
+	now   time.Time
+	fresh state.Job
+	known map[string]bool // jobs on record
+	marks []marked        // the dataset's snapshots that bear the mark of a job not on record
+
+	id      string // of the job that the place belongs to
+	entries []*Entry
+	mine    []*Entry // whose manifests prove them to be that job's, of this dataset; the newest first
+
+	spool map[string][]string // the job's folders in intermediate_basedir, with the chunk files in them
+}
+
+// marked is a snapshot with its mark.
+type marked struct {
+	mark
+	snap zfs.SnapshotInfo
+}
+
+// readRecord tells whether the fresh job has begun anything: then it is one of its own, whatever its place shows.
+func (f *finding) readRecord(store *state.Store) (begun bool, err error) {
+	f.known = map[string]bool{}
+	err = store.View(func(tx *state.Tx) error {
+		jobs, err := tx.Jobs()
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			f.known[j.ID] = true
+		}
+		runs, err := tx.Runs()
+		begun = slices.ContainsFunc(runs, func(r state.Run) bool { return r.Job == f.fresh.ID })
+		return err
+	})
+	return begun, err
+}
+
+func (f *finding) readMarks(ctx context.Context, w workflow.World) error {
+	dataset, err := zfs.ParseDataset(f.fresh.Dataset)
+	if err != nil {
+		return err
+	}
+	snapshots, err := f.kit.zfs(workflow.Look{World: w}).Snapshots(ctx, dataset)
+	for _, snap := range snapshots {
+		text, local := snap.Mark()
+		if m, ok := parseMark(text); local && ok && !f.known[m.Job] {
+			f.marks = append(f.marks, marked{m, snap})
+		}
+	}
+	return err
+}
+
+// readPlace looks whether the place is that of one job that is not on record, and reads all its manifests.
+func (f *finding) readPlace(ctx context.Context, w workflow.World) (there bool, err error) {
+	r, err := f.kit.Remote(f.fresh.Place)
+	if err != nil {
+		return false, err
+	}
+	catalog, err := f.kit.OpenCatalog(ctx, w, r)
+	if errors.Is(err, remote.ErrNotThere) {
+		return false, nil // the first upload makes it
+	}
+	if err != nil || len(catalog.Jobs) == 0 {
+		return false, err
+	}
+	if len(catalog.Jobs) > 1 || f.known[catalog.Jobs[0]] {
+		return true, nil // a stranger's
+	}
+	f.id = catalog.Jobs[0]
+	if err := catalog.Unlock(f.kit.Settings.Encryption); err != nil {
+		return true, err
+	}
+	if f.entries, err = catalog.ReadAll(ctx); err != nil {
+		return true, err
+	}
+	for _, e := range f.entries {
+		if m := e.Manifest; m != nil && m.Job == f.id && m.DatasetGUID == f.fresh.DatasetGUID {
+			f.mine = append(f.mine, e)
+		}
+	}
+	return true, nil
+}
+
+// readSpool looks for what the job has in intermediate_basedir.
+func (f *finding) readSpool() error {
+	root, err := openDir(f.kit.Settings.IntermediateDir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	folders, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	f.spool = map[string][]string{}
+	for _, folder := range folders {
+		name := folder.Name()
+		if _, _, ok := manifest.ParseFolder(name); !ok {
+			continue
+		}
+		if mine, err := isFolderOf(root, name, f.id); err != nil || !mine {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		files, err := fs.ReadDir(root.FS(), name)
+		if err != nil {
+			return err
+		}
+		f.spool[name] = nil
+		for _, file := range files {
+			if file.Type().IsRegular() && chunkFile.MatchString(file.Name()) {
+				f.spool[name] = append(f.spool[name], file.Name())
+			}
+		}
+	}
+	return nil
+}
+
+// ours tells whether the job at the place is this dataset's, of this host.
+func (f *finding) ours(insist bool) (bool, error) {
+	f.marks = slices.DeleteFunc(f.marks, func(m marked) bool { return m.Job != f.id })
+	if len(f.mine) > 0 {
+		if m := f.mine[0].Manifest; m.Host != f.kit.Host && !insist {
+			return false, &OtherHost{f.fresh.Place, m.Host, m.Name}
+		}
+		return true, nil
+	}
+	if f.id == "" || len(f.marks) == 0 {
+		return false, nil
+	}
+	if n := len(f.unread()); n > 0 {
+		return false, fmt.Errorf("%s has %s of this dataset's job, and its record, which is lost, can't be made again from them: %w",
+			f.fresh.Place, plural(n, "backup", "backups"), f.whyUnread())
+	}
+	return true, nil
+}
+
+// unread are the backups whose manifests don't open, or are not this job's.
+func (f *finding) unread() (names []string) {
+	for _, e := range f.entries {
+		if !slices.Contains(f.mine, e) && !errors.Is(e.Why, ErrNotCommitted) && !e.Python {
+			names = append(names, e.Name)
+		}
+	}
+	return names
+}
+
+func (f *finding) whyUnread() error {
+	for _, e := range f.entries {
+		if errors.Is(e.Why, chunk.ErrPassphrase) {
+			return e.Why
+		}
+	}
+	for _, e := range f.entries {
+		if e.Why != nil {
+			return e.Why
+		}
+	}
+	return errors.New("none is of this dataset")
+}
+
+// rebuild makes the record of the job that was found.
+func (f *finding) rebuild(store *state.Store) (Settled, error) {
+	job := f.fresh
+	job.ID, job.Used, job.Fresh = f.id, true, false
+	s := Settled{Rebuilt: true, Backups: len(f.mine), Unread: f.unread()}
+	for _, e := range f.entries {
+		if errors.Is(e.Why, ErrNotCommitted) {
+			s.Unfinished = append(s.Unfinished, e.Name)
+		}
+	}
+	if len(f.mine) > 0 {
+		m := f.mine[0].Manifest
+		job.Created = f.mine[len(f.mine)-1].Manifest.Created
+		job.Newest = &state.Commit{Name: m.Name, ManifestSHA256: f.mine[0].sha, At: m.Created}
+	}
+	s.Job = job
+	err := store.Update(func(tx *state.Tx) error {
+		b := rebuilding{tx: tx, f: f, job: job}
+		err := b.all()
+		s.Newest = NewestWhole(b.backups)
+		return err
+	})
+	return s, err
+}
+
+// manifest is that of a backup of the job's, or nil.
+func (f *finding) manifest(name string) *manifest.Manifest {
+	for _, e := range f.mine {
+		if e.Name == name {
+			return e.Manifest
+		}
+	}
+	return nil
+}

@@ -1,0 +1,189 @@
+package actions
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// rebuilding is the one transaction in which a lost job's record is made again. Every state in it is reached by the
+// events that lead there.
+type rebuilding struct {
+	tx      *state.Tx
+	f       *finding
+	job     state.Job
+	backups []state.Backup // the oldest first
+}
+
+func (b *rebuilding) all() error {
+	if err := state.Delete(b.tx, state.BucketJobs, b.f.fresh.ID); err != nil {
+		return err
+	}
+	if err := b.tx.PutJob(b.job); err != nil {
+		return err
+	}
+	for _, e := range slices.Backward(b.f.mine) { // the newest stands first
+		if err := b.backup(e); err != nil {
+			return fmt.Errorf("backup %s: %w", e.Name, err)
+		}
+	}
+	if err := b.leftovers(); err != nil {
+		return err
+	}
+	for _, m := range b.f.marks {
+		if err := b.run(m); err != nil {
+			return fmt.Errorf("run %s: %w", m.Run, err)
+		}
+	}
+	return nil
+}
+
+// backup records what a manifest says. One whose chunks are not all there is on record as expired, as it is when a
+// listing before an incremental shows that.
+func (b *rebuilding) backup(e *Entry) error {
+	m := e.Manifest
+	object := e.objects[manifest.FileName(m.Encryption())]
+	r := state.Backup{Job: b.job.ID, Name: m.Name, Run: b.runOf(m.SnapshotGUID), Full: m.Base == nil, Reason: "known by its manifest alone: the record was lost",
+		Created: m.Created, Dataset: m.Dataset, DatasetGUID: m.DatasetGUID, PoolGUID: m.PoolGUID, Host: m.Host, Snapshot: m.Snapshot, SnapshotGUID: m.SnapshotGUID,
+		SendFlags: m.SendFlags, SplitSize: m.SplitSize, Encryption: string(m.Encryption()), Dir: b.f.kit.Settings.IntermediateDir, Place: b.job.Place,
+		StreamBytes: m.StreamBytes, StreamSHA256: m.StreamSHA256, ManifestSHA256: e.sha, ManifestSize: object.Size, Committed: &m.Created}
+	if m.Base != nil {
+		r.Base = &state.Base{Name: m.Base.Name, SnapshotGUID: m.Base.SnapshotGUID, ManifestSHA256: m.Base.ManifestSHA256}
+		if base := b.f.manifest(m.Base.Name); base != nil {
+			r.Base.Snapshot = base.Snapshot
+		}
+	}
+	if m.Previous != nil {
+		r.Previous = &state.Commit{Name: m.Previous.Name, ManifestSHA256: m.Previous.ManifestSHA256}
+	}
+	_, here := b.f.spool[m.Name]
+	r.Pruned = !here
+	events := []workflow.BackupEvent{workflow.BackupExport, workflow.BackupCommit}
+	whole := e.whole() == nil
+	if whole {
+		now := b.f.now
+		r.Seen = &now
+	} else {
+		events = append(events, workflow.BackupExpire)
+	}
+	if err := born(b.tx, workflow.BackupMachine, &r.State, events...); err != nil {
+		return err
+	}
+	for _, c := range m.Chunks {
+		r.Sums.Sealed++
+		r.Sums.Uploaded++
+		r.Sums.PlainSealed += c.Plain
+		r.Sums.BytesSealed += c.Size
+		r.Sums.BytesUploaded += c.Size
+		if whole {
+			if err := b.chunk(r, c, here); err != nil {
+				return err
+			}
+		}
+	}
+	b.backups = append(b.backups, r)
+	return b.tx.PutBackup(r)
+}
+
+// chunk records a chunk that was seen at its place.
+func (b *rebuilding) chunk(r state.Backup, c manifest.Chunk, here bool) error {
+	events := []workflow.ChunkEvent{workflow.ChunkSeal, workflow.ChunkUpload, workflow.ChunkSeen}
+	if !here {
+		events = append(events, workflow.ChunkRelease)
+	}
+	k := state.Chunk{Job: r.Job, Backup: r.Name, N: c.N, Gen: c.Gen, Name: c.Name, Plain: c.Plain, PlainSHA256: c.PlainSHA256, Size: c.Size, SHA256: c.SHA256}
+	if err := born(b.tx, workflow.ChunkMachine, &k.State, events...); err != nil {
+		return err
+	}
+	return b.tx.PutChunk(k)
+}
+
+// leftovers records the job's folders in intermediate_basedir that hold no committed backup as given up, with the
+// chunk files in them: what a run of the lost database sealed there, nobody can go on with, since nobody knows the
+// digests of what is in it. So prune-intermediates removes them as it does with those of other runs.
+func (b *rebuilding) leftovers() error {
+	for _, name := range slices.Sorted(maps.Keys(b.f.spool)) {
+		if b.knows(name) {
+			continue
+		}
+		if err := b.leftover(name, b.f.spool[name]); err != nil {
+			return fmt.Errorf("folder %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// knows tells whether a folder at the place has a manifest, whether that opens or not: such a one is no leftover.
+func (b *rebuilding) knows(folder string) bool {
+	return slices.ContainsFunc(b.f.entries, func(e *Entry) bool { return e.Name == folder && !errors.Is(e.Why, ErrNotCommitted) })
+}
+
+func (b *rebuilding) leftover(name string, files []string) error {
+	c := b.f.kit.Settings
+	stamp, full, _ := manifest.ParseFolder(name)
+	r := state.Backup{Job: b.job.ID, Name: name, Full: full, Reason: "its record was lost before it was committed", Created: b.f.now, Dataset: b.job.Dataset,
+		DatasetGUID: b.job.DatasetGUID, PoolGUID: b.job.PoolGUID, Host: b.f.kit.Host, Snapshot: stamp, Encryption: string(c.Encryption), Dir: c.IntermediateDir, Place: b.job.Place}
+	if err := born(b.tx, workflow.BackupMachine, &r.State, workflow.BackupAbandon); err != nil {
+		return err
+	}
+	for n, file := range files {
+		c := state.Chunk{Job: r.Job, Backup: r.Name, N: n, Gen: 1, Name: file}
+		if err := born(b.tx, workflow.ChunkMachine, &c.State, workflow.ChunkDiscard); err != nil {
+			return err
+		}
+		if err := b.tx.PutChunk(c); err != nil {
+			return err
+		}
+	}
+	return b.tx.PutBackup(r)
+}
+
+// run records the run that a snapshot's mark names, so that the snapshot is known to be ours, its hold is let go, and
+// its age prunes it.
+func (b *rebuilding) run(m marked) error {
+	if _, known, err := b.tx.Run(m.Run); err != nil || known {
+		return err
+	}
+	r := state.Run{ID: m.Run, Job: b.job.ID, DatasetGUID: b.job.DatasetGUID, Config: b.job.Config, Frozen: Freeze(b.f.kit.Settings), Started: m.snap.Creation, Updated: m.snap.Creation,
+		Snapshot: m.snap.Snapshot.Name(), SnapshotGUID: m.snap.GUID.String(), Ended: &b.f.now}
+	r.Owner.Host = b.f.kit.Host
+	events := []workflow.RunEvent{workflow.RunGiveUp, workflow.RunAbort}
+	for _, k := range b.backups {
+		if k.SnapshotGUID == r.SnapshotGUID {
+			r.Backup, events = k.Name, []workflow.RunEvent{workflow.RunStart, workflow.RunSucceed}
+		}
+	}
+	if r.Backup == "" {
+		r.Why = "its record was lost with the state database"
+	}
+	if err := errors.Join(born(b.tx, workflow.RunMachine, &r.State, events...), workflow.BracketMachine.Born(b.tx, &r.Bracket)); err != nil {
+		return err
+	}
+	return b.tx.PutRun(r)
+}
+
+// runOf is the run that made a snapshot, if its mark still tells.
+func (b *rebuilding) runOf(snapshotGUID string) string {
+	for _, m := range b.f.marks {
+		if m.snap.GUID.String() == snapshotGUID {
+			return m.Run
+		}
+	}
+	return ""
+}
+
+// born puts a new state into its machine, and takes it along events.
+func born[S, E ~string](tx *state.Tx, m *workflow.Machine[S, E], c *state.Cell, events ...E) error {
+	err := m.Born(tx, c)
+	for _, e := range events {
+		if err == nil {
+			err = m.Fire(tx, c, e)
+		}
+	}
+	return err
+}
