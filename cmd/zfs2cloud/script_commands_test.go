@@ -30,6 +30,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"zfs":      onlyYes(cmdZFS),
 	"pool":     onlyYes(cmdPool),
 	"change":   onlyYes(cmdChange),
+	"damage":   onlyYes(cmdDamage),
 	"restored": onlyYes(cmdRestored),
 	"count":    onlyYes(cmdCount),
 	"signal":   onlyYes(cmdSignal),
