@@ -161,7 +161,7 @@ func fingerprint(chunks []state.Chunk) string {
 
 // replace stores a text that is for reading only, over an older version of it.
 func (u *uploading) replace(ctx context.Context, fx workflow.Fx, name string, text []byte) error {
-	return u.kit.retry(ctx, func(ctx context.Context) error {
+	return u.retry(ctx, func(ctx context.Context) error {
 		err := u.place.PutBytes(ctx, fx, name, text, false)
 		var conflict *remote.Conflict
 		if !errors.As(err, &conflict) {

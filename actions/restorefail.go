@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/workflow"
 )
@@ -80,7 +81,7 @@ func (r *restoring) takeBack(ctx context.Context, cause error) string {
 	}
 	// The receive whose program was killed goes on in zfs for a moment, and clears up after itself as well.
 	for range busyTries {
-		if !errors.Is(err, zfs.ErrBusy) || r.kit.Pause(ctx, busyPause) != nil {
+		if !errors.Is(err, zfs.ErrBusy) || remote.Pause(ctx, busyPause) != nil {
 			break
 		}
 		err = program.DestroyDataset(ctx, into)

@@ -148,11 +148,15 @@ func (k *Kit) uploadAndCommit(ctx context.Context, s *workflow.Session, b state.
 // bring brings the chunks to their place. Meanwhile RESTORE.txt goes there and the manifest is sealed, so that there is
 // little left to do behind the last chunk; if that fails, the commit does it again.
 func (u *uploading) bring(ctx context.Context) error {
+	early, cancel := context.WithCancel(ctx)
+	defer cancel()
 	sealed := make(chan error, 1)
 	go func() {
+		u := *u
+		u.once = true
 		var err error
 		if u.exported() == nil {
-			_, err = u.seal(ctx)
+			_, err = u.seal(early)
 		}
 		sealed <- err
 	}()
@@ -162,6 +166,9 @@ func (u *uploading) bring(ctx context.Context) error {
 			return workflow.Nothing{}, u.objects(ctx, fx)
 		},
 	})
+	if err != nil {
+		cancel()
+	}
 	if serr := <-sealed; serr != nil && err == nil {
 		u.s.Log().Warn("RESTORE.txt and the manifest are made again", "err", serr)
 	}
@@ -250,6 +257,14 @@ type uploading struct {
 	place  *remote.Place
 	backup state.Backup
 	hash   string // the kind that the place is asked for
+	once   bool   // what fails is not tried again by itself
+}
+
+func (u *uploading) retry(ctx context.Context, try func(context.Context) error) error {
+	if u.once {
+		return try(ctx)
+	}
+	return u.kit.retry(ctx, try)
 }
 
 // inPlace tells whether the place is the folder where the chunk files are already.

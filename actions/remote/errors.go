@@ -101,7 +101,7 @@ func join(remote, name string) string {
 var (
 	sayNoRemote = regexp.MustCompile(`didn't find section in config file`)
 	sayFull     = regexp.MustCompile(`(?i)no space left|remaining disk space|disk (quota|full)|quota ?exceeded|over ?quota|` +
-		`insufficient[_ ]?(storage|space)|out of (storage|space)|storage ?limit|\b507 `)
+		`insufficient[_ ]?(storage|space)|out of (storage|space)|storage ?(limit|full)|\b507 |status code: 507`)
 	sayDenied = regexp.MustCompile(`(?i)permission denied|operation not permitted|read-only file system|access ?denied|` +
 		`unauthori[sz]ed|forbidden|invalid_?grant|InvalidAccessKeyId|SignatureDoesNotMatch|expired_?(access_)?token|` +
 		`unable to authenticate|bad_auth_token`)

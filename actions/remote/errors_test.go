@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"zfs2cloud/actions/remote/remotetest"
@@ -30,6 +31,7 @@ func TestWhatRcloneSays(t *testing.T) {
 		{1, "preallocate: file too big for remaining disk space", ErrFull, false},
 		{5, "write /mnt/x: no space left on device", ErrFull, false},
 		{1, "googleapi: Error 403: The user's Drive storage quota has been exceeded., storageQuotaExceeded", ErrFull, false},
+		{1, "XMinioStorageFull: Storage backend has reached its minimum free drive threshold\n\tstatus code: 507, request id: 7", ErrFull, false},
 		{1, "googleapi: Error 403: User Rate Limit Exceeded, userRateLimitExceeded", nil, true},
 		{1, "AccessDenied: Access Denied\n\tstatus code: 403, request id: 7", ErrDenied, false},
 		{1, "mkdir /mnt/x: permission denied", ErrDenied, false},
@@ -188,6 +190,22 @@ func TestRetry(t *testing.T) {
 	if err := Retry(ctx, Pause, func(context.Context) error { return passes }); err != error(passes) {
 		t.Errorf("cancelled in the pause: %v", err)
 	}
+}
+
+// A stop signal ends a pause at once.
+func TestPauseEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := Pause(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		if err := Pause(t.Context(), time.Minute); err != nil || time.Since(began) != 61*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
 }
 
 func TestNoRoot(t *testing.T) {

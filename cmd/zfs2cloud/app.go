@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"zfs2cloud/actions/proc"
 	"zfs2cloud/cmd/internal/config"
@@ -31,8 +33,10 @@ type App struct {
 	Log    *slog.Logger
 	Folder state.Folder // liveness and notes
 	Stop   *workflow.Stop
-	Host   string
-	Boot   string
+	// Pause waits between two tries at a remote; remote.Pause but in tests.
+	Pause func(context.Context, time.Duration) error
+	Host  string
+	Boot  string
 }
 
 // nonce makes the word by which a process is known as the owner of what it works on.

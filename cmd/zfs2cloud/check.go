@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"zfs2cloud/actions"
-	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/secret"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
@@ -182,7 +181,7 @@ func anyError(found []finding) bool {
 // kit is what the steps of a run would work with.
 func (c *checkup) kit(f facts) *actions.Kit {
 	return &actions.Kit{ZFS: c.settings.ZFS, Settings: c.settings, Passphrase: f.passphrase, Host: c.app.Host,
-		Tool: "zfs2cloud " + version, TempDir: os.TempDir(), Pause: remote.Pause}
+		Tool: "zfs2cloud " + version, TempDir: os.TempDir(), Pause: c.app.Pause}
 }
 
 // reading is the World of a look that changes nothing.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"zfs2cloud/actions/proc"
+	"zfs2cloud/actions/remote"
 	"zfs2cloud/cmd/internal/config"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -42,7 +43,7 @@ func newParser(cli *CLI, a *App, exit func(int)) (*kong.Kong, error) {
 
 // newApp is the process as it is started for real.
 func newApp() *App {
-	a := &App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: config.OSEnv(), World: &proc.World{}}
+	a := &App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: config.OSEnv(), World: &proc.World{}, Pause: remote.Pause}
 	a.Terminal = term.IsTerminal(int(os.Stderr.Fd()))
 	return a
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"zfs2cloud/actions"
-	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/cmd/internal/config"
 	"zfs2cloud/state"
@@ -28,7 +27,7 @@ func (a *App) look(ctx context.Context) (*onlooker, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &onlooker{store: state.New(c.StateDB), kit: &actions.Kit{ZFS: c.ZFS, Settings: c, Host: a.Host, Tool: "zfs2cloud " + version, TempDir: os.TempDir(), Pause: remote.Pause}}
+	o := &onlooker{store: state.New(c.StateDB), kit: &actions.Kit{ZFS: c.ZFS, Settings: c, Host: a.Host, Tool: "zfs2cloud " + version, TempDir: os.TempDir(), Pause: a.Pause}}
 	if err := a.passphrase(ctx, c, o.kit); err != nil {
 		return nil, &refusal{Err: err}
 	}

@@ -177,7 +177,7 @@ func (f *fixture) auditTemps() {
 	if f.allowed["temps"] {
 		return
 	}
-	for _, dir := range []string{"spool", "remote", "alive", "state"} {
+	for _, dir := range []string{"spool", "remote", "served", "alive", "state"} {
 		filepath.WalkDir(f.at(dir), func(name string, _ fs.DirEntry, err error) error {
 			if err == nil && durable.IsTemp(filepath.Base(name)) {
 				f.t.Errorf("audit: %s is left", name)
@@ -192,7 +192,10 @@ func (f *fixture) auditBackup(b state.Backup, chunks []state.Chunk) {
 	if f.allowed["missing"] {
 		return
 	}
-	folder := filepath.Join(strings.TrimPrefix(b.Place, "box:"), b.Name)
+	folder := filepath.Join(b.Place, b.Name)
+	if inBox, ok := strings.CutPrefix(b.Place, "box:"); ok {
+		folder = filepath.Join(f.box, inBox, b.Name)
+	}
 	want := map[string]int64{manifest.FileName(settings.Encryption(b.Encryption)): b.ManifestSize, manifest.RestoreFile: -1}
 	n := 0
 	for _, c := range chunks {

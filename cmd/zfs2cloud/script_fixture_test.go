@@ -35,6 +35,8 @@ type fixture struct {
 	dataset string
 	data    string          // empty if nothing can be mounted here
 	allowed map[string]bool // what the script said the audit is not to mind
+	box     string          // the folder that the remote box: shows
+	server  *server         // what serves it, or nil
 }
 
 type fixtureKey struct{}
@@ -59,7 +61,7 @@ func setUp(env *testscript.Env) error {
 	if !ok {
 		return errors.New("not run by go test")
 	}
-	f := &fixture{t: t, work: env.WorkDir, pool: zfstest.Pool(t, 96), allowed: map[string]bool{}}
+	f := &fixture{t: t, work: env.WorkDir, pool: zfstest.Pool(t, 96), allowed: map[string]bool{}, box: "/"}
 	f.dataset = f.pool + "/data"
 	env.Values[fixtureKey{}] = f
 	if err := errors.Join(f.makeFolders(), f.fill(), f.makeHooks(), f.makeConfig()); err != nil {
@@ -69,6 +71,7 @@ func setUp(env *testscript.Env) error {
 		"POOL": f.pool, "DATASET": f.dataset, "DATA": f.data, "CONF": f.at("config.ini"), "PASS": f.at("pass"),
 		"SPOOL": f.at("spool"), "REMOTE": f.at("remote"), "FOLDER": f.at("alive"),
 		"ZFS2CLOUD_CONFIG": f.at("config.ini"), folderVar: f.at("alive"), clockVar: f.at("clock"),
+		pauseVar:   f.at("pauses"),
 		"ZFS_PATH": "recorder " + f.at("zfs"), "GPG_PATH": "recorder " + f.at("gpg"), "RCLONE_PATH": "recorder " + f.at("rclone"),
 	}
 	for name, value := range vars {

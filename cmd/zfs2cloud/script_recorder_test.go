@@ -25,9 +25,12 @@ import (
 //	term    asks the program that called to stop, and hangs until it is ended
 //	hang    writes DIR/hanging, and goes on when DIR/go is there
 //	fail    does nothing, and exits 1
+//	exit5   does nothing, and exits 5, or any other number
+//	die     does nothing, and ends itself with SIGKILL
 //
-// Its line in the log then begins with HOW in brackets. The word "arrives" stands for any call of rclone by which
-// an object gets its final name (copyto, or, from a temporary name of ours, moveto), and "any" for any call.
+// If N is "always", each call from now on fails.
+//
+// Its line in the log then begins with HOW in brackets. What words there are beside arguments, see is.
 func recorder() {
 	r := recording{dir: os.Args[1], program: filepath.Base(os.Args[1]), args: os.Args[2:]}
 	how, err := r.record()
@@ -43,11 +46,21 @@ func recorder() {
 		r.exit(fmt.Errorf("told to fail"))
 	case "hang":
 		r.hang()
+	case "die":
+		unix.Kill(os.Getpid(), unix.SIGKILL)
 	case "after":
 		if err := r.run(); err != nil {
 			r.exit(err)
 		}
 		endCaller(unix.SIGKILL)
+	}
+	if status, ok := strings.CutPrefix(how, "exit"); ok {
+		n, err := strconv.Atoi(status)
+		if err != nil {
+			r.exit(err)
+		}
+		fmt.Fprintf(os.Stderr, "%s-recorder: told to exit\n", r.program)
+		os.Exit(n)
 	}
 	r.exit(r.become())
 }
@@ -118,6 +131,9 @@ func (r recording) fault() (how string, err error) {
 	fields := strings.Fields(string(text))
 	if err != nil || len(fields) != 3 || !r.is(fields[1]) {
 		return "", err
+	}
+	if fields[2] == "always" {
+		return fields[0], nil
 	}
 	n, err := strconv.Atoi(fields[2])
 	if err != nil {

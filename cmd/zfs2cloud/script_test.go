@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +22,7 @@ import (
 const (
 	clockVar  = "ZFS2CLOUD_TEST_CLOCK"  // a file with a duration by which the clock is ahead
 	folderVar = "ZFS2CLOUD_TEST_FOLDER" // in place of /var/lib/zfs2cloud/datasets
+	pauseVar  = "ZFS2CLOUD_TEST_PAUSES" // a file that gets each pause between two tries, which is none then
 )
 
 func TestMain(m *testing.M) {
@@ -46,7 +50,20 @@ func program() {
 	a := newApp()
 	a.Folder.Dir = os.Getenv(folderVar)
 	a.World.Clock = clockAhead(os.Getenv(clockVar))
+	a.Pause = notePause(os.Getenv(pauseVar))
 	os.Exit(realMain(os.Args[1:], a))
+}
+
+// notePause writes down for how long would be waited.
+func notePause(file string) func(context.Context, time.Duration) error {
+	return func(ctx context.Context, d time.Duration) error {
+		f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		if err != nil {
+			panic(err)
+		}
+		_, err = fmt.Fprintln(f, d)
+		return errors.Join(err, f.Close(), ctx.Err())
+	}
 }
 
 // clockAhead goes as the machine's clock does, ahead of it by what stands in a file.

@@ -95,15 +95,15 @@ func known(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given := r.Header.Get("Authorization") + " Credential=" + r.URL.Query().Get("X-Amz-Credential")
 		if !strings.Contains(given, "Credential="+accessKey+"/") {
-			Refuse(w, http.StatusForbidden, "InvalidAccessKeyId", "The access key is not known here.")
+			Deny(w, http.StatusForbidden, "InvalidAccessKeyId", "The access key is not known here.")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// Refuse answers a request with an error, as S3 spells one.
-func Refuse(w http.ResponseWriter, status int, code, message string) {
+// Deny answers a request with an error, as S3 spells one.
+func Deny(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
 	fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message></Error>\n", code, message)
