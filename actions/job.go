@@ -2,6 +2,8 @@ package actions
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"zfs2cloud/actions/settings"
@@ -38,17 +40,20 @@ func FindJob(store *state.Store, info zfs.Info, dataset string, c *settings.Sett
 		if err != nil {
 			return err
 		}
-		var moved *state.Job
+		var here, moved *state.Job
 		for _, j := range jobs {
 			switch {
 			case j.DatasetGUID != guid:
 			case j.Place == place:
-				j.Dataset, j.Config, j.PoolGUID = dataset, c.Path, info.PoolGUID.String()
-				job = j
-				return tx.PutJob(j)
+				here = &j
 			case j.Config == c.Path && !j.Used && !fixed[j.ID]:
 				moved = &j
 			}
+		}
+		if here != nil {
+			job = *here
+			job.Dataset, job.Config, job.PoolGUID = dataset, c.Path, info.PoolGUID.String()
+			return errors.Join(tx.PutJob(job), dropEmpty(tx, moved))
 		}
 		if moved == nil {
 			job = state.Job{ID: state.NewJobID(), Dataset: dataset, DatasetGUID: guid, PoolGUID: info.PoolGUID.String(),
@@ -60,6 +65,22 @@ func FindJob(store *state.Store, info zfs.Info, dataset string, c *settings.Sett
 		return moveJob(tx, job)
 	})
 	return job, err
+}
+
+// dropEmpty drops a job, if there is one, that never had a run: a slip of the pen in the config, which was mended.
+func dropEmpty(tx *state.Tx, job *state.Job) error {
+	if job == nil {
+		return nil
+	}
+	runs, err := tx.Runs()
+	if err != nil || slices.ContainsFunc(runs, func(r state.Run) bool { return r.Job == job.ID }) {
+		return err
+	}
+	backups, err := tx.Backups(job.ID)
+	if err != nil || len(backups) > 0 {
+		return err
+	}
+	return tx.DropJob(job.ID)
 }
 
 // fixedJobs are those with an unfinished run that can't be moved to the place of a config.

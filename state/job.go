@@ -50,6 +50,9 @@ func (tx *Tx) Job(id string) (Job, bool, error) { return Get[Job](tx, BucketJobs
 // PutJob stores a job.
 func (tx *Tx) PutJob(j Job) error { return Put(tx, BucketJobs, j.ID, j) }
 
+// DropJob removes a job of which nothing else is on record.
+func (tx *Tx) DropJob(id string) error { return Delete(tx, BucketJobs, id) }
+
 // values is List without the keys, which the records carry themselves.
 func values[T any](tx *Tx, bucket, prefix string) ([]T, error) {
 	list, err := List[T](tx, bucket, prefix)
