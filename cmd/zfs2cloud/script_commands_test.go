@@ -37,6 +37,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"restored": onlyYes(cmdRestored),
 	"count":    onlyYes(cmdCount),
 	"signal":   onlyYes(cmdSignal),
+	"soak":     onlyYes(cmdSoak),
 	"allow":    onlyYes(cmdAllow),
 	"audit":    onlyYes(cmdAudit),
 }

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"zfs2cloud/actions/zfs/zfstest"
+)
+
+var (
+	soakFor  = flag.Duration("soak", 45*time.Second, "how long the soak goes on")
+	soakSeed = flag.Uint64("soakseed", 0, "of the soak; 0: another each time. Times of kills are by the clock, and are not repeated exactly")
+)
+
+// soak is days of backups on which what may happen is by chance: changed data, a changed config, commands that are
+// killed at any moment or where a program is started or has ended. Every day ends with a run, as cron starts it, and
+// that must end well.
+type soak struct {
+	ts     *testscript.TestScript
+	f      *fixture
+	random *rand.Rand
+	day    int
+
+	commands, killed, restored int
+}
+
+// soak: goes on for as long as the flag says. At the end all is as after any script: see audit.
+func cmdSoak(ts *testscript.TestScript, args []string) {
+	need(ts, len(args) == 0, "soak")
+	seed := *soakSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	ts.Logf("soak: seed %d", seed)
+	s := &soak{ts: ts, f: fixtureOf(ts), random: rand.New(rand.NewPCG(seed, 0))}
+	cmdConfig(ts, []string{"config.ini", "full_every_x_days=4", "oldest_snapshot_days=7"})
+	for until := time.Now().Add(*soakFor); time.Now().Before(until); {
+		s.nextDay()
+	}
+	s.restore()
+	manifests := zfstest.Run(s.f.t, "sh", "-c", `ls "$0"/*/manifest.json.gpg | wc -l`, s.f.at("remote"))
+	s.f.t.Logf("soak of seed %d: %d days, %d commands, %d of them killed, %s backups committed, %d restored",
+		seed, s.day, s.commands, s.killed, strings.TrimSpace(manifests), s.restored)
+}
+
+func (s *soak) nextDay() {
+	s.day++
+	s.ts.Logf("day %d", s.day)
+	cmdDays(s.ts, []string{strconv.Itoa(s.day)})
+	if s.chance(3) {
+		cmdChange(s.ts, nil)
+	}
+	if s.random.IntN(4) == 0 {
+		s.reconfigure()
+	}
+	for range s.random.IntN(4) {
+		s.mishap(s.pick(
+			"run", "run", "run", "resume", "resume", "abort", "status", "lock -m soak", "unlock",
+			"snapshot", "export-intermediate", "upload-intermediate-to-remote", "prune-snapshots -y", "prune-intermediates -y"))
+	}
+	// What an operator has locked, only he unlocks.
+	s.must("unlock")
+	s.must("run")
+	if s.day%6 == 0 {
+		s.restore()
+	}
+}
+
+// chance is true in all but one of N cases.
+func (s *soak) chance(n int) bool { return s.random.IntN(n) > 0 }
+
+func (s *soak) pick(words ...string) string { return words[s.random.IntN(len(words))] }
+
+func (s *soak) reconfigure() {
+	cmdConfig(s.ts, []string{"config.ini",
+		"split_size=" + s.pick("512K", "1M", "2M"),
+		"upload_jobs=" + s.pick("1", "2", "4"),
+		"keep_intermediates=" + s.pick("yes", "no"),
+		"incremental_strategy=" + s.pick("since_last_full", "since_last_incremental", "never_incremental")})
+}
+
+// mishap starts a command that may be killed: after some time, or by a program that it starts.
+func (s *soak) mishap(command string) {
+	argv := append([]string{"zfs2cloud"}, strings.Fields(command)...)
+	switch s.random.IntN(3) {
+	case 0:
+		after := strconv.FormatFloat(0.02+2*s.random.Float64()*s.random.Float64(), 'f', 3, 64)
+		argv = append([]string{"timeout", "--foreground", "-s", "KILL", after}, argv...)
+	case 1:
+		setFault(s.ts, s.pick("zfs", "gpg", "rclone"), s.pick("kill", "after"), "any", strconv.Itoa(1+s.random.IntN(25)))
+	}
+	status := s.exec(argv)
+	s.ts.Logf("%s: %d", strings.Join(argv, " "), status)
+	// 137 and -1 is SIGKILL, seen by the shell's convention or by ours.
+	if !slices.Contains([]int{0, 1, 2, 3, 4, 137, -1}, status) {
+		s.ts.Fatalf("%s: exit %d", command, status)
+	}
+	if status == 137 || status == -1 {
+		s.killed++
+	}
+	for _, program := range []string{"zfs", "gpg", "rclone"} {
+		s.ts.Check(s.ts.Exec("rm", "-f", s.f.at(program)+"/fault"))
+	}
+	s.must("status")
+	s.must("status --json")
+}
+
+// must runs a command that has to end well.
+func (s *soak) must(command string) {
+	if status := s.exec(append([]string{"zfs2cloud"}, strings.Fields(command)...)); status != 0 {
+		s.ts.Fatalf("%s: exit %d", command, status)
+	}
+}
+
+func (s *soak) exec(argv []string) int {
+	s.commands++
+	err := s.ts.Exec(argv[0], argv[1:]...)
+	if said := s.ts.ReadFile("stderr"); crashed.MatchString(said) {
+		s.ts.Fatalf("%v crashed", argv)
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	s.ts.Check(err)
+	return 0
+}
+
+// restore restores the newest backup, which the day's run made, and compares it.
+func (s *soak) restore() {
+	s.restored++
+	into := fmt.Sprintf("%s/restored%d", s.f.pool, s.restored)
+	s.ts.Check(s.ts.Exec("rm", "-rf", s.f.at("before")))
+	if s.f.data != "" {
+		s.ts.Check(s.ts.Exec("cp", "-a", s.f.data, s.f.at("before")))
+	}
+	s.must("restore -y " + into)
+	cmdRestored(s.ts, []string{into, "before"})
+	zfstest.RunWhenFree(s.f.t, "zfs", "destroy", "-r", into)
+}
