@@ -62,9 +62,9 @@ func (s *soak) nextDay() {
 	if s.random.IntN(4) == 0 {
 		s.reconfigure()
 	}
-	for range s.random.IntN(4) {
+	for range 1 + s.random.IntN(3) {
 		s.mishap(s.pick(
-			"run", "run", "run", "resume", "resume", "abort", "status", "lock -m soak", "unlock",
+			"run", "run", "run", "run", "run", "run", "resume", "resume", "resume", "abort", "status", "lock -m soak", "unlock",
 			"snapshot", "export-intermediate", "upload-intermediate-to-remote", "prune-snapshots -y", "prune-intermediates -y"))
 	}
 	// What an operator has locked, only he unlocks.
@@ -91,11 +91,11 @@ func (s *soak) reconfigure() {
 // mishap starts a command that may be killed: after some time, or by a program that it starts.
 func (s *soak) mishap(command string) {
 	argv := append([]string{"zfs2cloud"}, strings.Fields(command)...)
-	switch s.random.IntN(3) {
-	case 0:
-		after := strconv.FormatFloat(0.02+2*s.random.Float64()*s.random.Float64(), 'f', 3, 64)
+	switch s.random.IntN(5) {
+	case 0, 1:
+		after := strconv.FormatFloat(0.02+3*s.random.Float64()*s.random.Float64(), 'f', 3, 64)
 		argv = append([]string{"timeout", "--foreground", "-s", "KILL", after}, argv...)
-	case 1:
+	case 2, 3:
 		setFault(s.ts, s.pick("zfs", "gpg", "rclone"), s.pick("kill", "after"), "any", strconv.Itoa(1+s.random.IntN(25)))
 	}
 	status := s.exec(argv)
