@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"zfs2cloud/actions/proc"
+	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/zfs/zfstest"
 	"zfs2cloud/cmd/internal/config"
 	"zfs2cloud/state"
@@ -54,7 +55,7 @@ func newBench(t testing.TB, dataset string) *bench {
 	b.script("start-app", "exit 0")
 	b.write("rclone.conf", "[loc]\ntype = local\n")
 	b.write("pass", "correct horse\n")
-	b.app = &App{Err: &b.out, Out: &b.out, World: &proc.World{}, Log: slog.New(slog.DiscardHandler), Folder: state.Folder{Dir: b.at("datasets")},
+	b.app = &App{Err: &b.out, Out: &b.out, World: &proc.World{}, Pause: remote.Pause, Log: slog.New(slog.DiscardHandler), Folder: state.Folder{Dir: b.at("datasets")},
 		Stop: workflow.NewStop(t.Context()), Host: "web1", ConfigFlag: b.at("config.ini"), Config: b.at("config.ini"),
 		Env: config.Env{Getenv: func(name string) string { return b.env[name] }, Getwd: os.Getwd, Home: dir}}
 	return b
