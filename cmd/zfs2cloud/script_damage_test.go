@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -33,13 +34,20 @@ func cmdDamage(ts *testscript.TestScript, args []string) {
 	}
 }
 
+// damagePage damages a page that was ever written to.
 func damagePage(random *rand.Rand, path string) (what string, err error) {
 	file, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
 	}
 	size := os.Getpagesize()
-	at := random.IntN(len(file)/size) * size
+	var written []int
+	for at := 0; at < len(file); at += size {
+		if !bytes.Equal(file[at:at+size], make([]byte, size)) {
+			written = append(written, at)
+		}
+	}
+	at := written[random.IntN(len(written))]
 	page := file[at : at+size]
 	switch random.IntN(4) {
 	case 0:
