@@ -99,7 +99,7 @@ func (k *Kit) ownBackup(s *workflow.Session, run state.Run) (b state.Backup, ok 
 			return nil
 		}
 		maker, known, err := tx.Run(b.Run)
-		over := !known || workflow.RunMachine.In(maker.State, workflow.RunSucceeded, workflow.RunAborted)
+		over := !known || workflow.Over(maker.State)
 		ok = over && workflow.BackupMachine.In(b.State, workflow.BackupExporting)
 		return err
 	})

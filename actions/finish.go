@@ -122,7 +122,7 @@ func (k *Kit) destroyLate(ctx context.Context, s *workflow.Session) error {
 // mayLetGo tells whether the hold of run r on a snapshot is over. This run's is, at its end, and that of
 // each that is at its end; a typed snapshot's only once the snapshot was committed or a newer one was taken.
 func (h holdings) mayLetGo(r, present state.Run, snap zfs.SnapshotInfo) bool {
-	ended := workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
+	ended := workflow.Over(r.State)
 	if r.ID == present.ID {
 		ended = true
 	}
@@ -158,7 +158,7 @@ func dropOldRuns(tx *state.Tx, present state.Run) error {
 			continue
 		}
 		n++
-		ended := workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
+		ended := workflow.Over(r.State)
 		if n <= keptRuns || !ended {
 			continue
 		}

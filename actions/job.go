@@ -88,15 +88,11 @@ func fixedJobs(tx *state.Tx, uploads bool) (map[string]bool, error) {
 	fixed := map[string]bool{}
 	runs, err := tx.Runs()
 	for _, r := range runs {
-		if unfinished(r) && (r.Frozen.Remote == "" || !uploads) {
+		if !workflow.Over(r.State) && (r.Frozen.Remote == "" || !uploads) {
 			fixed[r.Job] = true
 		}
 	}
 	return fixed, err
-}
-
-func unfinished(r state.Run) bool {
-	return !workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
 }
 
 // moveJob stores a job at another place, with its unfinished runs and backups.
@@ -106,7 +102,7 @@ func moveJob(tx *state.Tx, job state.Job) error {
 		return err
 	}
 	for _, r := range runs {
-		if r.Job != job.ID || !unfinished(r) {
+		if r.Job != job.ID || workflow.Over(r.State) {
 			continue
 		}
 		r.Frozen.Remote = job.Place

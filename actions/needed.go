@@ -39,7 +39,7 @@ func holdingsOf(view viewer, jobID string, strategy settings.Strategy) (h holdin
 // unfinished is the run that is not at its end and for which YES says so, if any.
 func (h holdings) unfinished(yes func(state.Run) bool) (state.Run, bool) {
 	for _, r := range h.runs {
-		if !workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted) && yes(r) {
+		if !workflow.Over(r.State) && yes(r) {
 			return r, true
 		}
 	}

@@ -87,7 +87,7 @@ func (e *Engine) Open(id, name string) (*Session, error) {
 		if r, ok, err = tx.Run(id); err != nil {
 			return err
 		}
-		if !ok || RunMachine.In(r.State, RunSucceeded, RunAborted) {
+		if !ok || Over(r.State) {
 			return fmt.Errorf("no unfinished run %s", id)
 		}
 		r.Owner, r.Frozen.Dataset = e.Owner, name

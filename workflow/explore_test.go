@@ -143,7 +143,7 @@ func (x *explorer) try(command string, trouble []outcome) (exit int, did []strin
 	}
 	after := x.stage.record().runs
 	for _, r := range before {
-		if !RunMachine.In(r.State, RunSucceeded, RunAborted) {
+		if !Over(r.State) {
 			continue
 		}
 		i := slices.IndexFunc(after, func(a state.Run) bool { return a.ID == r.ID })

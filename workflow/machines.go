@@ -1,5 +1,7 @@
 package workflow
 
+import "zfs2cloud/state"
+
 // Every transition table of the project, to be read in one go. What a machine is stands in machine.go.
 
 // RunState and RunEvent are the states and events of a backup run.
@@ -121,6 +123,9 @@ const (
 	LockTake    LockEvent = "take"
 	LockRelease LockEvent = "release"
 )
+
+// Over tells by the state of a run whether there is nothing left to do for it: it succeeded, or was given up.
+func Over(run state.Cell) bool { return RunMachine.In(run, RunSucceeded, RunAborted) }
 
 // The machines. Every stored change of a state goes through one of these tables.
 var (

@@ -341,7 +341,7 @@ func (g *stage) record() (r record) {
 // unfinished is the run that is neither succeeded nor aborted.
 func (r record) unfinished() (state.Run, bool) {
 	for _, run := range r.runs {
-		if !RunMachine.In(run.State, RunSucceeded, RunAborted) {
+		if !Over(run.State) {
 			return run, true
 		}
 	}

@@ -59,7 +59,7 @@ func (e *Engine) unfinished() ([]string, error) {
 	err := e.Store.View(func(tx *state.Tx) error {
 		runs, err := tx.Runs()
 		for _, r := range runs {
-			if r.DatasetGUID == e.Dataset && !RunMachine.In(r.State, RunSucceeded, RunAborted) {
+			if r.DatasetGUID == e.Dataset && !Over(r.State) {
 				ids = append(ids, r.ID)
 			}
 		}

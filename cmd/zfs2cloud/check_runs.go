@@ -144,7 +144,7 @@ func (c *checkup) lookRuns(_ context.Context, f facts) (facts, []finding) {
 		return f, []finding{c.find(noticeState, args{"err": err.Error()}).named("runs")}
 	}
 	runs = slices.DeleteFunc(runs, func(r state.Run) bool {
-		return r.DatasetGUID != guid || workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
+		return r.DatasetGUID != guid || workflow.Over(r.State)
 	})
 	var found []finding
 	for _, r := range runs {

@@ -80,7 +80,7 @@ func (a *App) foreseeOld(o *onlooker) error {
 	err := o.store.View(func(tx *state.Tx) error {
 		runs, err := tx.Runs()
 		for _, r := range runs {
-			if r.DatasetGUID == o.info.GUID.String() && !finished(r) {
+			if r.DatasetGUID == o.info.GUID.String() && !workflow.Over(r.State) {
 				old = append(old, r.ID)
 			}
 		}
@@ -102,7 +102,7 @@ func (a *App) foreseeRest(verb, id string) error {
 	err = state.New(basics.StateDB).View(func(tx *state.Tx) error {
 		runs, err := tx.Runs()
 		for _, r := range runs { // the oldest is meant, if none is named
-			ended := workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
+			ended := workflow.Over(r.State)
 			if !ended && (r.ID == id || id == "" && r.Frozen.Dataset == basics.Dataset) {
 				found = &r
 			}

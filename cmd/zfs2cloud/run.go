@@ -235,7 +235,7 @@ func (t *taken) finished() (state.Run, bool, error) {
 	err := t.store.View(func(tx *state.Tx) error {
 		runs, err := tx.Runs()
 		for _, r := range runs {
-			if r.Job == t.job.ID && workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted) {
+			if r.Job == t.job.ID && workflow.Over(r.State) {
 				found, ok = r, true
 				break
 			}

@@ -161,7 +161,7 @@ func (f *fixture) auditRecords(path string) {
 // to release them.
 func (f *fixture) auditHolds(runs []state.Run) {
 	for _, r := range runs {
-		over := workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
+		over := workflow.Over(r.State)
 		if !over || r.KeepsHold || r.Snapshot == "" {
 			continue
 		}

@@ -60,10 +60,6 @@ func (s *sight) resumable(r state.Run) bool {
 	return false
 }
 
-func finished(r state.Run) bool {
-	return workflow.RunMachine.In(r.State, workflow.RunSucceeded, workflow.RunAborted)
-}
-
 // application says what a run's hooks left of the application, or nothing.
 func (s *sight) application(r state.Run) string {
 	alive := s.alive(r)
@@ -122,7 +118,7 @@ func atWork(r state.Run) int {
 
 // stepName is the step that a run is in, or nothing once it is over.
 func stepName(r state.Run) string {
-	if i := atWork(r); i >= 0 && !finished(r) {
+	if i := atWork(r); i >= 0 && !workflow.Over(r.State) {
 		return r.Steps[i].Shown
 	}
 	return ""

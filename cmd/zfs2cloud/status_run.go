@@ -13,7 +13,7 @@ import (
 func (s *sight) runBlock(r state.Run) block {
 	app := s.application(r)
 	switch st := s.stateOf(r); {
-	case finished(r):
+	case workflow.Over(r.State):
 		return s.finishedBlock(r)
 	case s.alive(r) == nil:
 		return s.unknownBlock(r)

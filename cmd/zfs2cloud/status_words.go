@@ -143,7 +143,7 @@ func (s *sight) jobBlock(j state.Job) block {
 func (s *sight) worst(runs []state.Run) (main state.Run, others []state.Run, ok bool) {
 	for _, r := range runs {
 		switch {
-		case finished(r):
+		case workflow.Over(r.State):
 		case !ok:
 			main, ok = r, true
 		case s.runBlock(r).rank < s.runBlock(main).rank:

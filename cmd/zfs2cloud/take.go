@@ -126,7 +126,7 @@ func (t *taken) own(guid string, how grip) (err error) {
 func (t *taken) datasetOf(run string) (guid string) {
 	err := t.store.View(func(tx *state.Tx) error {
 		r, ok, err := tx.Run(run)
-		if ok && !finished(r) && r.Frozen.Dataset == t.dataset {
+		if ok && !workflow.Over(r.State) && r.Frozen.Dataset == t.dataset {
 			guid = r.DatasetGUID
 		}
 		return err
