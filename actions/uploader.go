@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"sync"
-	"time"
 
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/state"
@@ -30,8 +29,6 @@ type uploader struct {
 	turn    *sync.Cond
 	offered []state.Chunk // waiting for a worker
 	stored  []state.Chunk // waiting to be seen
-	since   time.Time     // when the first of them was stored
-	tight   bool          // somebody waits for room, which there is once they are seen
 	closed  bool          // nothing more is offered
 	storing int           // workers that may still store something
 	waiting int64         // bytes of chunk files that are offered and not yet seen
@@ -111,10 +108,7 @@ func seen(c state.Chunk) bool {
 func (p *uploader) room(ctx context.Context, narrow func(waiting int64) bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer func() { p.tight = false }()
 	for p.waiting > 0 && narrow(p.waiting) {
-		p.tight = true
-		p.turn.Broadcast()
 		if err := errors.Join(p.err, ctx.Err()); err != nil {
 			return fmt.Errorf("no room for another chunk until those that are sealed are uploaded: %w", err)
 		}
@@ -176,10 +170,6 @@ func (p *uploader) work(ctx context.Context) {
 			return
 		}
 		p.mu.Lock()
-		if len(p.stored) == 0 {
-			p.since = time.Now()
-			time.AfterFunc(gather, p.wake)
-		}
 		p.stored = append(p.stored, c)
 		p.turn.Broadcast()
 		p.mu.Unlock()
@@ -287,18 +277,11 @@ func (p *uploader) check(ctx context.Context) {
 	}
 }
 
-// gather is how long a chunk that was stored waits for others, to be looked for together with them.
-const gather = 5 * time.Second
-
-// batch is all that was stored meanwhile, or nothing at the end. It is worth its question when somebody waits for the
-// room, when nothing more is being stored, or after a while.
+// batch is all that was stored meanwhile, or nothing at the end.
 func (p *uploader) batch(ctx context.Context) []state.Chunk {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.storing > 0 && ctx.Err() == nil {
-		if len(p.stored) > 0 && (p.tight || time.Since(p.since) >= gather) {
-			break
-		}
+	for len(p.stored) == 0 && p.storing > 0 && ctx.Err() == nil {
 		p.turn.Wait()
 	}
 	if ctx.Err() != nil {
