@@ -135,8 +135,12 @@ func (x *streamExport) room(ctx context.Context) error {
 		waiting = b.Sums.BytesSealed - b.Sums.BytesUploaded
 		return err
 	})
-	if err == nil && waiting+size > most {
-		err = fmt.Errorf("spool_max is %d bytes, %d are sealed and nothing is uploaded meanwhile: raise it, or have no hook between export and upload", most, waiting)
+	if err != nil || waiting+size <= most {
+		return err
+	}
+	err = fmt.Errorf("spool_max is %d bytes, %d are sealed and nothing is uploaded meanwhile: raise it, or have no hook between export and upload", most, waiting)
+	if x.run.Typed != "" {
+		return &workflow.Hopeless{Err: err} // the day's run, which uploads, is not to wait for it
 	}
 	return err
 }
