@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
@@ -55,7 +54,7 @@ func (x *streamExport) prepare(ctx context.Context, folder *os.Root, n int) (*co
 // drop ends the sealing of a chunk that gets no piece, and waits for it. One that has a piece ends with its context.
 func (p *coming) drop() {
 	if p != nil {
-		p.piece.close()
+		close(p.piece.given)
 		<-p.done
 	}
 }
@@ -75,16 +74,11 @@ type handoff struct {
 	given chan io.Reader
 	from  io.Reader
 	over  chan struct{} // closed when all of it was read
-	once  sync.Once
 }
 
 func newHandoff() *handoff {
 	return &handoff{given: make(chan io.Reader, 1), over: make(chan struct{})}
 }
-
-func (h *handoff) give(from io.Reader) { h.given <- from }
-
-func (h *handoff) close() { h.once.Do(func() { close(h.given) }) }
 
 var errNoPiece = errors.New("the stream has no such piece")
 
@@ -124,7 +118,7 @@ func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece i
 	}
 	before := x.last
 	x.last = p
-	p.piece.give(piece)
+	p.piece.given <- piece
 	err := x.record(ctx, before)
 	if _, known := x.chunks[n+1]; !known && err == nil {
 		x.next, err = x.prepare(ctx, folder, n+1)

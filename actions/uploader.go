@@ -321,8 +321,10 @@ func (p *uploader) see(ctx context.Context, batch []state.Chunk) error {
 	if err := p.noteSeen(batch); err != nil {
 		return err
 	}
-	for _, c := range batch {
-		uncache(p.backup, c)
+	if p.kit.Settings.KeepIntermediates {
+		for _, c := range batch {
+			uncache(p.backup, c)
+		}
 	}
 	return p.release(p.fx, batch)
 }

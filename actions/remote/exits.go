@@ -14,20 +14,17 @@ const (
 
 // exits are rclone's exit statuses, as its documentation has them since 1.49 ("List of exit codes"). In truth
 // 1.60 and 1.76 exit with 1 for nearly everything that a server can answer, and 2 for nothing we met.
-var exits = map[int]struct {
-	meaning string
-	verdict verdict
-}{
-	1:  {"syntax or usage error, and most that went wrong at the remote", byWords},
-	2:  {"error not otherwise categorised", byWords},
-	3:  {"directory not found", absent},
-	4:  {"file not found", absent},
-	5:  {"temporary error: more retries might fix it", again},
-	6:  {"less serious errors, for which rclone does not retry", final},
-	7:  {"fatal error: more retries won't fix it", final},
-	8:  {"transfer exceeded the limit of --max-transfer", final},
-	9:  {"operation successful, but no file transferred", final},
-	10: {"duration exceeded the limit of --max-duration", final},
+var exits = map[int]verdict{
+	1:  byWords, // syntax or usage error, and most that went wrong at the remote
+	2:  byWords, // error not otherwise categorised
+	3:  absent,  // directory not found
+	4:  absent,  // file not found
+	5:  again,   // temporary error: more retries might fix it
+	6:  final,   // less serious errors, for which rclone does not retry
+	7:  final,   // fatal error: more retries won't fix it
+	8:  final,   // transfer exceeded the limit of --max-transfer
+	9:  final,   // operation successful, but no file transferred
+	10: final,   // duration exceeded the limit of --max-duration
 }
 
 // verdictOf judges how an rclone ended. Somebody killed one that a signal ended, such as the kernel for want of
@@ -36,5 +33,5 @@ func verdictOf(exit *workflow.ExitError) verdict {
 	if exit.Signal != "" {
 		return again
 	}
-	return exits[exit.Code].verdict
+	return exits[exit.Code]
 }
