@@ -36,6 +36,12 @@ type Test struct {
 	Reason  string // of a skipped one
 }
 
+// Why is the end of what a failed test said, without go test's own lines: at most that many.
+func (t Test) Why(lines int) []string {
+	said := ownLines(t.Output)
+	return said[max(0, len(said)-lines):]
+}
+
 func (t Test) String() string {
 	if t.Name == "" {
 		return t.Package
@@ -218,18 +224,26 @@ func (t *test) count(c *Counts, named Test) {
 // reason is what a skipped test gave to t.Skip: the last line that is not go test's own, without the
 // place in the source.
 func reason(output string) string {
-	why := "without a reason"
-	for line := range strings.Lines(output) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "=== ") || strings.HasPrefix(line, "--- ") {
-			continue
-		}
-		if place, rest, ok := strings.Cut(line, ": "); ok && strings.Contains(place, ".go:") {
-			line = rest
-		}
-		why = line
+	said := ownLines(output)
+	if len(said) == 0 {
+		return "without a reason"
+	}
+	why := said[len(said)-1]
+	if place, rest, ok := strings.Cut(why, ": "); ok && strings.Contains(place, ".go:") {
+		return rest
 	}
 	return why
+}
+
+// ownLines are those of a test itself, not of go test about it.
+func ownLines(output string) (said []string) {
+	for line := range strings.Lines(output) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(line, "--- ") {
+			said = append(said, line)
+		}
+	}
+	return said
 }
 
 func indent(text string) string {

@@ -2,6 +2,7 @@ package events_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,6 +71,9 @@ func TestRead(t *testing.T) {
 	var failed, skipped []string
 	for _, f := range c.Failed {
 		failed = append(failed, f.String())
+		if f.Name == "TestSubs/two/deep" && fmt.Sprint(f.Why(5)) != "[a_test.go:8: deep down]" {
+			t.Errorf("why: %q", f.Why(5))
+		}
 	}
 	for _, s := range c.Skipped {
 		skipped = append(skipped, s.String()+": "+s.Reason)
