@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -15,13 +14,13 @@ import (
 	"zfs2cloud/cmd/sandbox/internal/apt"
 	"zfs2cloud/cmd/sandbox/internal/host"
 	"zfs2cloud/cmd/sandbox/internal/pool"
-	"zfs2cloud/cmd/sandbox/internal/tree"
 )
 
 // BenchCmd measures zfs2cloud against what people have, on the same data, in turn.
 type BenchCmd struct {
 	Program
 	Size   int64    `default:"256" placeholder:"MIB" help:"How much data, in MiB (${default})."`
+	Data   string   `default:"noise" enum:"noise,small,changed" help:"noise: 16 files that nothing compresses. small: text in files of 16 KiB. changed: noise, of which 2 % changed since a first backup (${default})."`
 	Split  int64    `default:"64" placeholder:"MIB" help:"Size of a chunk, in MiB (${default})."`
 	Rate   int64    `default:"40" placeholder:"MIB" help:"MiB a second where something is limited (${default})."`
 	Rounds int      `default:"3" help:"How often each is measured (${default})."`
@@ -43,12 +42,15 @@ type bench struct {
 	*BenchCmd
 	self     string // this program, which is its own throttle
 	data     string // the dataset that is backed up
+	root     string // where that is mounted
 	snapshot string // of it
+	base     string // the one before the data changed, or none
 	mounted  string // where restic finds the data
 	server   *webdav
 	s3       *remotetest.S3
 	attempts int
 	fills    int
+	snaps    int
 }
 
 // Run measures, and prints tables.
@@ -102,7 +104,7 @@ func (c *BenchCmd) measure(ctx context.Context, g *ground, machine string) (err 
 		return err
 	}
 	defer b.s3.Close()
-	report := benchReport{Machine: machine, Size: c.Size << 20, Split: c.Split << 20}
+	report := benchReport{Machine: machine, Data: b.dataText(c.Size << 20), Split: c.Split << 20}
 	for _, s := range b.scenes() {
 		began := time.Now()
 		m, err := b.play(ctx, s)
@@ -120,58 +122,6 @@ func (c *BenchCmd) measure(ctx context.Context, g *ground, machine string) (err 
 	report.Load = load()
 	report.print(os.Stdout)
 	return errors.Join(report.store(c.JSON), report.Growth.draw(c.SVG))
-}
-
-// fill makes the data: noise, which nothing compresses, so that every way moves the same number of bytes.
-func (b *bench) fill(ctx context.Context, size int64) error {
-	if !b.Mounts() {
-		return errors.New("the benchmark fills a file system, and none can be mounted here")
-	}
-	began := time.Now()
-	b.fills++
-	name := fmt.Sprintf("data%d", b.fills)
-	root := filepath.Join(b.Dir, name)
-	b.data = b.Name + "/" + name
-	if _, err := b.host.Run(ctx, "zfs", "create", "-o", "mountpoint="+root, b.data); err != nil {
-		return err
-	}
-	if err := noise(root, size); err != nil {
-		return err
-	}
-	b.snapshot = b.data + "@bench"
-	if _, err := b.host.Run(ctx, "zfs", "snapshot", b.snapshot); err != nil {
-		return err
-	}
-	line("data", bytes(size)+" of noise in 16 files", took(time.Since(began)))
-	if !b.Restic {
-		return nil
-	}
-	b.mounted = root + "-mounted"
-	_, err := b.host.Run(ctx, "zfs", "clone", "-o", "mountpoint="+b.mounted, b.snapshot, b.data+"-mounted")
-	return err
-}
-
-func noise(root string, size int64) error {
-	source := tree.Source(4)
-	p := make([]byte, 1<<20)
-	for n := range int64(16) {
-		f, err := os.Create(filepath.Join(root, fmt.Sprintf("noise%02d", n)))
-		if err != nil {
-			return err
-		}
-		for left := size/16 + size%16*(n/15); left > 0; left -= int64(len(p)) {
-			p = p[:min(left, int64(len(p)))]
-			source.Read(p)
-			if _, err := f.Write(p); err != nil {
-				return errors.Join(err, f.Close())
-			}
-		}
-		p = p[:cap(p)]
-		if err := f.Close(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // settle has what was written before reach the disk, so that nobody pays for another's writes.

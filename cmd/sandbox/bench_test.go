@@ -41,10 +41,10 @@ func TestReport(t *testing.T) {
 		Resumes: []resumed{{Chunks: 2, Of: 5, Rest: taking(250)[0]}, {Rest: taking(500)[0]}, {Percent: 90, Chunks: 4, Of: 5, Rest: taking(100)[0]}, {Rest: taking(450)[0]}},
 	}
 	var out strings.Builder
-	benchReport{Machine: "a machine", Load: "0.10", Size: 256 << 20, Split: 64 << 20, Scenes: []*measured{m}}.print(&out)
+	benchReport{Machine: "a machine", Load: "0.10", Data: "256 MiB of noise", Split: 64 << 20, Scenes: []*measured{m}}.print(&out)
 	for _, want := range []string{
 		"a machine; load after it: 0.10",
-		"256 MiB of noise, chunks of 64.0 MiB",
+		"256 MiB of noise; chunks of 64.0 MiB",
 		"disk: as fast as it goes",
 		"wall                0.90s      1.00s   0.90 (0.50..2.00)",
 		"memory, own             -          -   -",

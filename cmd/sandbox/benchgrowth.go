@@ -36,7 +36,7 @@ func (b *bench) grow(ctx context.Context, s scene) (*growth, error) {
 		walls := map[string][]float64{}
 		for range b.Rounds {
 			for _, w := range b.ways() {
-				r, err := b.once(ctx, s, w.run)
+				r, err := b.once(ctx, s, w)
 				if err != nil {
 					return nil, fmt.Errorf("%s at %s: %w", w.name, bytes(mib<<20), err)
 				}

@@ -17,7 +17,7 @@ import (
 type benchReport struct {
 	Machine string      `json:"machine"`
 	Load    string      `json:"load_after"`
-	Size    int64       `json:"size"`
+	Data    string      `json:"data"`
 	Split   int64       `json:"split_size"`
 	Scenes  []*measured `json:"scenes"`
 	Growth  *growth     `json:"growth,omitempty"`
@@ -36,7 +36,7 @@ func (r benchReport) store(file string) error {
 
 func (r benchReport) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s; load after it: %s\n", r.Machine, r.Load)
-	fmt.Fprintf(w, "%s of noise, chunks of %s. Medians; ratios are ours to theirs, of the same round: median (least..most).\n", bytes(r.Size), bytes(r.Split))
+	fmt.Fprintf(w, "%s; chunks of %s. Medians; ratios are ours to theirs, of the same round: median (least..most).\n", r.Data, bytes(r.Split))
 	for _, m := range r.Scenes {
 		m.print(w)
 	}

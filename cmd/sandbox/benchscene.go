@@ -66,7 +66,7 @@ func (b *bench) play(ctx context.Context, s scene) (*measured, error) {
 	}
 	for range b.Rounds {
 		for _, w := range ways {
-			r, err := b.once(ctx, s, w.run)
+			r, err := b.once(ctx, s, w)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", w.name, err)
 			}
@@ -78,7 +78,7 @@ func (b *bench) play(ctx context.Context, s scene) (*measured, error) {
 		}
 		m.Alone = append(m.Alone, alone.Nanoseconds())
 	}
-	if s.Link == 0 || s.Source > 0 {
+	if s.Link == 0 || s.Source > 0 || b.Data != dataNoise {
 		return m, nil
 	}
 	for range b.Rounds {
@@ -105,19 +105,37 @@ type attempt struct {
 	link   *limit.Proxy
 }
 
-// once measures one way from nothing, and clears what it left.
-func (b *bench) once(ctx context.Context, s scene, run func(*attempt, context.Context) (result, error)) (result, error) {
+// once measures one way, from nothing or from a first backup, and clears what it left.
+func (b *bench) once(ctx context.Context, s scene, w way) (result, error) {
 	a, err := b.prepare(s)
 	if err != nil {
 		return result{}, err
 	}
 	defer a.clear()
+	if b.Data == dataChanged {
+		if w.before != nil {
+			if err := w.before(a, ctx); err != nil {
+				return result{}, fmt.Errorf("first backup: %w", err)
+			}
+		}
+		if err := b.change(ctx); err != nil {
+			return result{}, err
+		}
+	}
+	stored, _, err := meter.Length(a.kept)
+	if err != nil {
+		return result{}, err
+	}
 	b.settle()
-	r, err := run(a, ctx)
+	r, err := w.run(a, ctx)
 	if err != nil {
 		return r, err
 	}
+	if b.Data == dataChanged {
+		r.Space = 0 // what the first backup left there goes meanwhile
+	}
 	r.Remote, _, err = meter.Length(a.kept)
+	r.Remote -= stored
 	return r, err
 }
 
@@ -186,7 +204,7 @@ func (a *attempt) clear() {
 // sendAlone is how long the source takes if nobody keeps it waiting.
 func (b *bench) sendAlone(ctx context.Context, s scene) (time.Duration, error) {
 	m := meter.Start("")
-	c := b.zfs(s.Source, "send", b.snapshot)
+	c := b.zfs(s.Source, b.sending()...)
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		return 0, err

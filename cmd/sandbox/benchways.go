@@ -15,19 +15,26 @@ import (
 
 // way is one way to back the data up.
 type way struct {
-	name string
-	run  func(*attempt, context.Context) (result, error)
+	name   string
+	before func(*attempt, context.Context) error // makes the first backup, where it needs one; nil if not
+	run    func(*attempt, context.Context) (result, error)
 }
 
 func (b *bench) ways() []way {
-	ways := []way{{"ours", (*attempt).ours}, {"serial", (*attempt).serial}}
+	ways := []way{{"ours", (*attempt).oursBefore, (*attempt).ours}, {"serial", nil, (*attempt).serial}}
 	if b.Restic {
-		ways = append(ways, way{"restic", (*attempt).restic})
+		ways = append(ways, way{"restic", (*attempt).resticBefore, (*attempt).restic})
 	}
 	return ways
 }
 
-// ours is a whole run of zfs2cloud, from its start to its exit, with no state and no object before it.
+func (a *attempt) oursBefore(ctx context.Context) error {
+	_, err := a.ours(ctx)
+	return err
+}
+
+// ours is a whole run of zfs2cloud, from its start to its exit, with no state and no object before it but those of a
+// first backup.
 func (a *attempt) ours(ctx context.Context) (result, error) {
 	c, err := a.command("run")
 	if err != nil {
@@ -116,7 +123,7 @@ func (a *attempt) files() ([]string, error) {
 // bear on speed: the same cipher and the same work on the passphrase.
 func (a *attempt) exporting() []host.Command {
 	return []host.Command{
-		a.zfs(a.Source, "send", a.snapshot),
+		a.zfs(a.Source, a.sending()...),
 		{Argv: []string{"gpg", "--batch", "--no-tty", "--no-autostart", "--no-keyring", "--pinentry-mode", "loopback",
 			"--passphrase-file", a.passphrase(), "--cipher-algo", "AES256", "--compress-algo", "none",
 			"--s2k-digest-algo", "SHA256", "--s2k-count", "65011712", "--symmetric"}},
@@ -126,18 +133,32 @@ func (a *attempt) exporting() []host.Command {
 
 // restic backs up the files of the snapshot. No rate of the source limits it: it does not use zfs send.
 func (a *attempt) restic(ctx context.Context) (result, error) {
-	call := func(args ...string) host.Command {
-		return host.Command{
-			Argv: append([]string{"restic", "--repo", "rclone:" + a.remote, "--password-file", a.passphrase(), "--no-cache"}, args...),
-			Env:  []string{"RCLONE_CONFIG=" + a.conf},
-		}
-	}
 	m := meter.Start("")
-	err := a.row(ctx, m, call("init"))
+	var err error
+	if a.Data != dataChanged {
+		err = a.row(ctx, m, a.resticCall("init"))
+	}
 	if err == nil {
-		err = a.row(ctx, m, call("backup", a.mounted))
+		err = a.row(ctx, m, a.resticCall("backup", a.mounted))
 	}
 	return result{Figures: m.Stop()}, err
+}
+
+func (a *attempt) resticBefore(ctx context.Context) error {
+	m := meter.Start("")
+	defer m.Stop()
+	err := a.row(ctx, m, a.resticCall("init"))
+	if err == nil {
+		err = a.row(ctx, m, a.resticCall("backup", a.mounted))
+	}
+	return err
+}
+
+func (a *attempt) resticCall(args ...string) host.Command {
+	return host.Command{
+		Argv: append([]string{"restic", "--repo", "rclone:" + a.remote, "--password-file", a.passphrase(), "--no-cache"}, args...),
+		Env:  []string{"RCLONE_CONFIG=" + a.conf},
+	}
 }
 
 // row runs programs of which each reads what the one before it writes, to their end.
