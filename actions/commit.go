@@ -105,7 +105,7 @@ func (u *uploading) seal(ctx context.Context) (state.Backup, error) {
 			if err != nil {
 				return o, err
 			}
-			if err := u.replace(ctx, fx, path.Join(b.Name, manifest.RestoreFile), text); err != nil {
+			if err := u.replace(ctx, fx, b.Name, manifest.RestoreFile, text); err != nil {
 				return o, err
 			}
 			sealer, err := u.kit.sealer(fx, b.Encryption)
@@ -160,9 +160,13 @@ func fingerprint(chunks []state.Chunk) string {
 }
 
 // replace stores a text that is for reading only, over an older version of it.
-func (u *uploading) replace(ctx context.Context, fx workflow.Fx, name string, text []byte) error {
+func (u *uploading) replace(ctx context.Context, fx workflow.Fx, folder, file string, text []byte) error {
+	name := path.Join(folder, file)
+	fresh := u.taken != nil && !u.taken[file]
 	return u.retry(ctx, func(ctx context.Context) error {
-		err := u.place.PutBytes(ctx, fx, name, text, false)
+		first := fresh
+		fresh = false
+		err := u.place.PutBytes(ctx, fx, name, text, first)
 		var conflict *remote.Conflict
 		if !errors.As(err, &conflict) {
 			return err

@@ -151,12 +151,15 @@ func (u *uploading) bring(ctx context.Context) error {
 	early, cancel := context.WithCancel(ctx)
 	defer cancel()
 	sealed := make(chan error, 1)
+	once := *u
+	once.once = true
+	if ahead := u.kit.ahead; ahead != nil && ahead.backup.Name == u.backup.Name {
+		once.taken = ahead.taken
+	}
 	go func() {
-		u := *u
-		u.once = true
 		var err error
-		if u.exported() == nil {
-			_, err = u.seal(early)
+		if once.exported() == nil {
+			_, err = once.seal(early)
 		}
 		sealed <- err
 	}()
@@ -258,6 +261,9 @@ type uploading struct {
 	backup state.Backup
 	hash   string // the kind that the place is asked for
 	once   bool   // what fails is not tried again by itself
+	// taken are the names that a listing showed in the backup's folder before anything was stored there; nil if there was
+	// none.
+	taken map[string]bool
 }
 
 func (u *uploading) retry(ctx context.Context, try func(context.Context) error) error {

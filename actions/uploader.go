@@ -23,7 +23,6 @@ type uploader struct {
 	*uploading
 	fx     workflow.Fx
 	cancel context.CancelFunc
-	taken  map[string]bool // names that a listing showed when it began
 
 	mu      sync.Mutex
 	turn    *sync.Cond
@@ -44,7 +43,7 @@ func (u *uploading) begin(ctx context.Context, fx workflow.Fx) (*uploader, error
 	p := &uploader{uploading: u, fx: fx, moving: map[int]int64{}}
 	p.turn = sync.NewCond(&p.mu)
 	if !u.inPlace() && u.place.Lacks(u.s.Look(), u.backup.Name) {
-		p.taken = map[string]bool{}
+		u.taken = map[string]bool{}
 	} else if !u.inPlace() {
 		var there map[string]remote.Object
 		err := u.kit.retry(ctx, func(ctx context.Context) (err error) {
@@ -54,9 +53,9 @@ func (u *uploading) begin(ctx context.Context, fx workflow.Fx) (*uploader, error
 		if err != nil {
 			return nil, err
 		}
-		p.taken = map[string]bool{}
+		u.taken = map[string]bool{}
 		for name := range there {
-			p.taken[name] = true
+			u.taken[name] = true
 		}
 	}
 	ctx, p.cancel = context.WithCancel(ctx)

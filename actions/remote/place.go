@@ -57,7 +57,7 @@ type Place struct {
 
 	mu   sync.Mutex
 	seen time.Time       // when the look that saw the marker began; zero: never
-	root map[string]bool // the names that it saw
+	root map[string]bool // the names that it saw: whether they are folders
 }
 
 var _ Remote = (*Place)(nil)
@@ -100,42 +100,39 @@ func (p *Place) Claim(ctx context.Context, w workflow.World) error {
 
 // Check looks for the marker now.
 func (p *Place) Check(ctx context.Context, w workflow.World) error {
-	_, err := p.listRoot(ctx, w)
-	return err
+	began := w.Now()
+	root, err := p.remote.List(ctx, w, "", "")
+	// A root that is apparently not there is one without marker.
+	if err != nil && !errors.Is(err, ErrNotThere) {
+		return err
+	}
+	if err := p.judge(root); err != nil {
+		p.saw(time.Time{}, nil)
+		return err
+	}
+	p.saw(began, root)
+	return nil
 }
 
-// Backups lists the backup folders at the root, whoever's they are, in the order of their stamps' text.
+// Backups tells the backup folders at the root, whoever's they are, in the order of their stamps' text, as they
+// were seen within the last minute.
 func (p *Place) Backups(ctx context.Context, w workflow.World) ([]string, error) {
-	root, err := p.listRoot(ctx, w)
-	if err != nil {
+	if err := p.guard(ctx, w); err != nil {
 		return nil, err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var names []string
-	for _, o := range root {
-		if o.IsDir && backupName.MatchString(o.Name) {
-			names = append(names, o.Name)
+	for name, isFolder := range p.root {
+		if isFolder && backupName.MatchString(name) {
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	return names, nil
 }
 
-// listRoot lists the root, and is an error unless that shows the place to be ours.
-func (p *Place) listRoot(ctx context.Context, w workflow.World) ([]Object, error) {
-	began := w.Now()
-	root, err := p.remote.List(ctx, w, "", "")
-	// A root that is apparently not there is one without marker.
-	if err != nil && !errors.Is(err, ErrNotThere) {
-		return nil, err
-	}
-	if err := p.judge(root); err != nil {
-		p.saw(time.Time{}, nil)
-		return nil, err
-	}
-	p.saw(began, root)
-	return root, nil
-}
-
+// judge is an error unless a listing of the root shows the place to be ours.
 func (p *Place) judge(root []Object) error {
 	mine := false
 	for _, o := range root {
@@ -158,7 +155,7 @@ func (p *Place) judge(root []Object) error {
 func (p *Place) saw(at time.Time, root []Object) {
 	names := make(map[string]bool, len(root))
 	for _, o := range root {
-		names[o.Name] = true
+		names[o.Name] = o.IsDir
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -188,7 +185,8 @@ func (p *Place) recent(w workflow.World) bool {
 func (p *Place) Lacks(w workflow.World, folder string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.recent(w) && !p.root[folder]
+	_, there := p.root[folder]
+	return p.recent(w) && !there
 }
 
 // sure makes a firm answer of "apparently not there", or an error that is no answer.
