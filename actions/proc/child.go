@@ -108,7 +108,7 @@ func (c *child) wait() error {
 		err = fmt.Errorf("%w: %w", context.Cause(c.ctx), err)
 	}
 	c.log.Debug("program ended", "argv", c.argv, "pid", c.id.PID,
-		"took", c.now().Sub(c.started), "exit", state.String(), "stderr", c.plumbing.tail())
+		"took", c.now().Sub(c.started), "processor", state.UserTime()+state.SystemTime(), "exit", state.String(), "stderr", c.plumbing.tail())
 	return err
 }
 
