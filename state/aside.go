@@ -39,7 +39,7 @@ func (s *Store) SetAside(now time.Time) (path string, found *DamagedError, err e
 	}
 	defer gate.Close()
 	s.inspected.Store(false)
-	err = s.inspect(folder, name, gate, deadline)
+	err = s.inspect(folder, name, gate, true, deadline)
 	found, damaged := errors.AsType[*DamagedError](err)
 	switch {
 	case errors.Is(err, errNothing):

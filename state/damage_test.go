@@ -163,3 +163,34 @@ func TestLostSchemaAndStrangersFile(t *testing.T) {
 		t.Fatalf("got %v, want an error that is no damage", err)
 	}
 }
+
+func TestGlanceReliesOnAnUntouchedFileOnly(t *testing.T) {
+	t.Parallel()
+	s := filled(t, 3)
+	nothing := func(*Tx) error { return nil }
+	glance := func() error { return Glance(s.Path()).View(nothing) }
+	ok(t, glance())
+	content, err := os.ReadFile(s.Path())
+	ok(t, err)
+	content[bytes.Index(content, []byte(`among others","N":1`))] ^= 1
+	ok(t, os.WriteFile(s.Path(), content, 0o600))
+	damage(t, glance())
+
+	// Were the file as the last transaction left it, nobody would look: only then does a glance cost less.
+	gate, err := os.OpenFile(s.Path()+gateSuffix, os.O_RDWR, 0)
+	ok(t, err)
+	defer gate.Close()
+	m, _, err := readMark(gate)
+	ok(t, err)
+	info, err := os.Stat(s.Path())
+	ok(t, err)
+	m.File = stampOf(info)
+	ok(t, m.write(gate))
+	ok(t, glance())
+	damage(t, New(s.Path()).View(nothing))
+	damage(t, Glance(s.Path()).Update(nothing))
+
+	m.File.Boot = "the boot before"
+	ok(t, m.write(gate))
+	damage(t, glance())
+}

@@ -16,13 +16,14 @@ import (
 
 // A process looks through the whole file before its first transaction on it: its pages, the checksum of every
 // record, and how many there are (package pages says why bbolt can't be asked). What other processes of ours
-// change from then on, they change by bbolt, in a file that they have looked through, too.
+// change from then on, they change by bbolt, in a file that they have looked through, too. So a look at the
+// status (Glance) relies on the file while the mark says that nobody but them has written to it.
 
 // errNothing is the error of a database that is missing or empty, as one is that was never written.
 var errNothing = errors.New("no database yet")
 
 // inspect is an error unless the database NAME can be relied on. The gate is passed.
-func (s *Store) inspect(folder *os.Root, name string, gate *os.File, deadline time.Time) error {
+func (s *Store) inspect(folder *os.Root, name string, gate *os.File, write bool, deadline time.Time) error {
 	m, _, err := readMark(gate)
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func (s *Store) inspect(folder *os.Root, name string, gate *os.File, deadline ti
 	if gone || info.Size() == 0 {
 		return s.lost(gone, m.Tx)
 	}
-	if s.inspected.Load() {
+	if s.inspected.Load() || s.glances && !write && m.untouched(info) {
 		return nil
 	}
 	f, err := openBolt(folder, name, false, deadline)

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"strings"
+	"syscall"
 )
 
 // The gate's file remembers the number of the last transaction that was committed behind it. It is written after
@@ -13,8 +16,32 @@ import (
 // last one was damaged, and says nothing; an older copy may have been put in its place; or it is gone. And a
 // file whose gate has a mark is ours, not another program's that state_db names by mistake.
 type mark struct {
-	Tx uint64 `json:"tx"`
+	Tx   uint64 `json:"tx"`
+	File stamp  `json:"file,omitzero"` // of the database behind that transaction
 }
+
+// stamp tells a file to which nobody has written since from one to which somebody may have: each write through the
+// kernel moves the time of change, which no program can set (inode(7)). What happened to the disk while the
+// machine was down, it can't tell: so it holds for one boot.
+type stamp struct {
+	Boot    string `json:"boot"`
+	Inode   uint64 `json:"inode"`
+	Size    int64  `json:"size"`
+	Changed int64  `json:"changed"` // ns
+}
+
+// stampOf is the stamp of a file, or none where that can't be told.
+func stampOf(info fs.FileInfo) stamp {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if err != nil || !ok {
+		return stamp{}
+	}
+	return stamp{Boot: strings.TrimSpace(string(boot)), Inode: st.Ino, Size: st.Size, Changed: st.Ctim.Nano()}
+}
+
+// untouched tells whether a file is as the last transaction of ours left it.
+func (m mark) untouched(info fs.FileInfo) bool { return m.File != stamp{} && m.File == stampOf(info) }
 
 const markPlace = "last commit"
 

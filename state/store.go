@@ -15,12 +15,21 @@ type Store struct {
 	path      string
 	readWait  time.Duration
 	writeWait time.Duration
+	glances   bool        // a file that nobody has written to is not looked through for those who only read
 	inspected atomic.Bool // this process has looked through the whole file
 }
 
 // New names a database. It opens nothing, and nothing need be there.
 func New(path string) *Store {
 	return &Store{path: path, readWait: 700 * time.Millisecond, writeWait: time.Minute}
+}
+
+// Glance is New for those who look often: a file that is as the last transaction left it is not looked through before it is
+// read: whoever wrote it had looked through it. Each record is held against its checksum all the same.
+func Glance(path string) *Store {
+	s := New(path)
+	s.glances = true
+	return s
 }
 
 // Path is the name of the database file.
@@ -110,7 +119,7 @@ func (s *Store) transact(folder *os.Root, write bool, deadline time.Time, fn fun
 	} else if write || !errors.Is(err, syscall.EROFS) { // nobody writes to a file system that is mounted read-only
 		return err
 	}
-	if err := s.inspect(folder, name, gate, deadline); write && errors.Is(err, errNothing) {
+	if err := s.inspect(folder, name, gate, write, deadline); write && errors.Is(err, errNothing) {
 		if err := markBeginning(gate); err != nil {
 			return err
 		}

@@ -226,6 +226,9 @@ func (tx *Tx) commit() error {
 	crash.Point("commit.after")
 	tx.bolt, tx.undo = nil, nil
 	// The commit stands, whatever becomes of its mark: one that is left behind accuses nobody.
+	if info, err := tx.file.raw.Stat(); err == nil {
+		committed.File = stampOf(info)
+	}
 	_ = committed.write(tx.gate)
 	return nil
 }

@@ -1,36 +1,71 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
+	"time"
 
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
 
-// BenchmarkChunks is what a look by status and the checkpoint of one more chunk take, by how many chunks the run has.
+// BenchmarkChunks is what a look by status and the checkpoint of one more chunk take, by how many chunks the run has:
+// alone, and beside 50 others who look at the status every second.
 func BenchmarkChunks(b *testing.B) {
 	for _, n := range []int{100, 10_000, 100_000} {
 		c := newTale(b)
 		chunk := manyChunks(c, n)
-		b.Run(fmt.Sprintf("status of %d", n), func(b *testing.B) {
-			for b.Loop() {
+		for _, readers := range []int{0, 50} {
+			stop := beside(c, readers)
+			b.Run(fmt.Sprintf("status of %d beside %d", n, readers), func(b *testing.B) {
+				for b.Loop() {
+					if _, err := c.status(StatusCmd{}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			b.Run(fmt.Sprintf("checkpoint of %d beside %d", n, readers), func(b *testing.B) {
+				for b.Loop() {
+					chunk.N++
+					chunk.State = state.Cell{}
+					c.put(func(tx *state.Tx) error {
+						at(c, tx, workflow.ChunkMachine, &chunk.State, workflow.ChunkSeal)
+						return tx.PutChunk(chunk)
+					})
+				}
+			})
+			stop()
+		}
+	}
+}
+
+// beside has so many look at the status every second, until it is stopped.
+func beside(c *tale, readers int) (stop func()) {
+	ctx, cancel := context.WithCancel(c.Context())
+	var over sync.WaitGroup
+	for n := range readers {
+		over.Go(func() {
+			tick := time.NewTicker(time.Second)
+			defer tick.Stop()
+			wait := time.After(time.Duration(n) * time.Second / time.Duration(readers)) // spread over the second
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-wait:
+				case <-tick.C:
+				}
+				wait = nil
 				if _, err := c.status(StatusCmd{}); err != nil {
-					b.Fatal(err)
+					c.Error(err)
+					return
 				}
 			}
 		})
-		b.Run(fmt.Sprintf("checkpoint of %d", n), func(b *testing.B) {
-			for b.Loop() {
-				chunk.N++
-				chunk.State = state.Cell{}
-				c.put(func(tx *state.Tx) error {
-					at(c, tx, workflow.ChunkMachine, &chunk.State, workflow.ChunkSeal)
-					return tx.PutChunk(chunk)
-				})
-			}
-		})
 	}
+	return func() { cancel(); over.Wait() }
 }
 
 // manyChunks puts a run on record that was killed when it had sealed N chunks, and returns the last.

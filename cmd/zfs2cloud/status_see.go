@@ -59,7 +59,7 @@ const (
 func (a *App) see(id string) *sight {
 	began := time.Now()
 	s := &sight{app: a, now: a.World.Now(), id: id, conf: a.statusConfig()}
-	store := state.New(s.conf.stateDB)
+	store := state.Glance(s.conf.stateDB)
 	s.database = store.Path()
 	if booted, err := proc.BootTime(); err == nil {
 		s.booted = booted
