@@ -17,6 +17,8 @@ type Store struct {
 	writeWait time.Duration
 	glances   bool        // a file that nobody has written to is not looked through for those who only read
 	inspected atomic.Bool // this process has looked through the whole file
+	updates   atomic.Int64
+	updating  atomic.Int64 // ns
 }
 
 // New names a database. It opens nothing, and nothing need be there.
@@ -92,7 +94,12 @@ func viewNothing(fn func(*Tx) error) error {
 // If Update returns an error, nothing of the transaction was stored, with one exception that no database can
 // avoid: when the disk fails in the very commit, it may be there or not.
 func (s *Store) Update(fn func(*Tx) error) error {
-	deadline := time.Now().Add(s.writeWait)
+	began := time.Now()
+	defer func() {
+		s.updates.Add(1)
+		s.updating.Add(time.Since(began).Nanoseconds())
+	}()
+	deadline := began.Add(s.writeWait)
 	folder, err := makeFolder(filepath.Dir(s.path))
 	if err != nil {
 		return err
@@ -107,6 +114,11 @@ func (s *Store) Update(fn func(*Tx) error) error {
 		}
 		return tx.commit()
 	})
+}
+
+// Spent is how many times Update was called, and how long all calls took together.
+func (s *Store) Spent() (updates int64, took time.Duration) {
+	return s.updates.Load(), time.Duration(s.updating.Load())
 }
 
 // transact opens the database behind the gate for one transaction. Whatever happens in fn, even a panic,

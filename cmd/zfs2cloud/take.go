@@ -176,6 +176,8 @@ func (t *taken) close() {
 		t.app.Log.Warn("let the dataset go", "err", err)
 	}
 	t.live, t.app.World.Kids = nil, nil
+	updates, took := t.store.Spent()
+	t.app.Log.Debug("checkpoints", "count", updates, "took", took)
 }
 
 // load reads the whole config, and finds the job. It does not look at the passphrase or the remote.
