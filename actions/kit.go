@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -29,6 +30,7 @@ type Kit struct {
 	Tool       string // name and version, for manifests
 	HookDir    string // where the output of scripts is kept
 	TempDir    string // for gpg's homes and the like; of this dataset alone, so that what a crash leaves there can go
+	Log        *slog.Logger
 	// Out is where a typed command's answer goes.
 	Out io.Writer
 	// ShowConfig prints the settings, secrets masked.
@@ -38,8 +40,9 @@ type Kit struct {
 
 	ahead *uploader // begun by the export for the upload step
 
-	mu     sync.Mutex
-	places map[string]*remote.Place // by remote and job
+	mu      sync.Mutex
+	places  map[string]*remote.Place // by remote and job
+	session *workflow.Session        // of the step at work
 }
 
 func (k *Kit) zfs(w workflow.World) zfs.Program { return zfs.Program{World: w, Words: k.ZFS} }
@@ -96,8 +99,24 @@ func (k *Kit) Remote(spelled string) (remote.Remote, error) {
 	})
 }
 
+// retry tries something at a remote until it works or there is no use in it. While it pauses, status says so.
 func (k *Kit) retry(ctx context.Context, try func(context.Context) error) error {
-	return remote.Retry(ctx, k.Pause, try)
+	return remote.Retry(ctx, func(ctx context.Context, d time.Duration, why error) error {
+		k.Log.Info("tried again", "in", d, "err", why)
+		if s := k.step(); s != nil {
+			if err := s.Waits(s.Now().Add(d), why); err != nil {
+				return err
+			}
+		}
+		return k.Pause(ctx, d)
+	}, try)
+}
+
+// step is the step at work, if one is.
+func (k *Kit) step() *workflow.Session {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.session
 }
 
 // say prints a line of a typed command's answer.

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"log/slog"
 	"math"
 	"os"
 	"os/exec"
@@ -62,7 +63,7 @@ func newBackups(t *testing.T, encryption settings.Encryption) *backups {
 
 func restoreKit(passphrase string, encryption settings.Encryption) *Kit {
 	return &Kit{
-		ZFS: []string{"zfs"}, Passphrase: secret.Bytes(passphrase), Pause: remote.Pause,
+		ZFS: []string{"zfs"}, Passphrase: secret.Bytes(passphrase), Pause: remote.Pause, Log: slog.New(slog.DiscardHandler),
 		Settings: &settings.Settings{Gpg: []string{"gpg"}, Rclone: []string{"rclone"}, Encryption: encryption},
 	}
 }

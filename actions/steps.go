@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"context"
 	"fmt"
 
 	"zfs2cloud/state"
@@ -49,6 +50,13 @@ func (k *Kit) Step(s state.Step) (workflow.StepDef, error) {
 	def, ok := k.Steps()[name]
 	if !ok {
 		return def, fmt.Errorf("step %q is none that this version knows", s.Name)
+	}
+	run := def.Run
+	def.Run = func(ctx context.Context, s *workflow.Session, args []string) error {
+		k.mu.Lock()
+		k.session = s
+		k.mu.Unlock()
+		return run(ctx, s, args)
 	}
 	return def, nil
 }

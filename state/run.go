@@ -36,7 +36,8 @@ type Run struct {
 	// KeepsHold: a typed snapshot, whose hold outlives its run until the snapshot is exported.
 	KeepsHold bool `json:"keeps_hold,omitempty"`
 
-	Hook *HookMark `json:"hook,omitempty"` // the hook at work
+	Hook  *HookMark `json:"hook,omitempty"`  // the hook at work
+	Waits *Wait     `json:"waits,omitempty"` // of its owner; until then only
 
 	High       Progress `json:"high"`         // over the run's whole life
 	HighAtLast Progress `json:"high_at_last"` // when it was last asked whether there was progress
@@ -45,6 +46,12 @@ type Run struct {
 	StartOvers int      `json:"start_overs,omitempty"`
 
 	Notes []string `json:"notes,omitempty"` // what a person should know afterwards: what could not be reached or removed
+}
+
+// Wait is a pause before something that failed is tried again.
+type Wait struct {
+	Until time.Time `json:"until"`
+	Why   string    `json:"why"`
 }
 
 // Frozen is what a run does not change under way.

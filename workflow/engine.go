@@ -90,7 +90,7 @@ func (e *Engine) Open(id, name string) (*Session, error) {
 		if !ok || Over(r.State) {
 			return fmt.Errorf("no unfinished run %s", id)
 		}
-		r.Owner, r.Frozen.Dataset = e.Owner, name
+		r.Owner, r.Waits, r.Frozen.Dataset = e.Owner, nil, name
 		return tx.PutRun(r)
 	})
 	if err != nil {

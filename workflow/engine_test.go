@@ -720,3 +720,25 @@ func TestApplicationComesBackWithoutDatabase(t *testing.T) {
 	}
 	b.want("start hold export upload unlock finish")
 }
+
+// A process that takes a run on has not begun to wait for what the one before it waited for.
+func TestAWaitEndsWithItsProcess(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.on["upload"] = func(when string) error {
+		if when == "do" {
+			panic(crash{})
+		}
+		return nil
+	}
+	s, err := b.begin(b.engine("state.db"))
+	if !errors.Is(err, errCrashed) {
+		t.Fatal(err)
+	}
+	if err := s.Waits(s.Now().Add(time.Minute), errors.New("refused")); err != nil || s.Run().Waits == nil {
+		t.Fatalf("%v, %+v", err, s.Run().Waits)
+	}
+	if s, err = b.engine("state.db").Open(s.Run().ID, "tank/data"); err != nil || s.Run().Waits != nil {
+		t.Errorf("%v, %+v", err, s.Run().Waits)
+	}
+}

@@ -97,6 +97,14 @@ func (s *Session) Detail(format string, args ...any) error {
 	})
 }
 
+// Waits stores that something is not tried again before then, for those who ask meanwhile.
+func (s *Session) Waits(until time.Time, why error) error {
+	return s.update(func(_ *state.Tx, r *state.Run) error {
+		r.Waits = &state.Wait{Until: until, Why: why.Error()}
+		return nil
+	})
+}
+
 // View reads the database.
 func (s *Session) View(fn func(*state.Tx) error) error { return s.engine.Store.View(fn) }
 

@@ -85,7 +85,7 @@ func (e *Engine) takeOver(id string) error {
 		if !died && !open {
 			return nil
 		}
-		r.Owner = e.Owner
+		r.Owner, r.Waits = e.Owner, nil
 		if died {
 			if err := processDied(tx, &r); err != nil {
 				return err

@@ -170,7 +170,10 @@ func TestRetry(t *testing.T) {
 	} {
 		var slept []time.Duration
 		tries := 0
-		err := Retry(t.Context(), func(_ context.Context, d time.Duration) error {
+		err := Retry(t.Context(), func(_ context.Context, d time.Duration, why error) error {
+			if why != c.answers[tries-1] {
+				t.Errorf("paused for %v, not for %v", why, c.answers[tries-1])
+			}
 			slept = append(slept, d)
 			return nil
 		}, func(context.Context) error {
@@ -187,7 +190,7 @@ func TestRetry(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Retry(ctx, Pause, func(context.Context) error { return passes }); err != error(passes) {
+	if err := Retry(ctx, func(ctx context.Context, d time.Duration, _ error) error { return Pause(ctx, d) }, func(context.Context) error { return passes }); err != error(passes) {
 		t.Errorf("cancelled in the pause: %v", err)
 	}
 }

@@ -181,7 +181,7 @@ func anyError(found []finding) bool {
 // kit is what the steps of a run would work with.
 func (c *checkup) kit(f facts) *actions.Kit {
 	return &actions.Kit{ZFS: c.settings.ZFS, Settings: c.settings, Passphrase: f.passphrase, Host: c.app.Host,
-		Tool: "zfs2cloud " + version, TempDir: os.TempDir(), Pause: c.app.Pause}
+		Tool: "zfs2cloud " + version, TempDir: os.TempDir(), Pause: c.app.Pause, Log: c.app.Log}
 }
 
 // reading is the World of a look that changes nothing.

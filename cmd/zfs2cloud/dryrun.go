@@ -27,7 +27,7 @@ func (a *App) look(ctx context.Context) (*onlooker, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &onlooker{store: state.New(c.StateDB), kit: &actions.Kit{ZFS: c.ZFS, Settings: c, Host: a.Host, Tool: "zfs2cloud " + version, TempDir: os.TempDir(), Pause: a.Pause}}
+	o := &onlooker{store: state.New(c.StateDB), kit: &actions.Kit{ZFS: c.ZFS, Settings: c, Host: a.Host, Tool: "zfs2cloud " + version, TempDir: os.TempDir(), Pause: a.Pause, Log: a.Log}}
 	if err := a.passphrase(ctx, c, o.kit); err != nil {
 		return nil, &refusal{Err: err}
 	}

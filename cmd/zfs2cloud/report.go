@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,9 +18,13 @@ func (t *taken) failed(err error) error {
 		return nil
 	}
 	a := t.app
+	var run *runError
+	if !errors.As(err, &run) && errors.Is(err, context.Canceled) && a.Stop.Soft().Err() != nil {
+		// What it looked at just then has failed for that reason alone.
+		err = &refusal{Err: fmt.Errorf("%w before it had begun anything", workflow.ErrInterrupted), Next: a.again("status")}
+	}
 	code := exitCode(err)
 	text := t.about(a.text(err))
-	var run *runError
 	var owned *state.OwnedError
 	var locked *workflow.LockedError
 	var open *workflow.BracketError

@@ -36,7 +36,7 @@ func (s Source) open(ctx context.Context, a *App, check func(*actions.Catalog) e
 	if s.Remote == "" {
 		place, _ = actions.PlaceOf(c)
 	}
-	kit := &actions.Kit{ZFS: c.ZFS, Settings: c, Host: a.Host, Tool: "zfs2cloud " + version, Pause: a.Pause}
+	kit := &actions.Kit{ZFS: c.ZFS, Settings: c, Host: a.Host, Tool: "zfs2cloud " + version, Pause: a.Pause, Log: a.Log}
 	r, err := kit.Remote(place)
 	if err != nil {
 		return nil, nil, &refusal{Err: err}

@@ -46,6 +46,9 @@ func (s *sight) runningBlock(r state.Run) block {
 	} else if text := s.progress(r); text != "" {
 		b.say("%s", text)
 	}
+	if w := r.Waits; w != nil && s.now.Before(w.Until) {
+		sayError(&b, fmt.Sprintf("tries again %s: %s", local(s.now, w.Until, toTheSecond), w.Why))
+	}
 	if s.application(r) == workflow.AppStopped {
 		if began, ok := bracketBegan(r); ok {
 			b.say("the application has been stopped for %s", s.since(began))

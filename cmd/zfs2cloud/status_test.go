@@ -252,6 +252,24 @@ next         nothing to do
 `)
 }
 
+func TestStatusTriesAgain(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	r := state.Run{Updated: taleNow.Add(-3 * time.Second)}
+	r.Waits = &state.Wait{Until: taleNow.Add(27 * time.Second), Why: "put: connection refused"}
+	c.run(taleRun{Run: r, state: begun, bracket: closed, steps: uploading})
+	c.live(taleGUID, taleOwner, "7k3f", today("03:52:00"))
+	c.says(`
+RUNNING      tank/data to b2:acme/web1   run 7k3f since 03:52 (3h 39m), pid 48112
+             in upload-intermediate-to-remote for 3h 38m
+             tries again 07:31:27: put: connection refused
+             last checkpoint 3s ago
+last good    none yet    LATE, due every 36h
+next         nothing to do
+`)
+}
+
 func TestStatusExporting(t *testing.T) {
 	t.Parallel()
 	c := newTale(t)

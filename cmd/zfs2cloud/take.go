@@ -99,7 +99,7 @@ func (a *App) basicTaken() (*taken, error) {
 	}
 	t.dataset, t.store = basics.Dataset, state.New(basics.StateDB)
 	t.onFailure = onFailure{app: a, script: basics.OnFailure, timeout: basics.HookTimeout, dataset: basics.Dataset}
-	t.kit = &actions.Kit{ZFS: basics.ZFS, Host: a.Host, Tool: "zfs2cloud " + version, HookDir: hookDir(t.store), Out: a.Out, Pause: a.Pause}
+	t.kit = &actions.Kit{ZFS: basics.ZFS, Host: a.Host, Tool: "zfs2cloud " + version, HookDir: hookDir(t.store), Out: a.Out, Pause: a.Pause, Log: a.Log}
 	return t, nil
 }
 
