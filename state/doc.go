@@ -10,7 +10,7 @@
 // process that shows and one that works can do so at any time, and each has only to be short: inside a
 // transaction there is no output, no child, no network, and no other transaction.
 //
-// Readers give up after 700 ms and say so (ErrBusy); a writer waits up to a minute. A file that is missing
+// Who does not get its turn within a minute gives up and says so (ErrBusy); status does after 700 ms (Glance). A file that is missing
 // or empty, and was never more, is an empty database to a reader, who makes nothing.
 //
 // # A state

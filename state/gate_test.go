@@ -125,7 +125,7 @@ func TestReaderGivesUpAndWriterWaits(t *testing.T) {
 	holder := play(t, "hold", s.Path())
 	holder.expect("inside")
 
-	quickly(t, 2*time.Second, func() { isErr(t, s.View(func(*Tx) error { return nil }), ErrBusy) })
+	quickly(t, 2*time.Second, func() { isErr(t, Glance(s.Path()).View(func(*Tx) error { return nil }), ErrBusy) })
 
 	impatient := New(s.Path())
 	impatient.writeWait = 50 * time.Millisecond
@@ -159,7 +159,7 @@ func TestStrangerHasTheFileOpen(t *testing.T) {
 	ok(t, s.Update(increment))
 	stranger := play(t, "hold flock", s.Path())
 	stranger.expect("open")
-	quickly(t, 2*time.Second, func() { isErr(t, s.View(func(*Tx) error { return nil }), ErrBusy) })
+	quickly(t, 2*time.Second, func() { isErr(t, Glance(s.Path()).View(func(*Tx) error { return nil }), ErrBusy) })
 	s.writeWait = 100 * time.Millisecond
 	isErr(t, s.Update(increment), ErrBusy)
 	stranger.kill()

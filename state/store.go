@@ -23,21 +23,20 @@ type Store struct {
 
 // New names a database. It opens nothing, and nothing need be there.
 func New(path string) *Store {
-	return &Store{path: path, readWait: 700 * time.Millisecond, writeWait: time.Minute}
+	return &Store{path: path, readWait: time.Minute, writeWait: time.Minute}
 }
 
-// Glance is New for those who look often: a file that is as the last transaction left it is not looked through before it is
-// read: whoever wrote it had looked through it. Each record is held against its checksum all the same.
+// Glance is New for status, which is asked often and has to answer within a second: View waits for 700 ms only, and
+// a file that is as the last transaction left it is not looked through before it is read: whoever wrote it had
+// looked through it. Each record is held against its checksum all the same.
 func Glance(path string) *Store {
-	s := New(path)
-	s.glances = true
-	return s
+	return &Store{path: path, readWait: 700 * time.Millisecond, writeWait: time.Minute, glances: true}
 }
 
 // Path is the name of the database file.
 func (s *Store) Path() string { return s.path }
 
-// View calls fn with a transaction that reads. After 700 ms without its turn it returns ErrBusy. What it
+// View calls fn with a transaction that reads. After a minute without its turn it returns ErrBusy. What it
 // sees is one moment of the database; if that has an older schema, or there never was one, what is not there yet is
 // empty.
 func (s *Store) View(fn func(*Tx) error) error {

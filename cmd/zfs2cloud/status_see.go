@@ -49,7 +49,7 @@ type owner struct {
 	err   error // whether it is alive can't be told
 }
 
-// The waits of status. The first two and the 700 ms of state.Store.View add up to less than a second.
+// The waits of status. The first two and the 700 ms of state.Glance add up to less than a second.
 const (
 	configTime = 200 * time.Millisecond // for a config on a disk that hangs
 	secondLook = 100 * time.Millisecond // since the start: later there is no time for one
