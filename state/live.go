@@ -48,6 +48,8 @@ type Owner struct {
 	Host  string    `json:"host"`
 	Boot  string    `json:"boot"`
 	Since time.Time `json:"since"`
+	// Left: it ended with an error that it told, and not by a kill, whatever it could not store.
+	Left bool `json:"left,omitempty"`
 }
 
 // OwnedError is the error of a dataset that another live process owns.
@@ -78,6 +80,9 @@ var (
 
 // Live is the ownership of a dataset. It lasts until Close, or until the process ends, in whatever way.
 type Live struct {
+	// Before is who owned it before, as far as that can still be read.
+	Before Owner
+
 	folder Folder
 	guid   string
 	file   *os.File
@@ -95,7 +100,11 @@ func (f Folder) Own(guid string, who Owner) (*Live, error) {
 	if errors.Is(err, errHeld) {
 		err = f.owned(guid)
 	}
+	var before Owner
 	if err == nil {
+		if before, err = readOwner(file, guid); err != nil { // there was none, or it died while it wrote
+			before = Owner{}
+		}
 		err = writeOwner(file, guid, who)
 	}
 	if err == nil {
@@ -104,7 +113,7 @@ func (f Folder) Own(guid string, who Owner) (*Live, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &Live{folder: f, guid: guid, file: file}, nil
+	return &Live{Before: before, folder: f, guid: guid, file: file}, nil
 }
 
 func (f Folder) owned(guid string) error {

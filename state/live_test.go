@@ -101,6 +101,22 @@ func TestOwnerIsSeen(t *testing.T) {
 	}
 }
 
+func TestTheOwnerBeforeIsKnown(t *testing.T) {
+	t.Parallel()
+	f := newFolder(t)
+	first, err := f.Own(guid, me("one"))
+	ok(t, err)
+	same(t, first.Before, Owner{})
+	told := me("one")
+	told.Left = true
+	ok(t, first.Set(told))
+	ok(t, first.Close())
+	second, err := f.Own(guid, me("two"))
+	ok(t, err)
+	same(t, second.Before, told)
+	ok(t, second.Close())
+}
+
 func TestDeadOwnerIsFollowedAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t)

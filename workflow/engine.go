@@ -20,8 +20,9 @@ type Engine struct {
 	Watch Watch
 	// Notes is the fixed folder of liveness files and notes, whatever database is in use.
 	Notes state.Folder
-	// Owner is this process, which owns the dataset with this GUID.
+	// Owner is this process, which owns the dataset with this GUID. Before is who owned it last.
 	Owner   state.Owner
+	Before  state.Owner
 	Dataset string
 	// Step finds what a planned step does.
 	Step func(state.Step) (StepDef, error)

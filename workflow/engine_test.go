@@ -486,6 +486,22 @@ func TestFailureForgetsDeaths(t *testing.T) {
 	}
 }
 
+// A process that could not store how it ended, but told it, was not killed.
+func TestAnEndThatCouldNotBeStoredIsNoDeath(t *testing.T) {
+	b := newBench(t)
+	b.on["export"] = func(string) error { panic(crash{}) }
+	b.begin(b.engine("state.db"))
+	for range 4 {
+		b.next(true)
+	}
+	e := b.engine("state.db")
+	e.Before = state.Owner{Nonce: fmt.Sprint("nonce", b.lives-1), Left: true}
+	runs, err := e.Takeover(context.Background())
+	if err != nil || len(runs) != 1 || len(runs[0].Deaths) != 0 || !RunMachine.In(runs[0].State, RunInterrupted) {
+		t.Errorf("%v, %+v", err, runs)
+	}
+}
+
 // A clean failure is tried again each day and never jams.
 func TestFailuresDoNotJam(t *testing.T) {
 	b := newBench(t)

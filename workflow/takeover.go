@@ -85,12 +85,12 @@ func (e *Engine) takeOver(id string) error {
 		if !died && !open {
 			return nil
 		}
-		r.Owner, r.Waits = e.Owner, nil
 		if died {
-			if err := processDied(tx, &r); err != nil {
+			if err := e.processEnded(tx, &r); err != nil {
 				return err
 			}
 		}
+		r.Owner, r.Waits = e.Owner, nil
 		closes = open && !e.leaves(id) && (e.Insist || !closingKills(r))
 		r.Closing = closes
 		taken = r
@@ -132,9 +132,13 @@ func closingKills(r state.Run) bool {
 
 func (e *Engine) leaves(run string) bool { return e.Leave != nil && e.Leave(run) }
 
-// processDied stores that a run's process ended without a word. One that is given up already, or stuck, stays so.
-func processDied(tx *state.Tx, r *state.Run) error {
-	if !progressed(r) {
+// processEnded stores that a run's process ended without a word in the record. One that is given up already, or stuck,
+// stays so. A process that could not store its end, on a full disk, say, was not killed: that an owner who told
+// somebody was the last breaks the row of deaths as any other end does.
+func (e *Engine) processEnded(tx *state.Tx, r *state.Run) error {
+	if left := e.Before.Left && e.Before.Nonce == r.Owner.Nonce; progressed(r) || left {
+		r.Deaths = nil
+	} else {
 		r.Deaths = append(r.Deaths, state.Death{At: r.Updated, Where: where(*r), Closing: r.Closing})
 	}
 	if RunMachine.In(r.State, RunRunning, RunPending) {

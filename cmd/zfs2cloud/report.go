@@ -48,6 +48,7 @@ func (t *taken) failed(err error) error {
 	case errors.As(err, &old):
 		text = a.subject(t) + old.Error() + "\nNothing was changed. When it is over: " + a.again("unlock")
 	}
+	t.left()
 	t.close() // on_failure may take its time: nothing is done any more
 	if ferr := t.onFailure.call(code, runOf(err), text); ferr != nil {
 		text += "\non_failure " + t.onFailure.script + ": " + ferr.Error()

@@ -111,7 +111,7 @@ func (t *taken) own(guid string, how grip) (err error) {
 	if t.live, err = a.Folder.Own(guid, owner); err != nil {
 		return err
 	}
-	t.engine = &workflow.Engine{Store: t.store, World: a.World, Host: host{t}, Stop: a.Stop, Log: a.Log, Notes: a.Folder, Owner: owner,
+	t.engine = &workflow.Engine{Store: t.store, World: a.World, Host: host{t}, Stop: a.Stop, Log: a.Log, Notes: a.Folder, Owner: owner, Before: t.live.Before,
 		Dataset: guid, Step: t.kit.Step, Clean: t.kit.Clean, Hook: t.kit.BareHook(a.World, guid), Leave: how.leave, Insist: how.insist}
 	unsound := t.sound()
 	t.unfinished, err = t.engine.Takeover(a.Stop.Soft())
@@ -165,6 +165,18 @@ func (t *taken) find() (guid string, err error) {
 		t.app.Log.Warn("the database can't be read", "err", verr)
 	}
 	return guid, &refusal{Err: err, Next: t.app.again("check")}
+}
+
+// left notes, where no database is needed, that this process ends by itself.
+func (t *taken) left() {
+	if t.live == nil {
+		return
+	}
+	owner := t.engine.Owner
+	owner.Left = true
+	if err := t.live.Set(owner); err != nil {
+		t.app.Log.Warn("note the end", "err", err)
+	}
 }
 
 // close lets the dataset go. It may be called again.
