@@ -79,7 +79,11 @@ func (a *App) runText(t *taken, e *runError) string {
 	if r.Ended != nil {
 		ended = *r.Ended
 	}
-	row("run", "%s, started %s, %s %s", r.ID, clock(a, r.Started), r.State, clock(a, ended))
+	word := fmt.Sprint(r.State)
+	if workflow.RunMachine.In(r.State, workflow.RunPending, workflow.RunRunning) {
+		word = "last checkpoint" // its end could not be stored
+	}
+	row("run", "%s, started %s, %s %s", r.ID, clock(a, r.Started), word, clock(a, ended))
 	if !workflow.RunMachine.In(r.State, workflow.RunAborted) { // of which nothing is left
 		backup, known := t.backup(r)
 		row("safe", "%s", safeText(r, backup, known))
