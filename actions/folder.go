@@ -47,7 +47,7 @@ func claimFolder(dir, name, job string, again bool) error {
 	}
 	f, err := root.OpenFile(path.Join(name, ownerPrefix+job), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return durable.Whole(root, err)
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
@@ -162,7 +162,7 @@ func removeFolder(b state.Backup, chunks []state.Chunk, more ...string) (foreign
 		case name == claim: // goes last, so that a removal that is cut off still knows the folder
 		case e.Type().IsRegular() && (ours[name] || durable.IsTemp(name)):
 			if err := root.Remove(path.Join(b.Name, name)); err != nil {
-				return nil, err
+				return nil, durable.Whole(root, err)
 			}
 		default:
 			foreign = append(foreign, name)
@@ -172,10 +172,10 @@ func removeFolder(b state.Backup, chunks []state.Chunk, more ...string) (foreign
 		return foreign, nil
 	}
 	if err := root.Remove(path.Join(b.Name, claim)); err != nil {
-		return nil, err
+		return nil, durable.Whole(root, err)
 	}
 	if err := root.Remove(b.Name); err != nil {
-		return nil, err
+		return nil, durable.Whole(root, err)
 	}
 	return nil, durable.SyncDir(root, ".")
 }

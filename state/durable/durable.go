@@ -35,6 +35,14 @@ type File struct {
 	written, begun int64 // bytes: to the file, and those that the disk was told to begin with
 }
 
+// Whole makes the error of an operation in ROOT name the whole path, of which os.Root tells only what is below it.
+func Whole(root *os.Root, err error) error {
+	if p, ok := err.(*fs.PathError); ok && !filepath.IsAbs(p.Path) {
+		return &fs.PathError{Op: p.Op, Path: filepath.Join(root.Name(), p.Path), Err: p.Err}
+	}
+	return err
+}
+
 // Create begins a file that will be NAME in ROOT, mode 0600. The temporary name is random and O_EXCL.
 func Create(root *os.Root, name string) (*File, error) {
 	var b [8]byte
@@ -42,7 +50,7 @@ func Create(root *os.Root, name string) (*File, error) {
 	temp := path.Join(path.Dir(name), tempMark+hex.EncodeToString(b[:]))
 	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, Whole(root, err)
 	}
 	// The umask may have taken bits away, or, at 0777, all of them.
 	if err := f.Chmod(0o600); err != nil {
@@ -85,7 +93,7 @@ func (f *File) Abort() error {
 func SyncDir(root *os.Root, dir string) error {
 	d, err := root.Open(dir)
 	if err != nil {
-		return err
+		return Whole(root, err)
 	}
 	err = d.Sync()
 	if cerr := d.Close(); err == nil {
@@ -122,7 +130,7 @@ func WriteFile(name string, data []byte) error {
 // Remove removes NAME and fsyncs its folder. Neither need be there.
 func Remove(root *os.Root, name string) error {
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return Whole(root, err)
 	}
 	crash.Point("remove.after")
 	err := SyncDir(root, path.Dir(name))
@@ -135,7 +143,7 @@ func Remove(root *os.Root, name string) error {
 // Mkdir makes a folder, mode 0700, and fsyncs its parent. That it exists is an error: mkdir is a claim.
 func Mkdir(root *os.Root, name string) error {
 	if err := root.Mkdir(name, 0o700); err != nil {
-		return err
+		return Whole(root, err)
 	}
 	crash.Point("mkdir.after")
 	if err := root.Chmod(name, 0o700); err != nil {
