@@ -173,7 +173,7 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 }
 
 func (k *Kit) removeObjects(ctx context.Context, fx workflow.Fx, place *remote.Place, b state.Backup, chunks []state.Chunk) error {
-	sent := false
+	sent := len(b.Claims) > 0
 	for _, c := range chunks {
 		sent = sent || !workflow.ChunkMachine.In(c.State, workflow.ChunkSealing, workflow.ChunkSealed)
 	}
@@ -184,11 +184,7 @@ func (k *Kit) removeObjects(ctx context.Context, fx workflow.Fx, place *remote.P
 	if err != nil || there == nil {
 		return err
 	}
-	names := []string{manifest.RestoreFile}
-	for _, c := range chunks {
-		names = append(names, c.Name)
-	}
-	for _, name := range names {
+	for _, name := range ownObjects(b, chunks) {
 		if _, ok := there[name]; !ok {
 			continue
 		}

@@ -19,8 +19,8 @@ const ownerPrefix = "zfs2cloud-job-"
 
 // claimFolder makes the folder of a backup in intermediate_basedir, or finds that it is ours already.
 // Making it is the claim, and a file that names the job is its seal: only who creates that file, O_EXCL,
-// has the folder. A stranger's is errStrangers. One of ours is what a run left that was given
-// up: the caller knows that no record of ours needs it.
+// has the folder. A stranger's is errStrangers. One of ours is this run's, if it may have made one AGAIN; else it is what a
+// run left that was given up, or, where hosts share the disk, what a clone of this host has just made.
 func claimFolder(dir, name, job string, again bool) error {
 	root, err := openDir(dir)
 	if err != nil {
@@ -33,8 +33,14 @@ func claimFolder(dir, name, job string, again bool) error {
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	default:
-		if mine, err := isFolderOf(root, name, job); err != nil || mine {
-			return errors.Join(err, holdsNoBackup(root, dir, name))
+		mine, err := isFolderOf(root, name, job)
+		switch {
+		case err != nil:
+			return err
+		case mine && again:
+			return holdsNoBackup(root, dir, name)
+		case mine:
+			return fmt.Errorf("%s %w", path.Join(dir, name), errStrangers)
 		}
 		entries, err := fs.ReadDir(root.FS(), name)
 		if err != nil {
@@ -108,7 +114,7 @@ func holdsNoBackup(root *os.Root, dir, name string) error {
 }
 
 // errStrangers is the error of a folder that is another job's, or nobody's.
-var errStrangers = errors.New("is there and not this job's")
+var errStrangers = errors.New("is there and not this run's")
 
 // isFolderOf tells whether a folder is sealed by a job's claim. A link is nobody's.
 func isFolderOf(root *os.Root, name, job string) (bool, error) {

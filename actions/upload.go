@@ -191,7 +191,8 @@ func (k *Kit) openUpload(ctx context.Context, s *workflow.Session, b state.Backu
 	if err := k.claimPlace(ctx, s, place); err != nil {
 		return nil, err
 	}
-	return &uploading{kit: k, s: s, place: place, backup: b, hash: hash}, nil
+	u := &uploading{kit: k, s: s, place: place, backup: b, hash: hash}
+	return u, u.claimFolder(ctx)
 }
 
 // maxRounds bounds how often one process sends what the place loses.

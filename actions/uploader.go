@@ -42,20 +42,17 @@ type uploader struct {
 func (u *uploading) begin(ctx context.Context, fx workflow.Fx) (*uploader, error) {
 	p := &uploader{uploading: u, fx: fx, moving: map[int]int64{}}
 	p.turn = sync.NewCond(&p.mu)
-	if !u.inPlace() && u.place.Lacks(u.s.Look(), u.backup.Name) {
-		u.taken = map[string]bool{}
-	} else if !u.inPlace() {
-		var there map[string]remote.Object
-		err := u.kit.retry(ctx, func(ctx context.Context) (err error) {
-			there, err = listing(ctx, u.s.Look(), u.place, u.backup.Name, "")
+	if !u.inPlace() && u.taken == nil {
+		err := u.kit.retry(ctx, func(ctx context.Context) error {
+			there, err := listing(ctx, u.s.Look(), u.place, u.backup.Name, "")
+			u.taken = map[string]bool{}
+			for name := range there {
+				u.taken[name] = true
+			}
 			return err
 		})
 		if err != nil {
 			return nil, err
-		}
-		u.taken = map[string]bool{}
-		for name := range there {
-			u.taken[name] = true
 		}
 	}
 	ctx, p.cancel = context.WithCancel(ctx)

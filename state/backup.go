@@ -31,6 +31,12 @@ type Backup struct {
 	Dir          string   `json:"dir"`   // intermediate_basedir that its folder is in
 	Place        string   `json:"place"` // where it is, or will be, committed
 
+	// Claims are the objects by which this host claims its folder at a remote: one for each process that uploads it.
+	// Claimed is the last that was found to be alone; Contested says that another host's was seen.
+	Claims    []string `json:"claims,omitempty"`
+	Claimed   string   `json:"claimed,omitempty"`
+	Contested bool     `json:"contested,omitempty"`
+
 	// Canary is a message sealed with the passphrase of this backup; only that passphrase opens it.
 	Canary []byte `json:"canary,omitempty"`
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -180,15 +179,6 @@ func (p *Place) recent(w workflow.World) bool {
 	return !p.seen.IsZero() && age >= 0 && age < fresh
 }
 
-// Lacks tells whether the root was listed within the last minute, showed no folder of that name, and nothing was
-// stored in one since. It asks nobody: false says nothing.
-func (p *Place) Lacks(w workflow.World, folder string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, there := p.root[folder]
-	return p.recent(w) && !there
-}
-
 // sure makes a firm answer of "apparently not there", or an error that is no answer.
 func (p *Place) sure(ctx context.Context, w workflow.World, apparently error) error {
 	err := p.Check(ctx, w)
@@ -264,18 +254,7 @@ func (p *Place) Put(ctx context.Context, w workflow.World, name string, from Sou
 	if err := p.guard(ctx, w); err != nil {
 		return err
 	}
-	defer p.wrote(name)
 	return p.remote.Put(ctx, w, name, from, progress)
-}
-
-// wrote: the root no longer lacks the folder of a name, whatever became of the writing.
-func (p *Place) wrote(name string) {
-	folder, _, _ := strings.Cut(name, "/")
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.root != nil {
-		p.root[folder] = true
-	}
 }
 
 // PutBytes is Remote.PutBytes where the marker is.
@@ -283,7 +262,6 @@ func (p *Place) PutBytes(ctx context.Context, w workflow.World, name string, dat
 	if err := p.guard(ctx, w); err != nil {
 		return err
 	}
-	defer p.wrote(name)
 	return p.remote.PutBytes(ctx, w, name, data, fresh)
 }
 

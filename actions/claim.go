@@ -1,0 +1,108 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// A cloned host has its original's database, its pool and its cron line. In the night after, both make a backup of one
+// name for one job, in the same second, or go on with one run, and would store different chunks under the same names;
+// neither sees the other's before its own are on their way. So each process claims the backup's folder at a remote before it
+// stores anything else there: by an object of its own, beside which there must be none but those on record. Of two who do
+// that, at least the later sees both. A run that is not alone is given up, and takes nothing away but its claim.
+
+// claimPrefix begins the names of these objects.
+const claimPrefix = "zfs2cloud-run-"
+
+const claimText = "The run that this object is named by stores its backup in this folder. It was stored first, so that no two hosts ever write here.\n"
+
+// claimFolder claims the backup's folder at its remote for this process.
+func (u *uploading) claimFolder(ctx context.Context) error {
+	run := u.s.Run()
+	mine := claimPrefix + run.ID + "-" + run.Owner.Nonce[:8]
+	if u.inPlace() || u.backup.Claimed == mine {
+		return nil
+	}
+	fresh := !slices.Contains(u.backup.Claims, mine) // the name was never used
+	_, err := workflow.Once(ctx, u.s, workflow.Effect[workflow.Nothing]{
+		Name:   mine,
+		Afresh: true, // the backup's record tells whether it is claimed
+		Intent: func(tx *state.Tx, _ *state.Run) error {
+			return u.record(tx, func(b *state.Backup) { b.Claims = append(b.Claims, mine) })
+		},
+		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
+			return none, u.kit.retry(ctx, func(ctx context.Context) error {
+				first := fresh
+				fresh = false
+				return u.storeClaim(ctx, fx, mine, first)
+			})
+		},
+		Result: func(tx *state.Tx, _ *state.Run, _ workflow.Nothing) error {
+			return u.record(tx, func(b *state.Backup) { b.Claimed = mine })
+		},
+	})
+	return err
+}
+
+func (u *uploading) storeClaim(ctx context.Context, fx workflow.Fx, mine string, fresh bool) error {
+	if err := u.place.PutBytes(ctx, fx, path.Join(u.backup.Name, mine), []byte(claimText), fresh); err != nil {
+		return err
+	}
+	there, err := listing(ctx, fx, u.place, u.backup.Name, "")
+	if err != nil {
+		return err
+	}
+	if _, ok := there[mine]; !ok {
+		return fmt.Errorf("%s was stored at %s and is not there", path.Join(u.backup.Name, mine), u.place)
+	}
+	u.taken = map[string]bool{}
+	for name := range there {
+		if strings.HasPrefix(name, claimPrefix) && !slices.Contains(u.backup.Claims, name) {
+			return u.contested(fx, name)
+		}
+		u.taken[name] = true
+	}
+	return nil
+}
+
+// contested gives the run up, because of another's claim.
+func (u *uploading) contested(fx workflow.Fx, claim string) error {
+	err := fx.Note(func(tx *state.Tx, _ *state.Run) error {
+		return u.record(tx, func(b *state.Backup) { b.Contested = true })
+	})
+	if err != nil {
+		return err
+	}
+	return &workflow.Hopeless{Err: fmt.Errorf("another host stores a backup of this name at %s (%s): does a clone of this host back up to the same place? Give each host a path of its own",
+		u.place, path.Join(u.backup.Name, claim))}
+}
+
+// record changes the backup's record, here and in the database.
+func (u *uploading) record(tx *state.Tx, change func(*state.Backup)) error {
+	b, err := tx.MustBackup(u.backup.Job, u.backup.Name)
+	if err != nil {
+		return err
+	}
+	change(&b)
+	u.backup.Claims, u.backup.Claimed, u.backup.Contested = b.Claims, b.Claimed, b.Contested
+	return tx.PutBackup(b)
+}
+
+// ownObjects are the names that a backup that was never committed may have at its remote, and that are its own alone.
+func ownObjects(b state.Backup, chunks []state.Chunk) (names []string) {
+	if b.Contested {
+		return b.Claims[len(b.Claims)-1:] // the last process found that the others may be another host's as well
+	}
+	names = append(names, manifest.RestoreFile)
+	for _, c := range chunks {
+		names = append(names, c.Name)
+	}
+	return append(names, b.Claims...)
+}
