@@ -30,7 +30,6 @@ func (u *uploading) claimFolder(ctx context.Context) error {
 	if u.inPlace() || u.backup.Claimed == mine {
 		return nil
 	}
-	fresh := !slices.Contains(u.backup.Claims, mine) // the name was never used
 	_, err := workflow.Once(ctx, u.s, workflow.Effect[workflow.Nothing]{
 		Name:   mine,
 		Afresh: true, // the backup's record tells whether it is claimed
@@ -38,11 +37,7 @@ func (u *uploading) claimFolder(ctx context.Context) error {
 			return u.record(tx, func(b *state.Backup) { b.Claims = append(b.Claims, mine) })
 		},
 		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
-			return none, u.kit.retry(ctx, func(ctx context.Context) error {
-				first := fresh
-				fresh = false
-				return u.storeClaim(ctx, fx, mine, first)
-			})
+			return none, u.kit.retry(ctx, func(ctx context.Context) error { return u.storeClaim(ctx, fx, mine) })
 		},
 		Result: func(tx *state.Tx, _ *state.Run, _ workflow.Nothing) error {
 			return u.record(tx, func(b *state.Backup) { b.Claimed = mine })
@@ -51,8 +46,8 @@ func (u *uploading) claimFolder(ctx context.Context) error {
 	return err
 }
 
-func (u *uploading) storeClaim(ctx context.Context, fx workflow.Fx, mine string, fresh bool) error {
-	if err := u.place.PutBytes(ctx, fx, path.Join(u.backup.Name, mine), []byte(claimText), fresh); err != nil {
+func (u *uploading) storeClaim(ctx context.Context, fx workflow.Fx, mine string) error {
+	if err := u.place.Touch(ctx, fx, path.Join(u.backup.Name, mine), []byte(claimText)); err != nil {
 		return err
 	}
 	there, err := listing(ctx, fx, u.place, u.backup.Name, "")

@@ -298,6 +298,9 @@ func (u *uploading) objects(ctx context.Context, fx workflow.Fx) error {
 		}
 	}
 	if left {
+		if err := u.haveFiles(ctx, fx, chunks); err != nil {
+			return err
+		}
 		p, err := u.begin(ctx, fx)
 		if err != nil {
 			return err
@@ -371,6 +374,32 @@ func (u *uploading) stat(ctx context.Context, c state.Chunk) (o remote.Object, t
 	return o, there, err
 }
 
+// haveFiles makes sure, before any is sent, that the files of all sealed chunks are there and of their size: a folder that
+// was lost is sealed again at once, and not a chunk at a time.
+func (u *uploading) haveFiles(ctx context.Context, fx workflow.Fx, chunks []state.Chunk) error {
+	var lost []state.Chunk
+	for _, c := range chunks {
+		if !workflow.ChunkMachine.In(c.State, workflow.ChunkSealed) {
+			continue
+		}
+		whole, err := u.fileIs(ctx, c, false)
+		if err != nil {
+			return err
+		}
+		if !whole {
+			lost = append(lost, c)
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	return u.sealAgain(fx, goneOrChanged(u.backup, lost[0]), lost...)
+}
+
+func goneOrChanged(b state.Backup, c state.Chunk) error {
+	return fmt.Errorf("%s is gone or changed", inDir(b, c.Name))
+}
+
 // haveFile makes sure that a sealed chunk's file is there before it is sent, and of its size. Where the place
 // has no hash to tell by afterwards, it is read and compared as a whole.
 func (u *uploading) haveFile(ctx context.Context, fx workflow.Fx, c state.Chunk) error {
@@ -378,7 +407,7 @@ func (u *uploading) haveFile(ctx context.Context, fx workflow.Fx, c state.Chunk)
 	if err != nil || whole {
 		return err
 	}
-	return u.sealAgain(fx, c, fmt.Errorf("%s is gone or changed", inDir(u.backup, c.Name)))
+	return u.sealAgain(fx, goneOrChanged(u.backup, c), c)
 }
 
 // fileIs tells whether a chunk's file is there as it was sealed, by its size or by all of it.
@@ -420,7 +449,7 @@ func (u *uploading) lost(ctx context.Context, fx workflow.Fx, c state.Chunk, why
 		return errors.Join(why, err)
 	}
 	if !whole || u.inPlace() || workflow.ChunkMachine.In(c.State, workflow.ChunkReleased) {
-		return u.sealAgain(fx, c, why)
+		return u.sealAgain(fx, why, c)
 	}
 	err = fx.Note(func(tx *state.Tx, _ *state.Run) error {
 		b, err := tx.MustBackup(c.Job, c.Backup)
@@ -439,16 +468,18 @@ func (u *uploading) lost(ctx context.Context, fx workflow.Fx, c state.Chunk, why
 	return errors.Join(err, why)
 }
 
-// sealAgain discards a chunk that is nowhere any more and reopens the export, which seals it in a new
+// sealAgain discards chunks that are nowhere any more and reopens the export, which seals them in a new
 // generation.
-func (u *uploading) sealAgain(fx workflow.Fx, c state.Chunk, why error) error {
+func (u *uploading) sealAgain(fx workflow.Fx, why error, lost ...state.Chunk) error {
 	err := fx.Note(func(tx *state.Tx, _ *state.Run) error {
-		b, err := tx.MustBackup(c.Job, c.Backup)
+		b, err := tx.MustBackup(u.backup.Job, u.backup.Name)
 		if err != nil {
 			return err
 		}
-		if err := discardChunk(tx, &b, c); err != nil {
-			return err
+		for _, c := range lost {
+			if err := discardChunk(tx, &b, c); err != nil {
+				return err
+			}
 		}
 		if workflow.BackupMachine.In(b.State, workflow.BackupExported) {
 			if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupReopen); err != nil {

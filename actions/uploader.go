@@ -236,7 +236,7 @@ func (p *uploader) went(ctx context.Context, c state.Chunk) (bool, error) {
 	if same, _ := o.Matches(c.Size, hashesOf(c)); there && same {
 		return true, nil
 	}
-	return false, p.lost(ctx, p.fx, c, fmt.Errorf("%s is gone or changed", inDir(p.backup, c.Name)))
+	return false, p.lost(ctx, p.fx, c, goneOrChanged(p.backup, c))
 }
 
 func (p *uploader) progress(n int, bytes int64) {

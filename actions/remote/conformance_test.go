@@ -253,6 +253,7 @@ func refusesLook(t *testing.T, s store, from Source) {
 	for what, err := range map[string]error{
 		"Put":          s.Put(ctx, looker, aName, from, nil),
 		"PutBytes":     s.PutBytes(ctx, looker, aName, []byte("x"), false),
+		"Touch":        s.Touch(ctx, looker, aName, []byte("x")),
 		"Delete":       s.Delete(ctx, looker, aName),
 		"RemoveFolder": s.RemoveFolder(ctx, looker, aFolder),
 	} {
@@ -334,6 +335,18 @@ func smallOnes(t *testing.T, s store, w workflow.World) {
 	if got := get(t, s, w, name); string(got) != "the bytes" {
 		t.Errorf("PutBytes: %q", got)
 	}
+	claim := aFolder + "/claim"
+	for _, text := range []string{"mine", "still mine"} {
+		if err := s.Touch(ctx, w, claim, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got := get(t, s, w, claim); string(got) != text {
+			t.Errorf("Touch: %q", got)
+		}
+	}
+	if err := s.Delete(ctx, w, claim); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func removes(t *testing.T, s store, w workflow.World) {
@@ -368,7 +381,7 @@ func badNames(t *testing.T, s store, w workflow.World) {
 		strings.Repeat("n", 250), ".z2c-tmp-00", "a.0123abcd.partial"} {
 		_, statErr := s.Stat(ctx, w, name, "")
 		for _, err := range []error{
-			statErr, s.PutBytes(ctx, w, name, nil, false), s.Delete(ctx, w, name), s.RemoveFolder(ctx, w, name),
+			statErr, s.PutBytes(ctx, w, name, nil, false), s.Touch(ctx, w, name, nil), s.Delete(ctx, w, name), s.RemoveFolder(ctx, w, name),
 			s.Put(ctx, w, name, Source{}, nil), s.Get(ctx, w, name, 1, nil),
 		} {
 			if err == nil || !strings.Contains(err.Error(), "name ") {

@@ -48,6 +48,24 @@ func (f *folder) PutBytes(ctx context.Context, w workflow.World, name string, da
 	return f.store(ctx, name, int64(len(data)), bytes.NewReader(data))
 }
 
+func (f *folder) Touch(_ context.Context, w workflow.World, name string, data []byte) error {
+	if err := errors.Join(ValidName(name), mayWrite(w, "put", name)); err != nil {
+		return err
+	}
+	root, err := f.root("put", name)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := makeFolders(root, path.Dir(name)); err != nil {
+		return f.error("put", name, err)
+	}
+	if err := root.WriteFile(name, data, 0o600); err != nil {
+		return f.error("put", name, err)
+	}
+	return f.error("put", name, durable.SyncDir(root, path.Dir(name)))
+}
+
 // store writes to a name that is free.
 func (f *folder) store(ctx context.Context, name string, size int64, from io.Reader) error {
 	root, err := f.root("put", name)

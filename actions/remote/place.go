@@ -265,6 +265,14 @@ func (p *Place) PutBytes(ctx context.Context, w workflow.World, name string, dat
 	return p.remote.PutBytes(ctx, w, name, data, fresh)
 }
 
+// Touch is Remote.Touch where the marker is.
+func (p *Place) Touch(ctx context.Context, w workflow.World, name string, data []byte) error {
+	if err := p.guard(ctx, w); err != nil {
+		return err
+	}
+	return p.remote.Touch(ctx, w, name, data)
+}
+
 // Delete is Remote.Delete where the marker is, and never the marker's.
 func (p *Place) Delete(ctx context.Context, w workflow.World, name string) error {
 	if markerName.MatchString(name) {

@@ -185,6 +185,7 @@ func TestNotThereIsFirm(t *testing.T) {
 		"Get":          p.Get(ctx, w, aName, 10, new(bytes.Buffer)),
 		"Put":          p.Put(ctx, w, "other", from, nil),
 		"PutBytes":     p.PutBytes(ctx, w, "other", nil, false),
+		"Touch":        p.Touch(ctx, w, "other", nil),
 		"Delete":       p.Delete(ctx, w, aName),
 		"RemoveFolder": p.RemoveFolder(ctx, w, aFolder),
 	} {

@@ -88,6 +88,28 @@ func (r *rclone) PutBytes(ctx context.Context, w workflow.World, name string, da
 			return err
 		}
 	}
+	return r.withFile(name, data, func(file string) error { return r.upload(ctx, w, name, file, nil) })
+}
+
+func (r *rclone) Touch(ctx context.Context, w workflow.World, name string, data []byte) error {
+	if err := errors.Join(ValidName(name), mayWrite(w, "put", name)); err != nil {
+		return err
+	}
+	known, err := r.features(ctx, w)
+	if err != nil {
+		return err
+	}
+	flags := []string{"--ignore-times"}
+	if known.Features.PartialUploads != nil {
+		flags = append(flags, "--inplace")
+	}
+	return r.withFile(name, data, func(file string) error {
+		return r.run(ctx, w, call{op: "put", name: name, verb: "copyto", flags: flags, operands: []string{file, join(r.remote, name)}, transfers: true})
+	})
+}
+
+// withFile has what is small in a file for as long as it is used.
+func (r *rclone) withFile(name string, data []byte, use func(file string) error) error {
 	dir, err := os.MkdirTemp(r.temp, "zfs2cloud-put-")
 	if err != nil {
 		return r.error("put", name, nil, err)
@@ -97,7 +119,7 @@ func (r *rclone) PutBytes(ctx context.Context, w workflow.World, name string, da
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		return r.error("put", name, nil, err)
 	}
-	return r.upload(ctx, w, name, file, nil)
+	return use(file)
 }
 
 // upload copies a file to a name that is free.

@@ -61,6 +61,10 @@ type Remote interface {
 	// FRESH is what it is in Source.
 	PutBytes(ctx context.Context, w workflow.World, name string, data []byte, fresh bool) error
 
+	// Touch stores something of which nothing but the name counts, over what has it: who looks sees it at once, whole or
+	// not, and nothing else is left of a Touch that was cut off.
+	Touch(ctx context.Context, w workflow.World, name string, data []byte) error
+
 	// Delete deletes an object, durably if local. That it isn't there is fine; a folder is an error.
 	Delete(ctx context.Context, w workflow.World, name string) error
 
