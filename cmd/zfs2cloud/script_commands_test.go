@@ -33,11 +33,14 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"zfs":      onlyYes(cmdZFS),
 	"pool":     onlyYes(cmdPool),
 	"change":   onlyYes(cmdChange),
+	"shutdown": onlyYes(cmdShutdown),
 	"damage":   onlyYes(cmdDamage),
 	"restored": onlyYes(cmdRestored),
 	"count":    onlyYes(cmdCount),
 	"signal":   onlyYes(cmdSignal),
 	"soak":     onlyYes(cmdSoak),
+	"chunks":   onlyYes(cmdChunks),
+	"watch":    onlyYes(cmdWatch),
 	"allow":    onlyYes(cmdAllow),
 	"audit":    onlyYes(cmdAudit),
 }
@@ -259,4 +262,18 @@ func cmdAllow(ts *testscript.TestScript, args []string) {
 func cmdAudit(ts *testscript.TestScript, args []string) {
 	need(ts, len(args) == 0, "audit")
 	fixtureOf(ts).audit()
+}
+
+// shutdown DIR: the ext4 file system that is mounted there fails, with EIO for whatever is asked of it, until it is
+// unmounted.
+func cmdShutdown(ts *testscript.TestScript, args []string) {
+	need(ts, len(args) == 1, "shutdown dir")
+	dir, err := os.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer dir.Close()
+	const (
+		request    = 0x8004587d // EXT4_IOC_SHUTDOWN of the kernel's ext4.h: _IOR('X', 125, __u32)
+		noLogFlush = 2          // EXT4_GOING_FLAGS_NOLOGFLUSH: what was not synced is lost
+	)
+	ts.Check(unix.IoctlSetPointerInt(int(dir.Fd()), request, noLogFlush))
 }

@@ -49,10 +49,14 @@ func (f *fixture) at(name string) string { return filepath.Join(f.work, name) }
 var mounts atomic.Bool
 
 func condition(name string) (bool, error) {
-	if name != "mount" {
-		return false, fmt.Errorf("unknown condition %q", name)
+	switch name {
+	case "mount":
+		return mounts.Load(), nil
+	case "loop": // a file can be mounted as a disk
+		_, err := os.Stat("/dev/loop-control")
+		return mounts.Load() && err == nil, nil
 	}
-	return mounts.Load(), nil
+	return false, fmt.Errorf("unknown condition %q", name)
 }
 
 // setUp makes a script's world, and has it audited at the end.
