@@ -65,7 +65,7 @@ func (s *Store) moveAside(folder *os.Root, gate *os.File, now time.Time) (path s
 	switch info, err := folder.Lstat(name); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return "", err
+		return "", durable.Whole(folder, err)
 	case info.Size() > 0:
 		if err := errors.Join(folder.Rename(name, aside), durable.SyncDir(folder, ".")); err != nil {
 			return "", err

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	berrors "go.etcd.io/bbolt/errors"
+
+	"zfs2cloud/state/durable"
 )
 
 // DamagedError says that the database is not as it was written. It is never the error of a wait that was
@@ -60,7 +62,7 @@ func (f *boltFile) damaged(bucket, key string, cause error) error {
 func (f *boltFile) readThrough() error {
 	file, err := f.folder.Open(f.name)
 	if err != nil {
-		return err
+		return durable.Whole(f.folder, err)
 	}
 	defer file.Close()
 	_, err = io.Copy(io.Discard, file)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"zfs2cloud/state/durable"
 	"zfs2cloud/state/pages"
 )
 
@@ -31,7 +32,7 @@ func (s *Store) inspect(folder *os.Root, name string, gate *os.File, write bool,
 	info, err := folder.Stat(name)
 	gone := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !gone {
-		return err
+		return durable.Whole(folder, err)
 	}
 	if gone || info.Size() == 0 {
 		return s.lost(gone, m.Tx)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"zfs2cloud/state/durable"
 )
 
 // Folder is the fixed folder where processes show that they are alive. It does not hang on the database's
@@ -245,7 +247,7 @@ func (f Folder) openShown(guid, suffix string) (*os.File, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return file, err
+	return file, durable.Whole(folder, err)
 }
 
 // word is what may be a part of a file's name between two dots.

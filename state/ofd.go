@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"zfs2cloud/state/durable"
 )
 
 // Locks here belong to an open file description (fcntl(2), "Open file description locks"): they exclude
@@ -116,7 +118,7 @@ func closeUnless(keep bool, f *os.File, err error) error {
 func openLockFile(folder *os.Root, name string) (*os.File, error) {
 	f, err := folder.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, durable.Whole(folder, err)
 	}
 	if err := private(f); err != nil {
 		return nil, errors.Join(err, f.Close())

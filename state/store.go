@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"zfs2cloud/state/durable"
 )
 
 // Store is a database that is open only during a transaction.
@@ -72,7 +74,7 @@ func (s *Store) neverWritten(folder *os.Root) (bool, error) {
 	for _, name := range []string{filepath.Base(s.path), filepath.Base(s.path) + gateSuffix} {
 		info, err := folder.Stat(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, err
+			return false, durable.Whole(folder, err)
 		}
 		if err == nil && info.Size() > 0 {
 			return false, nil
