@@ -58,8 +58,17 @@ func (f *fixture) auditChildren() {
 	f.t.Errorf("audit: programs outlived their run: %v", left)
 }
 
-// holders are the processes that have a file of the fixed folder open.
+// holders are the processes that have a file of the fixed folder open, and the agents of our gpg's homes. (qubes-issues#6067,
+// ostree#1799: agents piled up, one for each home.)
 func (f *fixture) holders() (left []string) {
+	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range commands {
+		text, err := os.ReadFile(file)
+		program, args, _ := strings.Cut(string(text), "\x00")
+		if err == nil && filepath.Base(program) == "gpg-agent" && strings.Contains(args, f.work) {
+			left = append(left, strings.ReplaceAll(string(text), "\x00", " "))
+		}
+	}
 	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, fd := range fds {
 		target, err := os.Readlink(fd)

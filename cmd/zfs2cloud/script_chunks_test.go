@@ -22,8 +22,8 @@ func cmdChunks(ts *testscript.TestScript, args []string) {
 }
 
 // watch PIDFILE SHARE: looks at a run until it has made that share of all its chunks, or, if that is 1, until its
-// process is gone. It fails where a look at the status takes longer than a second, where later chunks take twice as much of
-// the processor as those before, and where memory grows by more than 4 KB a chunk.
+// process is gone. It fails where a look at the status takes longer than a second, where the last chunks take twice as
+// much of the processor as the first, and where memory grows by more than 4 KB a chunk.
 func cmdWatch(ts *testscript.TestScript, args []string) {
 	need(ts, len(args) == 2, "watch pidfile share")
 	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[0])))
@@ -110,9 +110,10 @@ func (w *watched) judge() {
 	for _, g := range w.seen {
 		peak = max(peak, g.memory)
 	}
-	early, late := w.effort(0, len(w.seen)/2), w.effort(len(w.seen)/2, len(w.seen)-1)
-	w.ts.Logf("chunks %d to %d: a chunk took %s of the processor in the first half of the looks, %s in the second; memory %d MB at most, in the middle %d; a look at the status %s at most",
-		first.sealed, last.sealed, early, late, peak>>20, w.seen[len(w.seen)/2].memory>>20, w.slowest)
+	n := len(w.seen)
+	early, late := w.effort(0, n/4), w.effort(n-1-n/4, n-1)
+	w.ts.Logf("chunks %d to %d: a chunk took %s of the processor in the first quarter of the looks, %s in the last; memory %d MB at most, in the middle %d; a look at the status %s at most",
+		first.sealed, last.sealed, early, late, peak>>20, w.seen[n/2].memory>>20, w.slowest)
 	switch {
 	case w.slowest > time.Second:
 		w.ts.Fatalf("a look at the status took %s", w.slowest)

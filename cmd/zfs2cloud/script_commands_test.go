@@ -238,12 +238,12 @@ func cmdCount(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// signal NAME FILE: sends TERM, INT, KILL or 0 (is it there?) to the process whose number is in the file.
+// signal NAME FILE: sends TERM, HUP, INT, KILL or 0 (is it there?) to the process whose number is in the file.
 func cmdSignal(ts *testscript.TestScript, args []string) {
 	need(ts, len(args) == 2, "signal name file")
-	signals := map[string]unix.Signal{"TERM": unix.SIGTERM, "INT": unix.SIGINT, "KILL": unix.SIGKILL, "0": 0}
+	signals := map[string]unix.Signal{"TERM": unix.SIGTERM, "HUP": unix.SIGHUP, "INT": unix.SIGINT, "KILL": unix.SIGKILL, "0": 0}
 	signal, ok := signals[args[0]]
-	need(ts, ok, "signal TERM|INT|KILL|0 file")
+	need(ts, ok, "signal TERM|HUP|INT|KILL|0 file")
 	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[1])))
 	ts.Check(err)
 	ts.Check(unix.Kill(pid, signal))

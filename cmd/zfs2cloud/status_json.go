@@ -126,6 +126,7 @@ type statusJob struct {
 	LastGoodAt    *time.Time `json:"last_good_at"`
 	MaxAgeSeconds int64      `json:"max_age_seconds"`
 	Late          bool       `json:"late"`
+	Children      []string   `json:"children"` // datasets below it, which are in no backup of this job
 }
 
 type statusOwner struct {
@@ -252,7 +253,7 @@ func (s *sight) jobsJSON() []statusJob {
 		if !s.asked(j.DatasetGUID) {
 			continue
 		}
-		job := statusJob{ID: j.ID, Dataset: j.Dataset, Remote: j.Place, Config: j.Config, MaxAgeSeconds: int64(s.maxAge(j).Seconds()), Late: s.late(j)}
+		job := statusJob{ID: j.ID, Dataset: j.Dataset, Remote: j.Place, Config: j.Config, MaxAgeSeconds: int64(s.maxAge(j).Seconds()), Late: s.late(j), Children: append([]string{}, j.Children...)}
 		if b, ok := s.lastGood(j.ID); ok {
 			at := asOf(b)
 			job.LastGood, job.LastGoodAt = &b.Name, &at

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"zfs2cloud/state"
@@ -130,6 +131,9 @@ func (s *sight) jobBlock(j state.Job) block {
 	}
 	for _, r := range others {
 		b.before(row{label: "also", text: s.aside(r)})
+	}
+	if n := len(j.Children); n > 0 {
+		b.before(row{label: "note", text: fmt.Sprintf("%s below it in no backup of this job: %s", counted(n, "dataset"), safe(strings.Join(j.Children, ", ")))})
 	}
 	if len(runs) > 0 {
 		for _, n := range runs[0].Notes {
