@@ -172,10 +172,11 @@ func (s *sight) lockAlive(l state.Lock) *bool {
 	return &alive
 }
 
-// lastGood is a job's newest backup that can be restored: a committed one, whose chain is committed.
+// lastGood is a job's newest backup that can be restored: a committed one, whose chain is committed. Which is newer, names
+// tell: they grow, also where the clock goes back.
 func (s *sight) lastGood(job string) (newest state.Backup, ok bool) {
 	for _, b := range s.backups {
-		if b.Job == job && s.whole(b) && (!ok || asOf(b).After(asOf(newest))) {
+		if b.Job == job && s.whole(b) && (!ok || b.Name > newest.Name) {
 			newest, ok = b, true
 		}
 	}
@@ -199,10 +200,11 @@ func (s *sight) whole(b state.Backup) bool {
 	return false
 }
 
-// asOf is the moment that a backup shows: that of its snapshot, which its name tells.
+// asOf is the moment that a backup shows: that of its snapshot, which its name tells. A name that lies ahead of when the
+// backup was made was pushed there: names grow, and once the clock was wrong.
 func asOf(b state.Backup) time.Time {
 	stamp, _, ok := manifest.ParseFolder(b.Name)
-	if t, err := time.Parse("20060102150405", stamp); ok && err == nil {
+	if t, err := time.Parse("20060102150405", stamp); ok && err == nil && t.Before(b.Created) {
 		return t
 	}
 	return b.Created
@@ -216,11 +218,13 @@ func (s *sight) maxAge(j state.Job) time.Duration {
 	return defaultMaxAge
 }
 
-// late tells whether a job should have had a backup since.
+// late tells whether a job should have had a backup since. One that was made while the clock was ahead tells nothing of that.
 func (s *sight) late(j state.Job) bool {
 	since := j.Created
-	if b, ok := s.lastGood(j.ID); ok {
-		since = asOf(b)
+	for _, b := range s.backups {
+		if at := asOf(b); b.Job == j.ID && at.After(since) && !at.After(s.now) && s.whole(b) {
+			since = at
+		}
 	}
 	return s.now.Sub(since) > s.maxAge(j)
 }
