@@ -220,11 +220,14 @@ func (s *sight) maxAge(j state.Job) time.Duration {
 
 // late tells whether a job should have had a backup since. One that was made while the clock was ahead tells nothing of that.
 func (s *sight) late(j state.Job) bool {
-	since := j.Created
+	var since time.Time
 	for _, b := range s.backups {
 		if at := asOf(b); b.Job == j.ID && at.After(since) && !at.After(s.now) && s.whole(b) {
 			since = at
 		}
+	}
+	if since.IsZero() {
+		since = j.Created
 	}
 	return s.now.Sub(since) > s.maxAge(j)
 }
