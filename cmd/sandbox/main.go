@@ -31,6 +31,7 @@ type CLI struct {
 	Bench BenchCmd `cmd:"" help:"Measure zfs2cloud against other ways, on a throwaway pool."`
 	Up    UpCmd    `cmd:"" help:"Leave a throwaway pool and a ready config to play with."`
 	Down  DownCmd  `cmd:"" help:"Remove what up left, and what killed sandboxes left."`
+	VM    VMCmd    `cmd:"" name:"vm" help:"A virtual machine with OpenZFS."`
 
 	Throttle ThrottleCmd `cmd:"" hidden:"" help:"zfs with a slow disk behind it."`
 }

@@ -1,0 +1,176 @@
+package vm
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"zfs2cloud/cmd/sandbox/internal/apt"
+	"zfs2cloud/cmd/sandbox/internal/host"
+)
+
+// Cache is where images are kept.
+const Cache = "/var/cache/zfs2cloud-sandbox"
+
+const qemu = "qemu-system-x86_64"
+
+// Needs are the programs that this package runs.
+var Needs = []apt.Need{
+	{Program: qemu, Package: "qemu-system-x86"},
+	{Program: "mmdebstrap", Package: "mmdebstrap"},
+	{Program: "mke2fs", Package: "e2fsprogs"},
+	// On Ubuntu only Ubuntu's keys are there.
+	{Program: "/usr/share/keyrings/debian-archive-keyring.gpg", Package: "debian-archive-keyring"},
+}
+
+//go:embed init.sh
+var initScript string
+
+// recipe is all that an image is made of, but for the versions that Debian has on the day.
+var recipe = struct {
+	release, mirror string
+	packages        []string
+	size            string // of its file system; the file is sparse
+}{
+	release: "bookworm",
+	mirror:  "http://deb.debian.org/debian",
+	packages: []string{
+		// The cloud kernel is Debian's with fewer drivers; zfs-dkms builds the module for it.
+		"linux-image-cloud-amd64", "linux-headers-cloud-amd64", "zfs-dkms", "zfsutils-linux",
+		"initramfs-tools", "udev", "kmod", "iproute2",
+		"gnupg", "rclone",
+	},
+	size: "8G",
+}
+
+// Image is a guest's root file system, and how to boot it.
+type Image struct {
+	dir string
+	// Accelerator is QEMU's word for how it runs: kvm or tcg.
+	Accelerator string
+}
+
+func (i Image) root() string   { return filepath.Join(i.dir, "root.img") }
+func (i Image) kernel() string { return filepath.Join(i.dir, "vmlinuz") }
+func (i Image) initrd() string { return filepath.Join(i.dir, "initrd.img") }
+
+// key names the recipe.
+func key() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%+v %s", recipe, initScript))
+	return fmt.Sprintf("vm-%x", sum[:8])
+}
+
+// Open returns the image, and says whether it had to be made. Whoever else wants it waits.
+func Open(ctx context.Context, h *host.Host, cache string) (i Image, made bool, err error) {
+	if err := os.MkdirAll(cache, 0o700); err != nil {
+		return i, false, err
+	}
+	unlock, err := lock(filepath.Join(cache, "lock"))
+	if err != nil {
+		return i, false, err
+	}
+	defer unlock()
+	i.dir = filepath.Join(cache, key())
+	if _, err = os.Stat(i.dir); errors.Is(err, fs.ErrNotExist) {
+		made = true
+		err = i.make(ctx, h, cache)
+	}
+	if err != nil {
+		return i, made, err
+	}
+	i.Accelerator, err = accelerator(ctx, h, i.dir)
+	return i, made, err
+}
+
+// make makes the image in a folder that gets its name last, and removes those of other recipes.
+func (i Image) make(ctx context.Context, h *host.Host, cache string) error {
+	old, err := filepath.Glob(filepath.Join(cache, "vm-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range old {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	half := Image{dir: i.dir + ".half"}
+	if err := os.Mkdir(half.dir, 0o700); err != nil {
+		return err
+	}
+	tree := filepath.Join(half.dir, "tree")
+	if err := debian(ctx, h, half.dir, tree); err != nil {
+		return fmt.Errorf("make the guest's Debian: %w", err)
+	}
+	if err := half.collect(ctx, h, tree); err != nil {
+		return fmt.Errorf("make the guest's image: %w", err)
+	}
+	if err := os.RemoveAll(tree); err != nil {
+		return err
+	}
+	unix.Sync() // a power cut must not leave an image that looks whole
+	return os.Rename(half.dir, i.dir)
+}
+
+// debian fills a folder. Documents stay out, which nobody reads there.
+func debian(ctx context.Context, h *host.Host, temp, tree string) error {
+	return h.Do(ctx, host.Command{
+		Argv: []string{
+			"mmdebstrap", "--mode=root", "--variant=minbase", "--components=main,contrib",
+			"--include=" + strings.Join(recipe.packages, ","),
+			"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+			"--dpkgopt=path-exclude=/usr/share/locale/*",
+			recipe.release, tree, recipe.mirror,
+		},
+		Env: append(host.Network(), "DEBIAN_FRONTEND=noninteractive", "TMPDIR="+temp),
+	})
+}
+
+// collect takes from the folder what QEMU needs.
+func (i Image) collect(ctx context.Context, h *host.Host, tree string) error {
+	for pattern, to := range map[string]string{"boot/vmlinuz-*": i.kernel(), "boot/initrd.img-*": i.initrd()} {
+		found, err := filepath.Glob(filepath.Join(tree, pattern))
+		if err != nil {
+			return err
+		}
+		if len(found) != 1 {
+			return fmt.Errorf("%d files %s, not 1", len(found), pattern)
+		}
+		if err := os.Rename(found[0], to); err != nil {
+			return err
+		}
+	}
+	// Without the module all would go well until the first guest's first zpool.
+	modules, err := filepath.Glob(filepath.Join(tree, "lib/modules/*/updates/dkms/zfs.ko*"))
+	if err != nil {
+		return err
+	}
+	if len(modules) != 1 {
+		return fmt.Errorf("zfs-dkms built %d modules zfs, not 1", len(modules))
+	}
+	if err := os.WriteFile(filepath.Join(tree, "z2c-init"), []byte(initScript), 0o755); err != nil {
+		return err
+	}
+	return h.Do(ctx, host.Command{Argv: []string{
+		"mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", tree, i.root(), recipe.size,
+	}})
+}
+
+func lock(file string) (unlock func(), err error) {
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", file, err)
+	}
+	return func() { f.Close() }, nil
+}

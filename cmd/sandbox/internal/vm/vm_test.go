@@ -1,0 +1,77 @@
+package vm
+
+import (
+	"archive/tar"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"zfs2cloud/cmd/sandbox/internal/host"
+)
+
+func TestPack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program, archive := filepath.Join(dir, "built"), filepath.Join(dir, "files.tar")
+	if err := os.WriteFile(program, []byte("a program"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := Life{Script: "exit 7", Files: map[string]string{"zfs2cloud": program}}
+	if err := l.pack(archive); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got := map[string]string{}
+	for r := tar.NewReader(f); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header.Mode&0o111 == 0 {
+			t.Errorf("%s can't be run", header.Name)
+		}
+		got[header.Name] = string(text)
+	}
+	if len(got) != 2 || got["run"] != "#!/bin/sh\nexit 7\n" || got["zfs2cloud"] != "a program" {
+		t.Errorf("packed %q", got)
+	}
+}
+
+// The probe must be able to say yes: where QEMU alone runs it, it does.
+func TestProbe(t *testing.T) {
+	if _, found := host.Find(qemu); !found {
+		t.Skip("QEMU is not here; sandbox vm installs it")
+	}
+	ok, err := runsSector(t.Context(), &host.Host{}, t.TempDir(), "tcg")
+	if err != nil || !ok {
+		t.Errorf("the boot sector ran: %v, error %v", ok, err)
+	}
+	ok, err = runsSector(t.Context(), &host.Host{}, t.TempDir(), "no-such-accelerator")
+	if err != nil || ok {
+		t.Errorf("the boot sector ran: %v, error %v", ok, err)
+	}
+}
+
+func TestLastLines(t *testing.T) {
+	t.Parallel()
+	if got := lastLines("1\n2\n3\n4\n5\n6\n7\n"); got != "2 / 3 / 4 / 5 / 6 / 7" {
+		t.Error(got)
+	}
+	if got := lastLines(strings.Repeat("\n", 3)); got != "" {
+		t.Errorf("%q", got)
+	}
+}

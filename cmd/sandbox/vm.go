@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/term"
+
+	"zfs2cloud/cmd/sandbox/internal/host"
+	"zfs2cloud/cmd/sandbox/internal/vm"
+)
+
+// VMCmd is what can be done with a virtual machine that has OpenZFS.
+type VMCmd struct {
+	Test  VMTestCmd  `cmd:"" help:"Run the demo in it: backups, SIGKILL, resume, restores, on OpenZFS."`
+	Exec  VMExecCmd  `cmd:"" help:"Run a line of shell in it, with zfs2cloud beside, and exit as it did."`
+	Shell VMShellCmd `cmd:"" help:"Open a shell in it; what you leave there is gone when you leave."`
+}
+
+// guest is a virtual machine's image and the programs to try in it.
+type guest struct {
+	*ground
+	image vm.Image
+	dir   string // of the programs
+}
+
+// layGuest installs what is needed, makes the image, if it is not there, and builds the programs.
+func layGuest(ctx context.Context) (*guest, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("run me as root: programs are installed where they are missing, and a Debian is made")
+	}
+	g := &guest{ground: &ground{host: &host.Host{}}}
+	if err := g.openLog(vm.Cache); err != nil {
+		return nil, err
+	}
+	if err := g.prepare(ctx); err != nil {
+		return nil, g.failed(errors.Join(err, g.clear()))
+	}
+	return g, nil
+}
+
+func (g *guest) prepare(ctx context.Context) (err error) {
+	if err := g.install(ctx, vm.Needs); err != nil {
+		return err
+	}
+	began := time.Now()
+	image, made, err := vm.Open(ctx, g.host, vm.Cache)
+	if err != nil {
+		return err
+	}
+	g.image = image
+	text := "Debian with OpenZFS, as it was made before"
+	if made {
+		text = "Debian with OpenZFS, made and kept in " + vm.Cache
+	}
+	line("image", fmt.Sprintf("%s; QEMU runs it by %s", text, image.Accelerator), took(time.Since(began)))
+	began = time.Now()
+	if g.dir, err = os.MkdirTemp("", "z2c-guest-"); err != nil {
+		return err
+	}
+	tool, err := findGo(ctx, g.host)
+	if err != nil {
+		return err
+	}
+	// The guest has no C library that programs of this machine could count on.
+	tool.env = append(tool.env, "CGO_ENABLED=0")
+	for _, name := range []string{"zfs2cloud", "sandbox"} {
+		err := g.host.Do(ctx, tool.command("build", "-buildvcs=false", "-o", filepath.Join(g.dir, name), "./cmd/"+name))
+		if err != nil {
+			return err
+		}
+	}
+	line("programs", "zfs2cloud and sandbox, built", took(time.Since(began)))
+	return nil
+}
+
+func (g *guest) clear() error { return os.RemoveAll(g.dir) }
+
+// live has a guest live with the programs.
+func (g *guest) live(ctx context.Context, l vm.Life) (status int, err error) {
+	l.Files = map[string]string{}
+	for _, name := range []string{"zfs2cloud", "sandbox"} {
+		l.Files[name] = filepath.Join(g.dir, name)
+	}
+	status, err = g.image.Run(ctx, g.host, l)
+	if err = errors.Join(err, g.clear()); err != nil {
+		return status, g.failed(err)
+	}
+	return status, nil
+}
+
+// VMTestCmd runs the demo in a guest.
+type VMTestCmd struct{}
+
+// Run runs it, and fails unless it passed.
+func (VMTestCmd) Run(ctx context.Context) error {
+	g, err := layGuest(ctx)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	status, err := g.live(ctx, vm.Life{
+		Script: "zfs version && ./sandbox demo --program /guest/zfs2cloud || { cat /var/lib/zfs2cloud-sandbox/log-*; exit 1; }",
+		Output: os.Stdout,
+	})
+	if err != nil {
+		return err
+	}
+	if status != 0 {
+		return g.failed(fmt.Errorf("the demo failed in the virtual machine, exit status %d", status))
+	}
+	fmt.Printf("passed in the virtual machine, in %s from its boot to its end\n", took(time.Since(began)))
+	return g.passed()
+}
+
+// VMExecCmd runs a line of shell.
+type VMExecCmd struct {
+	Line string `arg:"" help:"For the guest's shell, in the folder /guest, where zfs2cloud and sandbox lie."`
+}
+
+// Run runs it. The exit status of the line becomes ours.
+func (c VMExecCmd) Run(ctx context.Context) error {
+	g, err := layGuest(ctx)
+	if err != nil {
+		return err
+	}
+	status, err := g.live(ctx, vm.Life{Script: c.Line, Output: os.Stdout})
+	if err != nil {
+		return err
+	}
+	if err := g.passed(); err != nil {
+		return err
+	}
+	if status != 0 {
+		os.Exit(status)
+	}
+	return nil
+}
+
+// VMShellCmd opens a shell.
+type VMShellCmd struct{}
+
+// Run gives the terminal to the guest until its shell ends.
+func (VMShellCmd) Run(ctx context.Context) error {
+	fd := int(os.Stdin.Fd())
+	if !term.IsTerminal(fd) {
+		return errors.New("a shell needs a terminal; for a line of shell: sandbox vm exec LINE")
+	}
+	g, err := layGuest(ctx)
+	if err != nil {
+		return err
+	}
+	// QEMU is not in the terminal's foreground, and so would be stopped if it read from it.
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	before, err := term.MakeRaw(fd)
+	if err != nil {
+		return err
+	}
+	go func() { _, _ = w.ReadFrom(os.Stdin) }()
+	_, err = g.live(ctx, vm.Life{
+		Script:  `exec setsid -c bash -i </dev/ttyS0 >/dev/ttyS0 2>&1`,
+		Console: &vm.Console{In: r, Out: os.Stdout},
+	})
+	if err = errors.Join(err, term.Restore(fd, before)); err != nil {
+		return err
+	}
+	return g.passed()
+}
