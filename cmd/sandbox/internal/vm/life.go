@@ -22,6 +22,8 @@ type Life struct {
 	Script string
 	// Output gets what the script prints, as it comes.
 	Output io.Writer
+	// Disks are /dev/vdc and so on.
+	Disks []*Disk
 	// Console, if not nil, is the other end of the guest's first serial line; else what comes out there is kept
 	// for the error of a guest that dies.
 	Console *Console
@@ -80,7 +82,7 @@ func (i Image) argv(l Life, dir string) []string {
 	if l.Console != nil {
 		output, console = "null,id=output", "stdio,id=console,signal=off"
 	}
-	return []string{
+	argv := []string{
 		qemu, "-accel", i.Accelerator, "-cpu", "max", "-m", "2048", "-smp", "2",
 		"-nodefaults", "-display", "none", "-no-reboot",
 		"-kernel", i.kernel(), "-initrd", i.initrd(),
@@ -96,6 +98,10 @@ func (i Image) argv(l Life, dir string) []string {
 		"-chardev", "file,id=status,path=" + filepath.Join(dir, "status"),
 		"-device", "virtserialport,chardev=status,name=z2c.status",
 	}
+	for _, d := range l.Disks {
+		argv = append(argv, d.argv()...)
+	}
+	return argv
 }
 
 // pack writes the files, and the script as "run", into an archive, which the guest reads from a disk: unlike a folder

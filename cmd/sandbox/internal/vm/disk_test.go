@@ -1,0 +1,49 @@
+package vm
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	times := 0
+	w := Watch("written", func() { times++ })
+	for _, part := range []string{"both wri", "tten", "\nwritten again\n"} {
+		if _, err := fmt.Fprint(w, part); err != nil {
+			t.Fatal(err)
+		}
+		if want := strings.Count(part, "again"); times != want {
+			t.Errorf("after %q it was called %d times", part, times)
+		}
+	}
+}
+
+// The proof must be able to fail, both ways.
+func TestRegions(t *testing.T) {
+	t.Parallel()
+	first, second := bytes.Repeat([]byte("A"), region), make([]byte, region)
+	for _, c := range []struct {
+		change func(disk []byte)
+		says   string
+	}{
+		{func([]byte) {}, ""},
+		{func(disk []byte) { disk[region-1] = 0 }, "that were flushed"},
+		{func(disk []byte) { disk[region] = 'B' }, "that were not flushed 1 are there"},
+	} {
+		disk := append(bytes.Clone(first), second...)
+		c.change(disk)
+		file := filepath.Join(t.TempDir(), "disk")
+		if err := os.WriteFile(file, disk, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := regions(file)
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("error %v, want %q", err, c.says)
+		}
+	}
+}
