@@ -19,6 +19,7 @@ import (
 type VMCmd struct {
 	Test  VMTestCmd  `cmd:"" help:"Run the demo in it: backups, SIGKILL, resume, restores, on OpenZFS."`
 	Exec  VMExecCmd  `cmd:"" help:"Run a line of shell in it, with zfs2cloud beside, and exit as it did."`
+	Cut   VMCutCmd   `cmd:"" help:"Cut the power in the middle of an upload, boot, resume, restore and compare."`
 	Proof VMProofCmd `cmd:"" help:"Prove that a power cut takes what its disks were not told to flush, and nothing else."`
 	Shell VMShellCmd `cmd:"" help:"Open a shell in it; what you leave there is gone when you leave."`
 }
