@@ -38,6 +38,9 @@ type Kit struct {
 	// Pause waits between tries; remote.Pause but in tests.
 	Pause func(context.Context, time.Duration) error
 
+	// SnapshotTime bounds how long a ZFS that does not answer keeps the application stopped.
+	SnapshotTime time.Duration
+
 	ahead *uploader // begun by the export for the upload step
 
 	mu      sync.Mutex

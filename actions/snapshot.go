@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"time"
 
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/zfs"
@@ -93,19 +92,12 @@ func (k *Kit) snapshot(ctx context.Context, s *workflow.Session, _ []string) err
 	if err != nil {
 		return err
 	}
-	limit := snapshotTime
-	if t := s.Run().Frozen.HookTimeout; t > 0 {
-		limit = min(limit, t)
-	}
+	limit := k.SnapshotTime
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no snapshot after %s", limit))
 	defer cancel()
 	_, err = workflow.Once(ctx, s, k.snapshotEffect(s, newest, true))
 	return err
 }
-
-// snapshotTime bounds, as hook_timeout does, how long a ZFS that does not answer keeps the application stopped. A
-// snapshot waits for what its pool has to write before, which takes minutes at worst.
-const snapshotTime = 10 * time.Minute
 
 // settleSnapshot looks once whether the snapshot that was being taken is there.
 func (k *Kit) settleSnapshot(ctx context.Context, s *workflow.Session) (bool, error) {

@@ -33,6 +33,8 @@ type App struct {
 	Log    *slog.Logger
 	Folder state.Folder // liveness and notes
 	Stop   *workflow.Stop
+	// SnapshotTime bounds how long taking a snapshot may keep the application stopped; snapshotTime but in tests.
+	SnapshotTime time.Duration
 	// Pause waits between two tries at a remote; remote.Pause but in tests.
 	Pause func(context.Context, time.Duration) error
 	Host  string

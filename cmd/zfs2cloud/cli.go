@@ -43,7 +43,7 @@ func newParser(cli *CLI, a *App, exit func(int)) (*kong.Kong, error) {
 
 // newApp is the process as it is started for real.
 func newApp() *App {
-	a := &App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: config.OSEnv(), World: &proc.World{}, Pause: remote.Pause}
+	a := &App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: config.OSEnv(), World: &proc.World{}, Pause: remote.Pause, SnapshotTime: snapshotTime}
 	a.Terminal = term.IsTerminal(int(os.Stderr.Fd()))
 	return a
 }

@@ -75,7 +75,7 @@ func setUp(env *testscript.Env) error {
 		"POOL": f.pool, "DATASET": f.dataset, "DATA": f.data, "CONF": f.at("config.ini"), "PASS": f.at("pass"),
 		"SPOOL": f.at("spool"), "REMOTE": f.at("remote"), "FOLDER": f.at("alive"),
 		"ZFS2CLOUD_CONFIG": f.at("config.ini"), folderVar: f.at("alive"), clockVar: f.at("clock"),
-		pauseVar:   f.at("pauses"),
+		pauseVar: f.at("pauses"), hasteVar: f.at("haste"),
 		"ZFS_PATH": "recorder " + f.at("zfs"), "GPG_PATH": "recorder " + f.at("gpg"), "RCLONE_PATH": "recorder " + f.at("rclone"),
 	}
 	for name, value := range vars {

@@ -22,6 +22,7 @@ import (
 const (
 	clockVar  = "ZFS2CLOUD_TEST_CLOCK"  // a file with a duration by which the clock is ahead
 	folderVar = "ZFS2CLOUD_TEST_FOLDER" // in place of /var/lib/zfs2cloud/datasets
+	hasteVar  = "ZFS2CLOUD_TEST_HASTE"  // a file with the time that a snapshot may take
 	pauseVar  = "ZFS2CLOUD_TEST_PAUSES" // a file that gets each pause between two tries, which is none then
 )
 
@@ -51,6 +52,11 @@ func program() {
 	a.Folder.Dir = os.Getenv(folderVar)
 	a.World.Clock = clockAhead(os.Getenv(clockVar))
 	a.Pause = notePause(os.Getenv(pauseVar))
+	if limit, err := os.ReadFile(os.Getenv(hasteVar)); err == nil {
+		if a.SnapshotTime, err = time.ParseDuration(strings.TrimSpace(string(limit))); err != nil {
+			panic(err)
+		}
+	}
 	os.Exit(realMain(os.Args[1:], a))
 }
 

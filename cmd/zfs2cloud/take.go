@@ -39,6 +39,9 @@ type taken struct {
 	job      state.Job          // after load
 }
 
+// snapshotTime bounds taking a snapshot: it waits for what its pool has to write before, which takes minutes at worst.
+const snapshotTime = 10 * time.Minute
+
 // lookTime bounds the first question to ZFS.
 const lookTime = 30 * time.Second
 
@@ -99,7 +102,7 @@ func (a *App) basicTaken() (*taken, error) {
 	}
 	t.dataset, t.store = basics.Dataset, state.New(basics.StateDB)
 	t.onFailure = onFailure{app: a, script: basics.OnFailure, timeout: basics.HookTimeout, dataset: basics.Dataset}
-	t.kit = &actions.Kit{ZFS: basics.ZFS, Host: a.Host, Tool: "zfs2cloud " + version, HookDir: hookDir(t.store), Out: a.Out, Pause: a.Pause, Log: a.Log}
+	t.kit = &actions.Kit{ZFS: basics.ZFS, Host: a.Host, Tool: "zfs2cloud " + version, HookDir: hookDir(t.store), Out: a.Out, Pause: a.Pause, Log: a.Log, SnapshotTime: a.SnapshotTime}
 	return t, nil
 }
 
