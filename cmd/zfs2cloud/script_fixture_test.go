@@ -52,6 +52,8 @@ func condition(name string) (bool, error) {
 	switch name {
 	case "mount":
 		return mounts.Load(), nil
+	case "world": // a second ZFS can run beside the first, with mounts and a host name of its own
+		return mounts.Load() && exec.Command("unshare", "-m", "--uts", "--propagation", "private", "true").Run() == nil, nil
 	case "loop": // a file can be mounted as a disk
 		_, err := os.Stat("/dev/loop-control")
 		return mounts.Load() && err == nil, nil
