@@ -13,7 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-var chunksFor = flag.Int("chunks", 500, "of how many chunks the backup of the script many_chunks is")
+var chunksFor = flag.Int("chunks", 1500, "of how many chunks the backup of the script many_chunks is")
 
 // chunks: the config is to cut the dataset's stream, of 3 MB, in about as many chunks as the flag says.
 func cmdChunks(ts *testscript.TestScript, args []string) {
@@ -32,7 +32,11 @@ func cmdWatch(ts *testscript.TestScript, args []string) {
 	ts.Check(err)
 	w := watched{ts: ts, pid: pid}
 	for w.look() && (share == 1 || w.last().sealed < int(share*float64(*chunksFor))) {
-		time.Sleep(max(50*time.Millisecond, 20*w.slowest))
+		pause := 20 * time.Millisecond // half way must not be missed
+		if timed() {
+			pause = max(50*time.Millisecond, 20*w.slowest) // the looks must not weigh
+		}
+		time.Sleep(pause)
 	}
 	w.judge()
 }
@@ -101,10 +105,12 @@ func usedBy(pid int) (cpu time.Duration, memory int64, ok bool) {
 	return 0, 0, false
 }
 
+// timed: below that, and beside other tests, times say nothing.
+func timed() bool { return *chunksFor >= 10_000 }
+
 func (w *watched) judge() {
-	timed := *chunksFor >= 10_000 // below that, and beside other tests, times say nothing
 	if len(w.seen) < 4 {
-		if timed {
+		if timed() {
 			w.ts.Fatalf("it was over after %d looks", len(w.seen))
 		}
 		return
@@ -119,9 +125,9 @@ func (w *watched) judge() {
 	w.ts.Logf("chunks %d to %d: a chunk took %s of the processor in the first quarter of the looks, %s in the last; memory %d MB at most, in the middle %d; a look at the status %s at most",
 		first.sealed, last.sealed, early, late, peak>>20, w.seen[n/2].memory>>20, w.slowest)
 	switch {
-	case timed && w.slowest > time.Second:
+	case timed() && w.slowest > time.Second:
 		w.ts.Fatalf("a look at the status took %s", w.slowest)
-	case timed && late > 2*early:
+	case timed() && late > 2*early:
 		w.ts.Fatalf("a chunk took %s of the processor, and later %s", early, late)
 	case peak > 48<<20+4096*int64(last.sealed):
 		w.ts.Fatalf("%d MB of memory for %d chunks", peak>>20, last.sealed)
