@@ -57,13 +57,12 @@ func (u *uploading) storeClaim(ctx context.Context, fx workflow.Fx, mine string)
 	if _, ok := there[mine]; !ok {
 		return fmt.Errorf("%s was stored at %s and is not there", path.Join(u.backup.Name, mine), u.place)
 	}
-	u.taken = map[string]bool{}
 	for name := range there {
 		if strings.HasPrefix(name, claimPrefix) && !slices.Contains(u.backup.Claims, name) {
 			return u.contested(fx, name)
 		}
-		u.taken[name] = true
 	}
+	u.shown = there
 	return nil
 }
 

@@ -162,7 +162,8 @@ func fingerprint(chunks []state.Chunk) string {
 // replace stores a text that is for reading only, over an older version of it.
 func (u *uploading) replace(ctx context.Context, fx workflow.Fx, folder, file string, text []byte) error {
 	name := path.Join(folder, file)
-	fresh := u.taken != nil && !u.taken[file]
+	_, taken := u.shown[file]
+	fresh := u.shown != nil && !taken
 	return u.retry(ctx, func(ctx context.Context) error {
 		first := fresh
 		fresh = false

@@ -154,7 +154,7 @@ func (u *uploading) bring(ctx context.Context) error {
 	once := *u
 	once.once = true
 	if ahead := u.kit.ahead; ahead != nil && ahead.backup.Name == u.backup.Name {
-		once.taken = ahead.taken
+		once.shown = ahead.taken
 	}
 	go func() {
 		var err error
@@ -262,9 +262,8 @@ type uploading struct {
 	backup state.Backup
 	hash   string // the kind that the place is asked for
 	once   bool   // what fails is not tried again by itself
-	// taken are the names that a listing showed in the backup's folder before anything was stored there; nil if there was
-	// none.
-	taken map[string]bool
+	// shown is what a listing showed in the backup's folder, and nobody has acted on yet; nil if there was none.
+	shown map[string]remote.Object
 }
 
 func (u *uploading) retry(ctx context.Context, try func(context.Context) error) error {

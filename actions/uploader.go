@@ -23,6 +23,7 @@ type uploader struct {
 	*uploading
 	fx     workflow.Fx
 	cancel context.CancelFunc
+	taken  map[string]remote.Object // what a listing showed when it began
 
 	mu      sync.Mutex
 	turn    *sync.Cond
@@ -42,13 +43,10 @@ type uploader struct {
 func (u *uploading) begin(ctx context.Context, fx workflow.Fx) (*uploader, error) {
 	p := &uploader{uploading: u, fx: fx, moving: map[int]int64{}}
 	p.turn = sync.NewCond(&p.mu)
-	if !u.inPlace() && u.taken == nil {
-		err := u.kit.retry(ctx, func(ctx context.Context) error {
-			there, err := listing(ctx, u.s.Look(), u.place, u.backup.Name, "")
-			u.taken = map[string]bool{}
-			for name := range there {
-				u.taken[name] = true
-			}
+	p.taken, u.shown = u.shown, nil // another round lists again what this one stored
+	if !u.inPlace() && p.taken == nil {
+		err := u.kit.retry(ctx, func(ctx context.Context) (err error) {
+			p.taken, err = listing(ctx, u.s.Look(), u.place, u.backup.Name, "")
 			return err
 		})
 		if err != nil {
@@ -208,7 +206,8 @@ func (p *uploader) store(ctx context.Context, c state.Chunk) (state.Chunk, error
 		if err != nil {
 			return c, err
 		}
-		fresh = !p.taken[c.Name]
+		_, taken := p.taken[c.Name]
+		fresh = !taken
 	}
 	if p.inPlace() {
 		return c, nil

@@ -52,22 +52,21 @@ func (f *folder) Touch(_ context.Context, w workflow.World, name string, data []
 	if err := errors.Join(ValidName(name), mayWrite(w, "put", name)); err != nil {
 		return err
 	}
-	root, err := f.root("put", name)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if err := makeFolders(root, path.Dir(name)); err != nil {
-		return f.error("put", name, err)
-	}
-	if err := root.WriteFile(name, data, 0o600); err != nil {
-		return f.error("put", name, err)
-	}
-	return f.error("put", name, durable.SyncDir(root, path.Dir(name)))
+	return f.within(name, func(root *os.Root) error {
+		if err := root.WriteFile(name, data, 0o600); err != nil {
+			return err
+		}
+		return durable.SyncDir(root, path.Dir(name))
+	})
 }
 
 // store writes to a name that is free.
 func (f *folder) store(ctx context.Context, name string, size int64, from io.Reader) error {
+	return f.within(name, func(root *os.Root) error { return write(ctx, root, name, size, from) })
+}
+
+// within stores something under a name once the folders above it are there.
+func (f *folder) within(name string, store func(*os.Root) error) error {
 	root, err := f.root("put", name)
 	if err != nil {
 		return err
@@ -76,7 +75,7 @@ func (f *folder) store(ctx context.Context, name string, size int64, from io.Rea
 	if err := makeFolders(root, path.Dir(name)); err != nil {
 		return f.error("put", name, err)
 	}
-	return f.error("put", name, write(ctx, root, name, size, from))
+	return f.error("put", name, store(root))
 }
 
 func write(ctx context.Context, root *os.Root, name string, size int64, from io.Reader) error {

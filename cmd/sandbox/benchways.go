@@ -133,25 +133,24 @@ func (a *attempt) exporting() []host.Command {
 
 // restic backs up the files of the snapshot. No rate of the source limits it: it does not use zfs send.
 func (a *attempt) restic(ctx context.Context) (result, error) {
+	return a.resticBackup(ctx, a.Data != dataChanged)
+}
+
+func (a *attempt) resticBefore(ctx context.Context) error {
+	_, err := a.resticBackup(ctx, true)
+	return err
+}
+
+func (a *attempt) resticBackup(ctx context.Context, first bool) (result, error) {
 	m := meter.Start("")
 	var err error
-	if a.Data != dataChanged {
+	if first {
 		err = a.row(ctx, m, a.resticCall("init"))
 	}
 	if err == nil {
 		err = a.row(ctx, m, a.resticCall("backup", a.mounted))
 	}
 	return result{Figures: m.Stop()}, err
-}
-
-func (a *attempt) resticBefore(ctx context.Context) error {
-	m := meter.Start("")
-	defer m.Stop()
-	err := a.row(ctx, m, a.resticCall("init"))
-	if err == nil {
-		err = a.row(ctx, m, a.resticCall("backup", a.mounted))
-	}
-	return err
 }
 
 func (a *attempt) resticCall(args ...string) host.Command {
