@@ -14,7 +14,6 @@ import (
 // stands between. The uploads go on when the export is over, and the upload step takes them in hand. To make
 // sure of the place takes half a dozen questions to it; the first piece of the stream flows meanwhile.
 func (x *streamExport) uploadAhead(ctx context.Context) {
-	x.kit.stopAhead()
 	s, ok := x.s.Ahead(workflow.Upload)
 	if !ok || !uploads(x.run) {
 		return

@@ -213,17 +213,6 @@ func listing(ctx context.Context, w workflow.World, place remote.Remote, folder,
 	return there, nil
 }
 
-// current are a backup's chunks in their present generation, by number.
-func current(chunks []state.Chunk) []state.Chunk {
-	var out []state.Chunk
-	for _, c := range chunks {
-		if !workflow.ChunkMachine.In(c.State, workflow.ChunkDiscarded) {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
 func guid(s string) uint64 {
 	n, _ := strconv.ParseUint(s, 10, 64) // it was made by zfs.GUID's String
 	return n

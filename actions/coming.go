@@ -166,18 +166,9 @@ func (x *streamExport) record(ctx context.Context, p *coming) error {
 	c.Plain, c.PlainSHA256 = w.Plain.Size, w.Plain.SHA256
 	c.Size, c.SHA256, c.Hashes = w.Cipher.Size, w.Cipher.SHA256, w.Cipher.Hashes
 	err := x.fx.Note(func(tx *state.Tx, r *state.Run) error {
-		b, err := tx.MustBackup(c.Job, c.Backup)
-		if err != nil {
-			return err
-		}
-		if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkSeal); err != nil {
-			return err
-		}
-		b.Sums.Sealed++
-		b.Sums.PlainSealed += c.Plain
-		b.Sums.BytesSealed += c.Size
+		b, err := moveChunk(tx, &c, workflow.ChunkSeal)
 		r.High.Raise(state.Progress{Sealed: b.Sums.Sealed})
-		return errors.Join(tx.PutChunk(c), tx.PutBackup(b))
+		return err
 	})
 	if err != nil {
 		return err

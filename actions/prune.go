@@ -153,10 +153,7 @@ func releaseChunks(tx *state.Tx, b state.Backup, inPlace bool) error {
 		if !workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded) {
 			continue
 		}
-		if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkRelease); err != nil {
-			return err
-		}
-		if err := tx.PutChunk(c); err != nil {
+		if _, err := moveChunk(tx, &c, workflow.ChunkRelease); err != nil {
 			return err
 		}
 	}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/proc"
@@ -59,6 +61,7 @@ func (k *Kit) sealStream(ctx context.Context, s *workflow.Session) error {
 // time, a person has to look.
 func (k *Kit) continueStream(ctx context.Context, s *workflow.Session, fx workflow.Fx) (sealed, error) {
 	for {
+		k.stopAhead() // else it might discard a chunk that has just been read here as sealed
 		x, err := k.newExport(s, fx)
 		if err != nil {
 			return sealed{}, err
@@ -66,11 +69,11 @@ func (k *Kit) continueStream(ctx context.Context, s *workflow.Session, fx workfl
 		done, err := x.send(ctx)
 		if err == nil {
 			holes, err := x.holes()
-			if err != nil || !holes {
-				return done, err
+			if err == nil && holes {
+				k.finishAhead(s)
+				err = &workflow.Back{To: workflow.Export, Err: fmt.Errorf("a sealed chunk of %s was lost while the export went on", x.backup.Name)}
 			}
-			s.Log().Warn("a sealed chunk was lost while the export went on; it is sealed again")
-			continue
+			return done, err
 		}
 		k.stopAhead()
 		if !errors.Is(err, errPrefix) {
@@ -159,6 +162,9 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 	if err := removeTemps(folder); err != nil {
 		return done, err
 	}
+	if err := x.discardLost(ctx); err != nil {
+		return done, err
+	}
 
 	x.uploadAhead(ctx)
 	defer x.meet(ctx)
@@ -220,6 +226,30 @@ func (x *streamExport) take(ctx context.Context, folder *os.Root, n int, piece i
 	return nil
 }
 
+// discardLost discards what was sealed and whose file is gone: all of it at once, so that one pass seals it again.
+func (x *streamExport) discardLost(ctx context.Context) error {
+	lost, err := x.kit.lostFiles(ctx, x.backup, slices.Collect(maps.Values(x.chunks)))
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	x.s.Log().Warn("files of sealed chunks are gone or changed; they are sealed again", "chunks", len(lost), "folder", inDir(x.backup, ""))
+	err = x.fx.Note(func(tx *state.Tx, _ *state.Run) error { return discardChunks(tx, lost) })
+	for _, c := range lost {
+		delete(x.chunks, c.N)
+	}
+	return err
+}
+
+// discardChunks takes chunks out of their backup. Their numbers are sealed anew in a new generation.
+func discardChunks(tx *state.Tx, chunks []state.Chunk) error {
+	for _, c := range chunks {
+		if _, err := moveChunk(tx, &c, workflow.ChunkDiscard); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // startOver discards what differs, and stores that it came to this.
 func (x *streamExport) startOver() error {
 	return x.discard(x.differs, func(r *state.Run) { r.StartOvers++ })
@@ -242,10 +272,6 @@ func (x *streamExport) discardFrom(n int) error {
 
 func (x *streamExport) discard(from int, also func(*state.Run)) error {
 	return x.fx.Note(func(tx *state.Tx, r *state.Run) error {
-		b, err := tx.MustBackup(x.backup.Job, x.backup.Name)
-		if err != nil {
-			return err
-		}
 		for n, c := range x.chunks {
 			if n < from {
 				continue
@@ -254,31 +280,13 @@ func (x *streamExport) discard(from int, also func(*state.Run)) error {
 			if err != nil || !ok {
 				return errors.Join(err, fmt.Errorf("chunk %d on record: %v", n, ok))
 			}
-			if err := discardChunk(tx, &b, now); err != nil {
+			if _, err := moveChunk(tx, &now, workflow.ChunkDiscard); err != nil {
 				return err
 			}
 		}
 		also(r)
-		return tx.PutBackup(b)
+		return nil
 	})
-}
-
-// discardChunk takes a chunk out of a backup and its sums. The number is sealed anew in a new generation.
-func discardChunk(tx *state.Tx, b *state.Backup, c state.Chunk) error {
-	switch {
-	case seen(c):
-		b.Sums.Uploaded--
-		b.Sums.BytesUploaded -= c.Size
-		fallthrough
-	case workflow.ChunkMachine.In(c.State, workflow.ChunkSealed, workflow.ChunkUploading):
-		b.Sums.Sealed--
-		b.Sums.PlainSealed -= c.Plain
-		b.Sums.BytesSealed -= c.Size
-	}
-	if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkDiscard); err != nil {
-		return err
-	}
-	return tx.PutChunk(c)
 }
 
 // hopeless tells the errors of zfs send that no trying again will mend.

@@ -352,14 +352,6 @@ func (u *uploading) put(ctx context.Context, fx workflow.Fx, c state.Chunk, fres
 	return u.place.Put(ctx, fx, name, from, progress)
 }
 
-func hashesOf(c state.Chunk) map[string]string {
-	hashes := map[string]string{"sha256": c.SHA256}
-	for kind, sum := range c.Hashes {
-		hashes[kind] = sum
-	}
-	return hashes
-}
-
 // stat looks for one chunk by itself.
 func (u *uploading) stat(ctx context.Context, c state.Chunk) (o remote.Object, there bool, err error) {
 	err = u.kit.retry(ctx, func(ctx context.Context) (err error) {
@@ -376,23 +368,28 @@ func (u *uploading) stat(ctx context.Context, c state.Chunk) (o remote.Object, t
 // haveFiles makes sure, before any is sent, that the files of all sealed chunks are there and of their size: a folder that
 // was lost is sealed again at once, and not a chunk at a time.
 func (u *uploading) haveFiles(ctx context.Context, fx workflow.Fx, chunks []state.Chunk) error {
-	var lost []state.Chunk
+	lost, err := u.kit.lostFiles(ctx, u.backup, chunks)
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	return u.sealAgain(fx, goneOrChanged(u.backup, lost[0]), lost...)
+}
+
+// lostFiles are the chunks that are sealed, and whose files are not there, or not of their size.
+func (k *Kit) lostFiles(ctx context.Context, b state.Backup, chunks []state.Chunk) (lost []state.Chunk, err error) {
 	for _, c := range chunks {
 		if !workflow.ChunkMachine.In(c.State, workflow.ChunkSealed) {
 			continue
 		}
-		whole, err := u.fileIs(ctx, c, false)
+		whole, err := k.fileIs(ctx, b, c, false)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !whole {
 			lost = append(lost, c)
 		}
 	}
-	if len(lost) == 0 {
-		return nil
-	}
-	return u.sealAgain(fx, goneOrChanged(u.backup, lost[0]), lost...)
+	return lost, nil
 }
 
 func goneOrChanged(b state.Backup, c state.Chunk) error {
@@ -402,7 +399,7 @@ func goneOrChanged(b state.Backup, c state.Chunk) error {
 // haveFile makes sure that a sealed chunk's file is there before it is sent, and of its size. Where the place
 // has no hash to tell by afterwards, it is read and compared as a whole.
 func (u *uploading) haveFile(ctx context.Context, fx workflow.Fx, c state.Chunk) error {
-	whole, err := u.fileIs(ctx, c, u.hash == "")
+	whole, err := u.kit.fileIs(ctx, u.backup, c, u.hash == "")
 	if err != nil || whole {
 		return err
 	}
@@ -410,14 +407,14 @@ func (u *uploading) haveFile(ctx context.Context, fx workflow.Fx, c state.Chunk)
 }
 
 // fileIs tells whether a chunk's file is there as it was sealed, by its size or by all of it.
-func (u *uploading) fileIs(ctx context.Context, c state.Chunk, wholly bool) (bool, error) {
-	name := inDir(u.backup, c.Name)
+func (k *Kit) fileIs(ctx context.Context, b state.Backup, c state.Chunk, wholly bool) (bool, error) {
+	name := inDir(b, c.Name)
 	info, err := os.Lstat(name)
 	if errors.Is(err, os.ErrNotExist) {
 		// It is gone only if intermediate_basedir is there: else nobody knows.
-		root, err := openDir(u.backup.Dir)
+		root, err := openDir(b.Dir)
 		if err != nil {
-			return false, u.kit.givenUpDir(u.backup.Dir, err)
+			return false, k.givenUpDir(b.Dir, err)
 		}
 		return false, root.Close()
 	}
@@ -443,7 +440,7 @@ func (u *uploading) fileIs(ctx context.Context, c state.Chunk, wholly bool) (boo
 // lost takes a chunk that is not at its place back to sealed. If its file is gone or changed too, it is sealed
 // again.
 func (u *uploading) lost(ctx context.Context, fx workflow.Fx, c state.Chunk, why error) error {
-	whole, err := u.fileIs(ctx, c, true)
+	whole, err := u.kit.fileIs(ctx, u.backup, c, true)
 	if err != nil {
 		return errors.Join(why, err)
 	}
@@ -451,18 +448,8 @@ func (u *uploading) lost(ctx context.Context, fx workflow.Fx, c state.Chunk, why
 		return u.sealAgain(fx, why, c)
 	}
 	err = fx.Note(func(tx *state.Tx, _ *state.Run) error {
-		b, err := tx.MustBackup(c.Job, c.Backup)
-		if err != nil {
-			return err
-		}
-		if workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded) {
-			b.Sums.Uploaded--
-			b.Sums.BytesUploaded -= c.Size
-		}
-		if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkLost); err != nil {
-			return err
-		}
-		return errors.Join(tx.PutChunk(c), tx.PutBackup(b))
+		_, err := moveChunk(tx, &c, workflow.ChunkLost)
+		return err
 	})
 	return errors.Join(err, why)
 }
@@ -471,19 +458,15 @@ func (u *uploading) lost(ctx context.Context, fx workflow.Fx, c state.Chunk, why
 // generation.
 func (u *uploading) sealAgain(fx workflow.Fx, why error, lost ...state.Chunk) error {
 	err := fx.Note(func(tx *state.Tx, _ *state.Run) error {
-		b, err := tx.MustBackup(u.backup.Job, u.backup.Name)
-		if err != nil {
+		if err := discardChunks(tx, lost); err != nil {
 			return err
 		}
-		for _, c := range lost {
-			if err := discardChunk(tx, &b, c); err != nil {
-				return err
-			}
+		b, err := tx.MustBackup(u.backup.Job, u.backup.Name)
+		if err != nil || !workflow.BackupMachine.In(b.State, workflow.BackupExported) {
+			return err
 		}
-		if workflow.BackupMachine.In(b.State, workflow.BackupExported) {
-			if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupReopen); err != nil {
-				return err
-			}
+		if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupReopen); err != nil {
+			return err
 		}
 		return tx.PutBackup(b)
 	})

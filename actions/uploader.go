@@ -92,11 +92,6 @@ func (p *uploader) offer(c state.Chunk) {
 	p.turn.Broadcast()
 }
 
-// seen tells whether a chunk was seen at its place.
-func seen(c state.Chunk) bool {
-	return workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded, workflow.ChunkReleased)
-}
-
 // room waits until so many more bytes of chunk files may lie here. NARROW says whether they may not, given how
 // many wait for their upload. If nothing is uploaded any more, there is no use in waiting.
 func (p *uploader) room(ctx context.Context, narrow func(waiting int64) bool) error {
@@ -198,10 +193,8 @@ func (p *uploader) store(ctx context.Context, c state.Chunk) (state.Chunk, error
 			}
 		}
 		err := p.fx.Note(func(tx *state.Tx, _ *state.Run) error {
-			if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkUpload); err != nil {
-				return err
-			}
-			return tx.PutChunk(c)
+			_, err := moveChunk(tx, &c, workflow.ChunkUpload)
+			return err
 		})
 		if err != nil {
 			return c, err
@@ -225,7 +218,7 @@ func (p *uploader) store(ctx context.Context, c state.Chunk) (state.Chunk, error
 
 // went tells whether a chunk went up before its file was lost: then that can't be sent again, and need not be.
 func (p *uploader) went(ctx context.Context, c state.Chunk) (bool, error) {
-	if whole, err := p.fileIs(ctx, c, false); err != nil || whole {
+	if whole, err := p.kit.fileIs(ctx, p.backup, c, false); err != nil || whole {
 		return false, err
 	}
 	o, there, err := p.stat(ctx, c)
@@ -326,23 +319,14 @@ func (p *uploader) see(ctx context.Context, batch []state.Chunk) error {
 
 func (p *uploader) noteSeen(batch []state.Chunk) error {
 	err := p.fx.Note(func(tx *state.Tx, r *state.Run) error {
-		b, err := tx.MustBackup(p.backup.Job, p.backup.Name)
-		if err != nil {
-			return err
-		}
 		for i := range batch {
-			c := &batch[i]
-			if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkSeen); err != nil {
+			b, err := moveChunk(tx, &batch[i], workflow.ChunkSeen)
+			if err != nil {
 				return err
 			}
-			b.Sums.Uploaded++
-			b.Sums.BytesUploaded += c.Size
-			if err := tx.PutChunk(*c); err != nil {
-				return err
-			}
+			r.High.Raise(state.Progress{Uploaded: b.Sums.Uploaded})
 		}
-		r.High.Raise(state.Progress{Uploaded: b.Sums.Uploaded})
-		return tx.PutBackup(b)
+		return nil
 	})
 	if err != nil {
 		return err
@@ -387,10 +371,7 @@ func (u *uploading) release(fx workflow.Fx, chunks []state.Chunk) error {
 	}
 	return fx.Note(func(tx *state.Tx, _ *state.Run) error {
 		for _, c := range chunks {
-			if err := workflow.ChunkMachine.Fire(tx, &c.State, workflow.ChunkRelease); err != nil {
-				return err
-			}
-			if err := tx.PutChunk(c); err != nil {
+			if _, err := moveChunk(tx, &c, workflow.ChunkRelease); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"testing"
 	"time"
@@ -57,8 +58,16 @@ func program() {
 			panic(err)
 		}
 	}
+	time.AfterFunc(hangs, func() {
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+		fmt.Fprintf(os.Stderr, "%q did not end in %s\n", os.Args[1:], hangs)
+		os.Exit(99)
+	})
 	os.Exit(realMain(os.Args[1:], a))
 }
+
+// hangs is how long a program of a script may take, by far; one that takes longer says where it is.
+const hangs = 12 * time.Minute
 
 // notePause writes down for how long would be waited.
 func notePause(file string) func(context.Context, time.Duration) error {

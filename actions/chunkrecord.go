@@ -1,0 +1,73 @@
+package actions
+
+import (
+	"fmt"
+
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// moveChunk takes a chunk one transition on, and its backup's sums with it, and returns the backup. C is what the caller
+// knows: if the record was moved by somebody else meanwhile, that is an error, and nothing is stored. A chunk that is
+// counted out twice would leave sums that no chunk makes up for, and an export that never comes to its end.
+func moveChunk(tx *state.Tx, c *state.Chunk, event workflow.ChunkEvent) (b state.Backup, err error) {
+	now, ok, err := tx.Chunk(c.Job, c.Backup, c.N, c.Gen)
+	if err != nil {
+		return b, err
+	}
+	if !ok || now.State != c.State {
+		return b, fmt.Errorf("chunk %d of %s (%s) is %q on record, and not %q any more", c.N, c.Backup, c.Name, now.State, c.State)
+	}
+	if b, err = tx.MustBackup(c.Job, c.Backup); err != nil {
+		return b, err
+	}
+	sums := b.Sums
+	count(&sums, now, -1)
+	if err := workflow.ChunkMachine.Fire(tx, &c.State, event); err != nil {
+		return b, err
+	}
+	count(&sums, *c, 1)
+	if err := tx.PutChunk(*c); err != nil || sums == b.Sums {
+		return b, err
+	}
+	b.Sums = sums
+	return b, tx.PutBackup(b)
+}
+
+// count adds a chunk to its backup's sums, or takes it out.
+func count(s *state.Sums, c state.Chunk, sign int) {
+	if seen(c) {
+		s.Uploaded += sign
+		s.BytesUploaded += int64(sign) * c.Size
+	}
+	if seen(c) || workflow.ChunkMachine.In(c.State, workflow.ChunkSealed, workflow.ChunkUploading) {
+		s.Sealed += sign
+		s.PlainSealed += int64(sign) * c.Plain
+		s.BytesSealed += int64(sign) * c.Size
+	}
+}
+
+// seen tells whether a chunk was seen at its place.
+func seen(c state.Chunk) bool {
+	return workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded, workflow.ChunkReleased)
+}
+
+// current are a backup's chunks in their present generation, by number.
+func current(chunks []state.Chunk) []state.Chunk {
+	var out []state.Chunk
+	for _, c := range chunks {
+		if !workflow.ChunkMachine.In(c.State, workflow.ChunkDiscarded) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// hashesOf are the hashes known of a chunk's file, by kind.
+func hashesOf(c state.Chunk) map[string]string {
+	hashes := map[string]string{"sha256": c.SHA256}
+	for kind, sum := range c.Hashes {
+		hashes[kind] = sum
+	}
+	return hashes
+}
