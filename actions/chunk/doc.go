@@ -14,7 +14,8 @@
 // Less than its exit status: an unencrypted message is released with exit 0, and a line in
 // /etc/gnupg/gpg.conf, which --no-options does not keep away, can make every chunk unreadable, exit 0. So
 // all options are pinned, and two functions, judgeSealed and judgeOpened, say what counts as sealed and as
-// opened; no part of what they ask suffices alone. A run also seals and opens a Canary first.
+// opened; no part of what they ask suffices alone. What gpg is given to open has the form of ours, byte for
+// byte, or it is stopped (framed). A run also seals and opens a Canary first.
 //
 // # Caveat
 //

@@ -73,7 +73,7 @@ func (g GPG) open(ctx context.Context, cipher io.Reader, plain io.Writer, most i
 	if most < 1 { // gpg takes --max-output 0 for no limit
 		return 0, fmt.Errorf("a message of %d bytes is none of ours", most)
 	}
-	in := &reader{ctx: ctx, r: cipher}
+	in := &reader{ctx: ctx, r: &framed{r: cipher}}
 	out := &writer{w: plain, left: most}
 	limit := []string{"--max-output", strconv.FormatInt(most, 10)}
 	st, exit, err := g.run(ctx, words(limit, talk, []string{"--decrypt", "--output", "-"}), in, out)

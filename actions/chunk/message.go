@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// ErrPassphrase is the error of a message that gpg has looked at and that is not what we sealed. OpenPGP
-// can't tell the one cause from the other.
+// ErrPassphrase is the error of a message that was looked at and is not what we sealed. OpenPGP can't tell the
+// one cause from the other.
 var ErrPassphrase = errors.New("does not open: wrong passphrase, or changed by someone")
 
 // judgeSealed is the only place that says what counts as sealed: EXIT is what waiting for gpg gave, HEAD the
