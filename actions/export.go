@@ -220,7 +220,7 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 		Name: "begin",
 		Do: func(ctx context.Context, fx workflow.Fx) (begun, error) {
 			b := begun{}
-			if err := chunk.CheckName(run.Frozen.Dataset); err != nil {
+			if err := CheckName(run.Frozen.Dataset, uploads(run)); err != nil {
 				return b, &workflow.Hopeless{Err: err}
 			}
 			var err error

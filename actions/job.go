@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
@@ -21,6 +23,15 @@ func PlaceOf(c *settings.Settings) (place string, uploads bool) {
 		}
 	}
 	return c.IntermediateDir, false
+}
+
+// CheckName tells beforehand whether what a backup of a dataset consists of will have names that fit where it goes.
+func CheckName(dataset string, uploads bool) error {
+	most := chunk.MaxName
+	if uploads {
+		most = remote.MaxName
+	}
+	return chunk.CheckName(dataset, most)
 }
 
 const stepUploadFiles = "upload-snapshot-files-to-remote"

@@ -7,8 +7,8 @@ import (
 	"zfs2cloud/actions/settings"
 )
 
-// maxName is the longest file name that Linux's file systems take, in bytes.
-const maxName = 255
+// MaxName is the longest file name that Linux's file systems take, in bytes.
+const MaxName = 255
 
 // Name is the file name of chunk N of a backup, without a folder: tank-data@20261125035200.zfs.000000.gpg.
 // Chunks of a later generation say so (.g2), and without encryption there is no .gpg. Whatever the
@@ -24,11 +24,11 @@ func Name(dataset, stamp string, n, gen int, enc settings.Encryption) string {
 	return name
 }
 
-// CheckName tells beforehand whether every chunk of a dataset will have a name that a file system takes.
-func CheckName(dataset string) error {
-	const stamp, most, generations = "20261125035200", 9_999_999, 999
-	if n := len(Name(dataset, stamp, most, generations, settings.GPG)); n > maxName {
-		return fmt.Errorf("dataset %q: its chunks' file names would have %d bytes, %d are possible", dataset, n, maxName)
+// CheckName tells beforehand whether every chunk of a dataset will have a name of at most so many bytes.
+func CheckName(dataset string, most int) error {
+	const stamp, numbers, generations = "20261125035200", 9_999_999, 999
+	if n := len(Name(dataset, stamp, numbers, generations, settings.GPG)); n > most {
+		return fmt.Errorf("a name of %d bytes is too long: those of its chunk files would have %d, %d are possible", len(dataset), n, most)
 	}
 	return nil
 }

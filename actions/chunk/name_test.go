@@ -32,10 +32,10 @@ func TestName(t *testing.T) {
 func TestCheckName(t *testing.T) {
 	// 255 less @STAMP, .zfs, a number of seven digits, a generation of three, .gpg
 	const most = 255 - 15 - 4 - 8 - 5 - 4
-	if err := CheckName(strings.Repeat("d", most)); err != nil {
+	if err := CheckName(strings.Repeat("d", most), MaxName); err != nil {
 		t.Error(err)
 	}
-	if err := CheckName(strings.Repeat("d", most+1)); err == nil {
+	if err := CheckName(strings.Repeat("d", most+1), MaxName); err == nil {
 		t.Error("a name of 256 bytes passed")
 	}
 }

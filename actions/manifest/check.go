@@ -105,7 +105,7 @@ func (m *Manifest) checkChunk(i int, c Chunk, enc settings.Encryption) error {
 		return fmt.Errorf("chunk %d: generation %d", i, c.Gen)
 	case c.Name != m.chunkName(c, enc):
 		return fmt.Errorf("chunk %d: name %q, not %q", i, c.Name, m.chunkName(c, enc))
-	case len(c.Name) > 255:
+	case len(c.Name) > chunk.MaxName:
 		return fmt.Errorf("chunk %d: its name is too long for a file", i)
 	case c.Plain < 1 || c.Plain > m.SplitSize:
 		return fmt.Errorf("chunk %d: %d bytes, with a split size of %d", i, c.Plain, m.SplitSize)

@@ -11,8 +11,9 @@ import (
 	"zfs2cloud/state/durable"
 )
 
-// maxElement leaves room for a temporary name's prefix: most file systems end at 255 bytes.
-const maxElement = 240
+// MaxName is the longest name of an object, without its folder. It leaves room for a temporary name's prefix: most
+// file systems end at 255 bytes.
+const MaxName = 240
 
 // ValidName tells whether a name may become a path: elements between slashes that stay within the folder,
 // can't be taken for a flag, and are no temporary names.
@@ -26,8 +27,8 @@ func ValidName(name string) error {
 			return fmt.Errorf("name %q: empty or dotted element", name)
 		case strings.HasPrefix(element, "-"):
 			return fmt.Errorf("name %q: an element begins with a dash", name)
-		case len(element) > maxElement:
-			return fmt.Errorf("name %q: an element is longer than %d bytes", name, maxElement)
+		case len(element) > MaxName:
+			return fmt.Errorf("name %q: an element is longer than %d bytes", name, MaxName)
 		case isLeftover(element):
 			return fmt.Errorf("name %q: the form of a temporary name", name)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"zfs2cloud/actions"
 	"zfs2cloud/actions/settings"
 )
 
@@ -20,11 +21,25 @@ func (l *loader) checkAll(st unix.Stat_t) {
 			fmt.Sprintf("not less than oldest_snapshot_days, which is %d", l.s.OldestSnapshotDays),
 			"else the snapshot of the last full is pruned while incrementals need it")
 	}
+	l.checkNames()
 	l.checkSpoolMax()
 	l.checkPassphraseKeys()
 	l.checkConfigPrivate(st)
 	l.checkRemoteThere()
 	l.checkRclone()
+}
+
+// checkNames demands that the names of chunk files, in which the dataset's stands, fit where they go.
+func (l *loader) checkNames() {
+	if l.s.Dataset == "" || l.s.Mode != settings.Intermediate || !l.seals() {
+		return
+	}
+	_, uploads := actions.PlaceOf(l.s)
+	if err := actions.CheckName(l.s.Dataset, uploads); err != nil {
+		if e, ok := l.doc.find(mainSection, "zfs_fs"); ok {
+			l.bad(field{entry: e}, err.Error(), "give the dataset a shorter one: zfs rename")
+		}
+	}
 }
 
 // checkSpoolMax demands room for the chunk that is sealed beside the one that is uploaded.

@@ -31,7 +31,7 @@ type Key struct {
 var Keys = []Key{
 	{Name: "mode", Meaning: "what a run backs up to: chunk files of a zfs send, or the mounted snapshot's files",
 		Unit: "intermediate, file", Default: "intermediate", read: readMode},
-	{Name: "zfs_fs", Meaning: "the dataset to back up", Unit: "pool/name", Default: "required", read: readDataset},
+	{Name: "zfs_fs", Meaning: "the dataset to back up; between double quotes if the name ends in a blank", Unit: "pool/name", Default: "required", read: readDataset},
 	{Name: "intermediate_basedir", Meaning: "the folder for chunk files, or for the mounted snapshot; must exist",
 		Unit: "path", Default: "required", read: readIntermediateDir},
 	{Name: "remote", Meaning: "where backups go; needed where a step uploads",
@@ -123,11 +123,15 @@ func readStrategy(l *loader, f field) {
 }
 
 func readDataset(l *loader, f field) {
-	if err := checkDataset(f.value); err != nil {
+	name := f.value
+	if n := len(name); n >= 2 && name[0] == '"' && name[n-1] == '"' { // no name has any, and a line's end loses its blanks
+		name = name[1 : n-1]
+	}
+	if err := checkDataset(name); err != nil {
 		l.bad(f, err.Error(), "write it as `zfs list` does")
 		return
 	}
-	l.s.Dataset = f.value
+	l.s.Dataset = name
 }
 
 func readIntermediateDir(l *loader, f field) { l.s.IntermediateDir = l.place(f, false) }

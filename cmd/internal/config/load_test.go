@@ -290,6 +290,28 @@ func TestBadKeys(t *testing.T) {
 	}
 }
 
+// A dataset's name is taken as it is: blanks, which a line's end loses, between quotes.
+func TestDatasetNames(t *testing.T) {
+	p := newPlace(t)
+	with := func(name string, more ...string) string {
+		return strings.Replace(minimal(more...), "zfs_fs = tank/data", "zfs_fs = "+name, 1)
+	}
+	for written, want := range map[string]string{
+		`"tank/a "`: "tank/a ", `"tank"`: "tank", "tank/ a": "tank/ a", "tank/a/ ": "", "\"tank/a/ \"": "tank/a/ ", "tank/ /-r": "tank/ /-r",
+	} {
+		s, err := p.load(with(written))
+		if (err == nil) != (want != "") || err == nil && s.Dataset != want {
+			t.Errorf("%s: %v", written, err)
+		}
+	}
+	p.bad(with(`"tank/a`), "no dataset has such a name")
+	// In a folder a file's name may have 255 bytes, at a remote 240; @STAMP.zfs.NUMBER.GENERATION.gpg takes 36.
+	p.good(with("tank/" + strings.Repeat("x", 219-5)))
+	p.bad(with("tank/"+strings.Repeat("x", 220-5)), "[main] zfs_fs", "a name of 220 bytes is too long", "zfs rename")
+	p.good(with("tank/"+strings.Repeat("x", 204-5), "remote = b2:x"))
+	p.bad(with("tank/"+strings.Repeat("x", 205-5), "remote = b2:x"), "a name of 205 bytes is too long", "240 are possible")
+}
+
 // What later versions may know is not an error for this one, and neither are other programs' sections.
 func TestUnknownIsWarned(t *testing.T) {
 	p := newPlace(t)

@@ -88,7 +88,7 @@ var (
 	bwlimit = regexp.MustCompile(`(?i)^(?:` + rates + `|` + hour + `,` + rates + `(?: +` + hour + `,` + rates + `)*)$`)
 )
 
-var datasetName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.: -]*(?:/[A-Za-z0-9_.:-][A-Za-z0-9_.: -]*)*$`)
+var datasetName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.: -]*(?:/[A-Za-z0-9_.: -]+)*$`)
 
 // checkDataset accepts what may be a filesystem's or volume's name, by zfs(8). Whether it is there is
 // for ZFS to say.

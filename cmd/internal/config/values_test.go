@@ -39,7 +39,7 @@ func TestDuration(t *testing.T) {
 
 func TestDataset(t *testing.T) {
 	for name, ok := range map[string]bool{
-		"tank": true, "tank/data": true, "tank/a b": true, "tank/a.b-c_d:e": true, "tank/1": true,
+		"tank": true, "tank/data": true, "tank/a b": true, "tank/a.b-c_d:e": true, "tank/1": true, "tank/ a": true, "tank/a ": true, "tank/ /-r": true, "tank/...": true,
 		"": false, "/tank/data": false, "tank/": false, "tank//a": false, "tank@s": false, "tank#b": false, "1tank": false,
 		"tank/ä": false, "tank/..": false, "tank/a,b": false, "tank/%a": false, "-r": false,
 		"tank/" + strings.Repeat("x", 251): false,
