@@ -83,13 +83,13 @@ func (b *backups) change(t *testing.T) {
 }
 
 // add takes a snapshot and makes a backup of it, of three chunks, as a run would.
-func (b *backups) add(t *testing.T, name, job string, base *manifest.Manifest) *manifest.Manifest {
+func (b *backups) add(t *testing.T, name, job string, base *manifest.Manifest, flags ...string) *manifest.Manifest {
 	t.Helper()
 	b.change(t)
 	stamp, _, _ := manifest.ParseFolder(name)
 	snapshot := b.dataset + "@" + stamp
 	zfstest.Run(t, "zfs", "snapshot", snapshot)
-	send := []string{"zfs", "send"}
+	send := append([]string{"zfs", "send"}, flags...)
 	if base != nil {
 		send = append(send, "-i", b.dataset+"@"+base.Snapshot)
 	}
@@ -101,7 +101,7 @@ func (b *backups) add(t *testing.T, name, job string, base *manifest.Manifest) *
 	m := &manifest.Manifest{
 		Name: name, Kind: manifest.Full, Created: time.Date(2026, 11, 25, 2, 52, 0, 0, time.UTC), Tool: "test", Host: "web1",
 		Job: job, PoolGUID: "1", Dataset: b.dataset, DatasetGUID: value("guid", b.dataset), Snapshot: stamp,
-		SnapshotGUID: value("guid", snapshot), SplitSize: int64(len(data))/3 + 1, StreamBytes: int64(len(data)),
+		SnapshotGUID: value("guid", snapshot), SendFlags: flags, SplitSize: int64(len(data))/3 + 1, StreamBytes: int64(len(data)),
 		StreamSHA256: hex.EncodeToString(sum[:]),
 	}
 	if base != nil {
@@ -371,6 +371,10 @@ func TestRestore(t *testing.T) {
 	})
 	t.Run("refused", func(t *testing.T) { testRefused(t, b, both) })
 	t.Run("damaged", func(t *testing.T) { testDamaged(t, b, both) })
+	t.Run("forged", func(t *testing.T) { testForged(t, b, both) })
+	t.Run("planted", func(t *testing.T) { testPlanted(t, b, both) })
+	t.Run("streams", func(t *testing.T) { testStreams(t, b, both) })
+	t.Run("mountpoint", func(t *testing.T) { testMountpoint(t, new(*b)) })
 	t.Run("cut off", func(t *testing.T) { testCutOff(t, b, both) })
 	t.Run("listed", func(t *testing.T) { testListed(t, b, both) })
 	t.Run("jobs", func(t *testing.T) { testJobs(t, b) })

@@ -51,17 +51,21 @@ func (r *restoring) failed(ctx context.Context, i int, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
 	defer cancel()
 	e := &RestoreError{Backup: r.plan.Chain[i], Into: r.plan.Into, Err: cause}
-	if i == 0 {
+	var bad *badEnd
+	switch {
+	case i == 0:
 		e.Left = r.takeBack(ctx, cause)
-	} else {
+	case errors.As(cause, &bad):
+		e.Left = fmt.Sprintf("%s has it all the same: do not use it.\nTo try again: zfs destroy -r %s, then the same command.", r.plan.Into, word(r.plan.Into.String()))
+	default:
 		e.Left = r.whatIsWhole(ctx, r.plan.Chain[i-1])
 	}
 	return e
 }
 
-// takeBack destroys what a first receive left half done: a dataset that was not there before, that is younger
-// than this restore, that nobody mounted, and that has neither snapshots nor children. Most often there is
-// none, since zfs clears up after itself.
+// takeBack destroys what a first receive left: a dataset that was not there before, that is younger than this
+// restore, that nobody mounted, and that has neither snapshots, but for that of a stream with a bad end, nor children.
+// Most often there is none, since zfs clears up after itself.
 func (r *restoring) takeBack(ctx context.Context, cause error) string {
 	into := r.plan.Into
 	if r.began.IsZero() {
@@ -75,6 +79,10 @@ func (r *restoring) takeBack(ctx context.Context, cause error) string {
 	info, err := program.Info(ctx, into)
 	if err == nil && (info.Mounted || info.Creation.Before(r.began.Truncate(time.Second))) {
 		err = errors.New("it does not look like what a receive makes")
+	}
+	var bad *badEnd
+	if err == nil && errors.As(cause, &bad) {
+		err = r.takeBackSnapshot(ctx, program, r.plan.Chain[0])
 	}
 	if err == nil {
 		err = program.DestroyDataset(ctx, into)
@@ -95,22 +103,34 @@ func (r *restoring) takeBack(ctx context.Context, cause error) string {
 	return fmt.Sprintf("Nothing was restored; %s, half received, was destroyed again.", into)
 }
 
+// takeBackSnapshot destroys the snapshot that was received. One that is another's is not ours to destroy, and neither
+// is the dataset that has it.
+func (r *restoring) takeBackSnapshot(ctx context.Context, program zfs.Program, m *manifest.Manifest) error {
+	snapshot, err := r.received(ctx, m)
+	if err != nil {
+		return err
+	}
+	return program.Destroy(ctx, snapshot)
+}
+
+// received is the snapshot of a backup in the dataset, or an error if it is another, or not there.
+func (r *restoring) received(ctx context.Context, m *manifest.Manifest) (zfs.Snapshot, error) {
+	snapshot, err := r.plan.Into.Snapshot(m.Snapshot)
+	if err != nil {
+		return snapshot, err
+	}
+	got, err := r.kit.zfs(r.world).Snapshot(ctx, snapshot)
+	if err == nil && got.GUID.String() != m.SnapshotGUID {
+		err = fmt.Errorf("%s has GUID %s instead of %s", snapshot, got.GUID, m.SnapshotGUID)
+	}
+	return snapshot, err
+}
+
 // whatIsWhole says that the dataset holds the chain up to a backup, if zfs says so too. It is kept: what was
 // fetched is worth something.
 func (r *restoring) whatIsWhole(ctx context.Context, m *manifest.Manifest) string {
 	into := r.plan.Into
-	there := func() error {
-		snapshot, err := into.Snapshot(m.Snapshot)
-		if err != nil {
-			return err
-		}
-		got, err := r.kit.zfs(r.world).Snapshot(ctx, snapshot)
-		if err == nil && got.GUID.String() != m.SnapshotGUID {
-			err = fmt.Errorf("%s has GUID %s instead of %s", snapshot, got.GUID, m.SnapshotGUID)
-		}
-		return err
-	}
-	if err := there(); err != nil {
+	if _, err := r.received(ctx, m); err != nil {
 		return fmt.Sprintf("%s held %s, whole; whether it still does is not known: %v\nNext: zfs list -t all -r %s", into, m.Name, err, word(into.String()))
 	}
 	return fmt.Sprintf("%s holds %s, whole and checked, and nothing newer. To use that: %s\n"+

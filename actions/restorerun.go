@@ -99,7 +99,9 @@ func (r *restoring) pass(ctx context.Context, i int, m *manifest.Manifest, out *
 	if m.Base != nil {
 		base = guid(m.Base.SnapshotGUID)
 	}
-	verified, begin, err := stream.Verify(out, guid(m.SnapshotGUID), base)
+	var ends stream.Ends
+	all := io.TeeReader(out, &ends)
+	verified, begin, err := stream.Verify(all, guid(m.SnapshotGUID), base)
 	if err != nil {
 		return err
 	}
@@ -111,10 +113,20 @@ func (r *restoring) pass(ctx context.Context, i int, m *manifest.Manifest, out *
 	if err := r.kit.zfs(r.world).Receive(ctx, verified, r.plan.Into, args); err != nil {
 		return err
 	}
-	// zfs stops reading at the stream's end. What came behind it, and whether it opened, is still to be seen.
-	_, err = io.Copy(io.Discard, out)
-	return err
+	// zfs stops reading at the stream's END, and says nothing of what comes behind it, or whether that opened.
+	if _, err = io.Copy(io.Discard, all); err != nil {
+		return err
+	}
+	if err := ends.Check(guid(m.SnapshotGUID), base); err != nil {
+		return &badEnd{err}
+	}
+	return nil
 }
+
+// badEnd is the error of a stream that zfs received to its END, and that goes on behind it.
+type badEnd struct{ error }
+
+func (e *badEnd) Unwrap() error { return e.error }
 
 // open proves and opens the chunks of a backup, one after the other.
 func (r *restoring) open(ctx context.Context, m *manifest.Manifest, to io.Writer) error {
