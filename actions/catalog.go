@@ -15,6 +15,7 @@ import (
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
+	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
 
@@ -179,6 +180,21 @@ func (e *Entry) whole() error {
 		}
 	}
 	return nil
+}
+
+// Misses says in words how a remote fails to show a backup that was committed there, or nothing: it may have been rolled
+// back to an older state, which by itself it does not show.
+func (c *Catalog) Misses(ctx context.Context, commit state.Commit) (string, error) {
+	e, err := c.Entry(ctx, commit.Name)
+	switch {
+	case err != nil:
+		return "", err
+	case e.Manifest == nil:
+		return e.Why.Error(), nil
+	case e.sha != commit.ManifestSHA256:
+		return "its manifest is another than was stored", nil
+	}
+	return "", nil
 }
 
 // Size is the number of a backup's chunks and their bytes: the manifest's, else what lies there.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,6 +47,14 @@ type Kit struct {
 	mu      sync.Mutex
 	places  map[string]*remote.Place // by remote and job
 	session *workflow.Session        // of the step at work
+	news    []string
+}
+
+// News is what came to light while the steps were at work, and a person should hear of though all went well.
+func (k *Kit) News() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.news)
 }
 
 func (k *Kit) zfs(w workflow.World) zfs.Program { return zfs.Program{World: w, Words: k.ZFS} }

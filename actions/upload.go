@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
@@ -230,7 +231,39 @@ func (k *Kit) claimPlace(ctx context.Context, s *workflow.Session, place *remote
 	if err != nil {
 		return err
 	}
-	return k.noStranger(ctx, s, place, job, backups, there)
+	if err := k.noStranger(ctx, s, place, job, backups, there); err != nil {
+		return err
+	}
+	return k.expireGone(ctx, s, place, backups, there)
+}
+
+// expireGone stores that committed backups are gone from their place, and says so: the store's own rules deleted them, or
+// a person, or someone who wants an older one to be taken for the newest.
+func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote.Place, backups []state.Backup, there []string) error {
+	gone, err := k.gone(ctx, s, place, backups, there)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	_, err = workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+		Name: "gone", Afresh: true, // the backups' records tell whether it was stored
+		Do: func(context.Context, workflow.Fx) (none workflow.Nothing, err error) { return none, nil },
+		Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+			for _, name := range gone {
+				if err := expire(tx, r.Job, name); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%s gone from %s, where committed: %s", plural(len(gone), "backup is", "backups are"), place, strings.Join(gone, ", "))
+	k.mu.Lock()
+	k.news = append(k.news, text)
+	k.mu.Unlock()
+	return k.note(s, "%s", text)
 }
 
 // noStranger is an error if the place shows a committed backup, newer than the job's newest, that the
@@ -252,6 +285,28 @@ func (k *Kit) noStranger(ctx context.Context, s *workflow.Session, place *remote
 		}
 	}
 	return nil
+}
+
+// gone are the committed backups of which nothing is at their place any more. THERE are the folders that its root was
+// seen to have a minute ago at most: one that was made since is asked for by its name.
+func (k *Kit) gone(ctx context.Context, s *workflow.Session, place *remote.Place, backups []state.Backup, there []string) (gone []string, err error) {
+	for _, b := range backups {
+		if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) || slices.Contains(there, b.Name) {
+			continue
+		}
+		var objects map[string]remote.Object
+		err := k.retry(ctx, func(ctx context.Context) (err error) {
+			objects, err = listing(ctx, s.Look(), place, b.Name, "")
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(objects) == 0 {
+			gone = append(gone, b.Name)
+		}
+	}
+	return gone, nil
 }
 
 // uploading is a backup on its way to its place.

@@ -43,7 +43,7 @@ const (
 // Run lists what is on the remote.
 func (c *ListCmd) Run(a *App) error {
 	ctx := a.Stop.Soft()
-	_, catalog, err := c.open(ctx, a, func(*actions.Catalog) error { return nil })
+	kit, catalog, err := c.open(ctx, a, func(*actions.Catalog) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -54,6 +54,13 @@ func (c *ListCmd) Run(a *App) error {
 	backups := make([]listed, 0, len(entries))
 	for _, e := range entries {
 		backups = append(backups, list(ctx, catalog, e))
+	}
+	missed, err := c.missed(ctx, a, kit, catalog)
+	if err != nil {
+		return err
+	}
+	if missed != "" {
+		fmt.Fprintln(a.Err, missed)
 	}
 	if c.JSON {
 		e := json.NewEncoder(a.Out)

@@ -42,6 +42,15 @@ func (c *RestoreCmd) Run(a *App) error {
 		return &unrestored{err}
 	}
 	a.printPlan(plan)
+	if c.Backup == actions.Latest {
+		missed, err := c.missed(ctx, a, kit, catalog)
+		if err != nil {
+			return &unrestored{err}
+		}
+		if missed != "" {
+			a.planRow("note", "%s", missed)
+		}
+	}
 	if a.DryRun {
 		return nil
 	}
@@ -75,10 +84,7 @@ func (e *unrestored) Unwrap() error { return e.error }
 
 // printPlan says what would be restored, from when, and where to.
 func (a *App) printPlan(p *actions.RestorePlan) {
-	newest := p.Newest()
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(a.Err, "  %-6s %s\n", name, fmt.Sprintf(format, args...))
-	}
+	newest, row := p.Newest(), a.planRow
 	row("from", "%s %s as of %s, %s", newest.Host, newest.Dataset, newest.Created.Local().Format("2 Jan 2006 15:04 MST"), age(a.World.Now(), newest.Created))
 	row("chain", "%s: all there, %s", chainText(p.Chain), genuine(newest))
 	row("into", "%s (new); %s of %s free; spool %s, at most %s", p.Into, size(p.Bytes), size(p.Free), safe(p.Spool), size(p.SpoolBytes))
@@ -88,6 +94,10 @@ func (a *App) printPlan(p *actions.RestorePlan) {
 	if len(p.Newer) > 0 {
 		row("note", "newer, but not committed, and passed over: %s", strings.Join(p.Newer, ", "))
 	}
+}
+
+func (a *App) planRow(name, format string, args ...any) {
+	fmt.Fprintf(a.Err, "  %-6s %s\n", name, fmt.Sprintf(format, args...))
 }
 
 func chainText(chain []*manifest.Manifest) string {

@@ -77,7 +77,7 @@ func (c *RunCmd) run(t *taken) error {
 	if err := t.drive(s, false); err != nil {
 		return err
 	}
-	t.tellNews(news, s.Run())
+	t.tellNews(append(news, t.kit.News()...), s.Run())
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/cmd/internal/config"
+	"zfs2cloud/state"
 )
 
 // Source says where backups are read from: from the config's remote, or, on a machine that has no config, from
@@ -52,6 +53,37 @@ func (s Source) open(ctx context.Context, a *App, check func(*actions.Catalog) e
 		return nil, nil, &refusal{Err: err}
 	}
 	return kit, catalog, catalog.Unlock(c.Encryption)
+}
+
+// missed says in words that the newest backup which this host stored is not what the remote shows, or nothing. On a
+// machine without its database nobody knows.
+func (s Source) missed(ctx context.Context, a *App, kit *actions.Kit, catalog *actions.Catalog) (string, error) {
+	if s.Remote != "" {
+		return "", nil
+	}
+	place, _ := actions.PlaceOf(kit.Settings)
+	var newest *state.Commit
+	err := state.New(kit.Settings.StateDB).View(func(tx *state.Tx) error {
+		jobs, err := tx.Jobs()
+		for _, j := range jobs {
+			if j.Place == place && j.Dataset == kit.Settings.Dataset {
+				newest = j.Newest
+			}
+		}
+		return err
+	})
+	if err != nil {
+		a.Log.Warn("the database can't be read", "err", err)
+		return "", nil
+	}
+	if newest == nil {
+		return "", nil
+	}
+	why, err := catalog.Misses(ctx, *newest)
+	if err != nil || why == "" {
+		return "", err
+	}
+	return fmt.Sprintf("%s, which this host stored %s, can't be restored: %s", newest.Name, age(a.World.Now(), newest.At), safe(why)), nil
 }
 
 // noPlace says in plain words that a place is not there, which many a first try ends in; other errors stay.
