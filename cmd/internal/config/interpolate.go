@@ -11,18 +11,33 @@ import (
 // in %%(name)s for one, and leaves %% as it is.
 var reference = regexp.MustCompile(`^%\(([^)]+)\)s`)
 
-const deepest = 10 // configparser.MAX_INTERPOLATION_DEPTH
+const (
+	deepest = 10 // configparser.MAX_INTERPOLATION_DEPTH
+	// most bounds what ten lines of a few references each would make of a value: more than there is memory for.
+	most = 1000
+)
 
 var errPercent = errors.New("a % that is neither %% nor %(name)s")
 
 // interpolate is the value after %(name)s and %% have been replaced.
 func (d *document) interpolate(e entry, section string) (string, error) {
-	return d.expand(e.value, section, 1)
+	x := expander{document: d, section: section}
+	return x.expand(e.value, 1)
 }
 
-func (d *document) expand(rest, section string, depth int) (string, error) {
+// expander is at work on one value.
+type expander struct {
+	*document
+	section  string
+	followed int // how many references
+}
+
+func (x *expander) expand(rest string, depth int) (string, error) {
 	if depth > deepest {
 		return "", errors.New("%(name)s refers to itself")
+	}
+	if x.followed++; x.followed > most {
+		return "", fmt.Errorf("more than %d references", most)
 	}
 	var b strings.Builder
 	for {
@@ -43,12 +58,12 @@ func (d *document) expand(rest, section string, depth int) (string, error) {
 		}
 		rest = rest[len(m[0]):]
 		name := strings.ToLower(m[1])
-		e, ok := d.find(section, name)
+		e, ok := x.find(x.section, name)
 		if !ok || e.bare {
 			return "", fmt.Errorf("%%(%s)s refers to a key that has no value", name)
 		}
-		d.used[name] = true
-		inner, err := d.expand(e.value, section, depth+1)
+		x.used[name] = true
+		inner, err := x.expand(e.value, depth+1)
 		if err != nil {
 			return "", err
 		}

@@ -290,6 +290,17 @@ func TestBadKeys(t *testing.T) {
 	}
 }
 
+// Ten lines are enough for more text than there is memory for, or for more work than there is time for.
+func TestReferencesAreBounded(t *testing.T) {
+	for _, end := range []string{"x", ""} {
+		var lines []string
+		for c := 'b'; c < 'j'; c++ {
+			lines = append(lines, string(c)+" = "+strings.Repeat("%("+string(c+1)+")s", 30))
+		}
+		newPlace(t).bad(minimal(append(lines, "j = "+end, "remote = b2:%(b)s")...), "more than 1000 references")
+	}
+}
+
 // A dataset's name is taken as it is: blanks, which a line's end loses, between quotes.
 func TestDatasetNames(t *testing.T) {
 	p := newPlace(t)
