@@ -39,3 +39,26 @@ func TestCheckName(t *testing.T) {
 		t.Error("a name of 256 bytes passed")
 	}
 }
+
+// Whatever a dataset is called, its chunks' names are file names, of one place each, and nothing to a shell.
+func FuzzName(f *testing.F) {
+	for _, dataset := range []string{"tank/data", "../../x", "..", ".", "", "a b", "-rf", "a;id", "a\nb", "a\x1b[2J", "$(id)", "ü", "\xff", "a@b"} {
+		f.Add(dataset, "20261126035200", 0, 1)
+	}
+	f.Add("tank", "../../etc", -1, 2)
+	f.Add("tank", "", 1<<31-1, 1<<31-1)
+	f.Fuzz(func(t *testing.T, dataset, stamp string, n, gen int) {
+		for _, enc := range []settings.Encryption{settings.GPG, settings.None} {
+			name := Name(dataset, stamp, n, gen, enc)
+			odd := func(r rune) bool {
+				return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("@._:-", r)
+			}
+			if name == "." || name == ".." || strings.ContainsFunc(name, odd) || !strings.Contains(name, ".zfs.") {
+				t.Fatalf("%q", name)
+			}
+			if n >= 0 && gen >= 1 && gen < 1<<30 && n < 1<<30 && (name == Name(dataset, stamp, n+1, gen, enc) || name == Name(dataset, stamp, n, gen+1, enc)) {
+				t.Fatalf("%q is the name of two", name)
+			}
+		}
+	})
+}
