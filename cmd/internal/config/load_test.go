@@ -301,6 +301,29 @@ func TestReferencesAreBounded(t *testing.T) {
 	}
 }
 
+// A passphrase in the config is what it was for the Python tool, or refused; one form of a letter is not another.
+func TestPassphrasesInConfig(t *testing.T) {
+	p := newPlace(t)
+	for written, want := range map[string]string{
+		"\u00e9": "\u00e9", "e\u0301": "e\u0301", "'  blanks  '": "  blanks  ", `"%%(x)s"`: "%(x)s", "'$(id)'": "$(id)", "'100%%'": "100%", `"it's"`: "it's",
+		"%(zfs_fs)s": "tank/data", "x": "x", strings.Repeat("x", 200): strings.Repeat("x", 200),
+		"%(x)s": "error: refers to a key that has no value", "$(id)": "error: $ outside", `"$(id)"`: "error: $ outside", "it's": "error: ' is not closed",
+		"''": "error: empty", "": "error: no value", "'a\x00b'": "error: character U+0000", strings.Repeat("x", 201): "error: 201 bytes", "100%": "error: neither %% nor",
+		"a\rb": "error: character U+000D",
+	} {
+		text := strings.Replace(minimal(), "encryption_passphrase = secret", "encryption_passphrase = "+written, 1)
+		if problem, bad := strings.CutPrefix(want, "error: "); bad {
+			p.bad(text, "encryption_passphrase", problem)
+		} else if s := p.good(text); string(s.Passphrase.Inline) != want {
+			t.Errorf("%q: %q", written, string(s.Passphrase.Inline))
+		}
+	}
+	// Lines that end in CR LF are read as if they did not.
+	if s := p.good(strings.ReplaceAll(minimal(), "\n", "\r\n")); string(s.Passphrase.Inline) != "secret" {
+		t.Errorf("%q", string(s.Passphrase.Inline))
+	}
+}
+
 // A dataset's name is taken as it is: blanks, which a line's end loses, between quotes.
 func TestDatasetNames(t *testing.T) {
 	p := newPlace(t)

@@ -147,6 +147,7 @@ func TestReadPassphrase(t *testing.T) {
 	p := newPlace(t)
 	for content, want := range map[string]string{
 		"abc": "abc", "abc\n": "abc", " a$b'\\ \n": " a$b'\\ ", "pä€\n": "pä€", "abc\r\n": "abc",
+		"\u00e9\n": "\u00e9", "e\u0301\n": "e\u0301", "%(x)s\n": "%(x)s", "%%\n": "%%", "$(id)\n": "$(id)", "\"a\" 'b'\n": "\"a\" 'b'", "x": "x",
 		"": "error: empty", "\n": "error: empty", "abc\n\n": "error: control character", "a\x00b": "error: control character",
 		"abc\r": "error: control character", "\xff": "error: not UTF-8", strings.Repeat("x", 201): "error: 201 bytes",
 		strings.Repeat("x", 200) + "\n": strings.Repeat("x", 200), strings.Repeat("x", 1<<17): "error: more than 65536 bytes",
