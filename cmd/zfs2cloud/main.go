@@ -18,6 +18,7 @@ func harden() error {
 	if err := proc.CloseInherited(); err != nil {
 		return err
 	}
+	keepOwnRights()
 	debug.SetTraceback("single")
 	var core unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_CORE, &core); err != nil {
@@ -28,4 +29,12 @@ func harden() error {
 		return err
 	}
 	return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+}
+
+// keepOwnRights takes the owner's bits out of the umask. With them in it, what we make for ourselves and our children
+// we could not open, unless we are root, and on many a network disk not even then. What is for the user alone is made
+// so, whatever the umask says of others.
+func keepOwnRights() {
+	const owner = 0o700
+	unix.Umask(unix.Umask(owner) &^ owner)
 }
