@@ -2,13 +2,18 @@ package config
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"zfs2cloud/actions/settings"
 )
@@ -108,6 +113,56 @@ func TestCheckOwnedFollowsLinks(t *testing.T) {
 	try(t, os.Symlink("link", link))
 	if err := CheckOwned(link, 0); err == nil || !strings.Contains(err.Error(), "too many levels") {
 		t.Error(err)
+	}
+}
+
+// What is read is what was looked at: a file, or a folder on its way, that is exchanged for another's between the two is
+// never read.
+func TestSwappedWhileLookedAt(t *testing.T) {
+	asRoot(t)
+	top := t.TempDir()
+	for _, c := range []struct{ path, swapped string }{{"ours", "theirs"}, {"folder/ours", "folder/theirs"}, {"folder", "other"}} {
+		dir := filepath.Join(top, rand.Text())
+		ours, theirs := filepath.Join(dir, c.path), filepath.Join(dir, c.swapped)
+		file := ours
+		if c.path == "folder" {
+			try(t, errors.Join(os.MkdirAll(ours, 0o755), os.MkdirAll(theirs, 0o755), os.Chmod(theirs, 0o777)))
+			file = filepath.Join(ours, "file")
+			try(t, os.WriteFile(filepath.Join(theirs, "file"), []byte("theirs"), 0o644))
+		} else {
+			try(t, os.MkdirAll(filepath.Dir(ours), 0o755))
+			try(t, errors.Join(os.WriteFile(theirs, []byte("theirs"), 0o644), os.Chown(theirs, 1000, 1000)))
+		}
+		try(t, os.WriteFile(file, []byte("ours"), 0o644))
+		stop := make(chan struct{})
+		var swapping sync.WaitGroup
+		swapping.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = unix.Renameat2(unix.AT_FDCWD, ours, unix.AT_FDCWD, theirs, unix.RENAME_EXCHANGE)
+				}
+			}
+		})
+		read, refused := 0, 0
+		for until := time.Now().Add(10 * time.Second); (read < 200 || refused < 200) && time.Now().Before(until); {
+			data, _, err := readOwned(file, 0, 100)
+			switch {
+			case err == nil && string(data) == "ours":
+				read++
+			case err == nil:
+				t.Fatalf("%s: read %q", c.path, data)
+			default:
+				refused++
+			}
+		}
+		close(stop)
+		swapping.Wait()
+		if read == 0 || refused == 0 {
+			t.Errorf("%s: read %d times, refused %d times", c.path, read, refused)
+		}
 	}
 }
 
