@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -21,16 +22,16 @@ var (
 	soakSeed = flag.Uint64("soakseed", 0, "of the soak; 0: another each time. Times of kills are by the clock, and are not repeated exactly")
 )
 
-// soak is days of backups on which what may happen is by chance: changed data, a changed config, commands that are
-// killed at any moment or where a program is started or has ended. Every day ends with a run, as cron starts it, and
-// that must end well.
+// soak is days of backups on which what may happen is by chance: changed data, a changed config, hooks that fail, commands
+// that are killed at any moment or where a program is started or has ended. Every day ends with a run, as cron starts it,
+// and that must end well, unless the runs before were killed so often in one place that a person has to look.
 type soak struct {
 	ts     *testscript.TestScript
 	f      *fixture
 	random *rand.Rand
 	day    int
 
-	commands, killed, restored int
+	commands, killed, stuck, restored, audited int
 }
 
 // soak: goes on for as long as the flag says. At the end all is as after any script: see audit.
@@ -48,8 +49,8 @@ func cmdSoak(ts *testscript.TestScript, args []string) {
 	}
 	s.restore()
 	manifests := zfstest.Run(s.f.t, "sh", "-c", `ls "$0"/*/manifest.json.gpg | wc -l`, s.f.at("remote"))
-	s.f.t.Logf("soak of seed %d: %d days, %d commands, %d of them killed, %s backups committed, %d restored",
-		seed, s.day, s.commands, s.killed, strings.TrimSpace(manifests), s.restored)
+	s.f.t.Logf("soak of seed %d: %d days, %d commands, %d of them killed, %d times stuck, %s backups committed, %d restored, %d audits before the last",
+		seed, s.day, s.commands, s.killed, s.stuck, strings.TrimSpace(manifests), s.restored, s.audited)
 }
 
 func (s *soak) nextDay() {
@@ -69,9 +70,22 @@ func (s *soak) nextDay() {
 	}
 	// What an operator has locked, only he unlocks.
 	s.must("unlock")
+	if s.exec("run") == stuck {
+		s.stuck++
+		s.must("resume --force")
+	}
 	s.must("run")
 	if s.day%6 == 0 {
 		s.restore()
+		s.audit()
+	}
+}
+
+// audit looks at what must hold after any script.
+func (s *soak) audit() {
+	s.audited++
+	if s.f.audit(); s.f.t.Failed() {
+		s.ts.Fatalf("the audit of day %d", s.day)
 	}
 }
 
@@ -83,12 +97,19 @@ func (s *soak) pick(words ...string) string { return words[s.random.IntN(len(wor
 func (s *soak) reconfigure() {
 	cmdConfig(s.ts, []string{"config.ini",
 		"split_size=" + s.pick("512K", "1M", "2M"),
+		"spool_max=" + s.pick("", "4M", "6M"),
 		"upload_jobs=" + s.pick("1", "2", "4"),
 		"keep_intermediates=" + s.pick("yes", "no"),
 		"incremental_strategy=" + s.pick("since_last_full", "since_last_incremental", "never_incremental")})
 }
 
-// mishap starts a command that may be killed: after some time, or by a program that it starts.
+const stuck = 5
+
+// soakExits are those that a command may have which is not killed; others may have any but 5 and above.
+var soakExits = map[string][]int{"status": {0}, "unlock": {0}, "lock": {0, 3}, "run": {0, 1, 2, 3, 4, stuck}, "resume": {0, 1, 2, 3, 4, stuck}}
+
+// mishap starts a command that may be killed: after some time, by a program that it starts, or by a hook, which may also
+// fail.
 func (s *soak) mishap(command string) {
 	argv := append([]string{"zfs2cloud"}, strings.Fields(command)...)
 	switch s.random.IntN(5) {
@@ -98,17 +119,21 @@ func (s *soak) mishap(command string) {
 	case 2, 3:
 		setFault(s.ts, s.pick("zfs", "gpg", "rclone"), s.pick("kill", "after"), "any", strconv.Itoa(1+s.random.IntN(25)))
 	}
-	status := s.exec(argv)
+	if s.random.IntN(6) == 0 {
+		s.ts.Check(os.WriteFile(s.f.at(s.pick("stop-app", "start-app")+".then"), []byte(s.pick("exit 1", "kill -9 $PPID")), 0o600))
+	}
+	status := s.execute(argv)
 	s.ts.Logf("%s: %d", strings.Join(argv, " "), status)
-	// 137 and -1 is SIGKILL, seen by the shell's convention or by ours.
-	if !slices.Contains([]int{0, 1, 2, 3, 4, 137, -1}, status) {
+	name, _, _ := strings.Cut(command, " ")
+	may, ok := soakExits[name]
+	switch {
+	case status == 137 || status == -1: // SIGKILL, by the shell's convention or by ours
+		s.killed++
+	case ok && !slices.Contains(may, status), !ok && (status < 0 || status >= stuck):
 		s.ts.Fatalf("%s: exit %d", command, status)
 	}
-	if status == 137 || status == -1 {
-		s.killed++
-	}
-	for _, program := range []string{"zfs", "gpg", "rclone"} {
-		s.ts.Check(s.ts.Exec("rm", "-f", s.f.at(program)+"/fault"))
+	for _, file := range []string{"zfs/fault", "gpg/fault", "rclone/fault", "stop-app.then", "start-app.then"} {
+		s.ts.Check(os.RemoveAll(s.f.at(file)))
 	}
 	s.must("status")
 	s.must("status --json")
@@ -116,12 +141,16 @@ func (s *soak) mishap(command string) {
 
 // must runs a command that has to end well.
 func (s *soak) must(command string) {
-	if status := s.exec(append([]string{"zfs2cloud"}, strings.Fields(command)...)); status != 0 {
+	if status := s.exec(command); status != 0 {
 		s.ts.Fatalf("%s: exit %d", command, status)
 	}
 }
 
-func (s *soak) exec(argv []string) int {
+func (s *soak) exec(command string) int {
+	return s.execute(append([]string{"zfs2cloud"}, strings.Fields(command)...))
+}
+
+func (s *soak) execute(argv []string) int {
 	s.commands++
 	err := s.ts.Exec(argv[0], argv[1:]...)
 	if said := s.ts.ReadFile("stderr"); crashed.MatchString(said) {
