@@ -51,7 +51,11 @@ func (x *streamExport) met(ctx context.Context, o opened) {
 		x.s.Log().Warn("nothing is uploaded while the export goes on", "err", o.err)
 	}
 	for _, c := range x.held {
-		x.offer(ctx, c)
+		if x.ahead != nil {
+			x.ahead.offer(c)
+		} else {
+			uncache(x.backup, c.name)
+		}
 	}
 	x.held = nil
 }
@@ -65,11 +69,11 @@ func (x *streamExport) offer(ctx context.Context, c state.Chunk) {
 	}
 	switch {
 	case x.ahead != nil:
-		x.ahead.offer(c)
+		x.ahead.offer(offering(c))
 	case x.opening != nil:
-		x.held = append(x.held, c)
+		x.held = append(x.held, offering(c))
 	default:
-		uncache(x.backup, c) // it is uploaded later, if at all
+		uncache(x.backup, c.Name) // it is uploaded later, if at all
 	}
 }
 
@@ -99,10 +103,10 @@ func (k *Kit) Close() { k.stopAhead() }
 // reserve is what stays free on the disk of the chunk files, in bytes.
 const reserve = 64 << 20
 
-// room waits until there is room for one more chunk file, of which its full size is reserved before its first
-// byte: within spool_max of what is not yet uploaded, and on the disk.
-func (x *streamExport) room(ctx context.Context) error {
-	if len(x.chunks) == 0 {
+// room waits until there is room for the file of chunk N, of which its full size is reserved before its first byte:
+// within spool_max of what is not yet uploaded, and on the disk.
+func (x *streamExport) room(ctx context.Context, n int) error {
+	if n == 0 && x.backup.Sums.Sealed == 0 {
 		return nil // the first of all: none waits
 	}
 	most := x.kit.Settings.SpoolMax
@@ -151,8 +155,8 @@ func (x *streamExport) unseen(size int64) (bytes int64) {
 		bytes = size
 	}
 	for _, c := range x.held {
-		if !seen(c) {
-			bytes += c.Size
+		if !c.seen {
+			bytes += c.size
 		}
 	}
 	if x.ahead != nil {

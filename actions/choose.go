@@ -213,6 +213,18 @@ func listing(ctx context.Context, w workflow.World, place remote.Remote, folder,
 	return there, nil
 }
 
+// namesOf is what is kept of a listing where only the names are asked for: nil for nil.
+func namesOf(there map[string]remote.Object) map[string]bool {
+	if there == nil {
+		return nil
+	}
+	names := make(map[string]bool, len(there))
+	for name := range there {
+		names[name] = true
+	}
+	return names
+}
+
 func guid(s string) uint64 {
 	n, _ := strconv.ParseUint(s, 10, 64) // it was made by zfs.GUID's String
 	return n

@@ -56,11 +56,61 @@ func seen(c state.Chunk) bool {
 func current(chunks []state.Chunk) []state.Chunk {
 	var out []state.Chunk
 	for _, c := range chunks {
-		if !workflow.ChunkMachine.In(c.State, workflow.ChunkDiscarded) {
+		if stands(c) {
 			out = append(out, c)
 		}
 	}
 	return out
+}
+
+// eachBlock gives the chunks of a backup in their present generation, some at a time. FN may change the database.
+func eachBlock(view viewer, job, backup string, fn func([]state.Chunk) error) error {
+	for block := 0; ; block++ {
+		var all []state.Chunk
+		err := view(func(tx *state.Tx) (err error) {
+			all, err = tx.ChunksIn(job, backup, block)
+			return err
+		})
+		if err != nil || len(all) == 0 {
+			return err
+		}
+		if err := fn(current(all)); err != nil {
+			return err
+		}
+	}
+}
+
+// ledger looks chunks up while their stream goes by.
+type ledger struct {
+	view        viewer
+	job, backup string
+	block       int
+	newest      map[int]state.Chunk // by number, of the block; nil before the first look
+}
+
+// at is the chunk with a number in its newest generation, as it was when the stream came into its block: the zero Chunk
+// if there is none. It may be discarded.
+func (l *ledger) at(n int) (state.Chunk, error) {
+	if block := n / state.ChunkBlock; l.newest == nil || block != l.block {
+		var all []state.Chunk
+		err := l.view(func(tx *state.Tx) (err error) {
+			all, err = tx.ChunksIn(l.job, l.backup, block)
+			return err
+		})
+		if err != nil {
+			return state.Chunk{}, err
+		}
+		l.block, l.newest = block, map[int]state.Chunk{}
+		for _, c := range all { // generations in their order
+			l.newest[c.N] = c
+		}
+	}
+	return l.newest[n], nil
+}
+
+// stands tells whether there is such a chunk, and it was not discarded.
+func stands(c state.Chunk) bool {
+	return c.Name != "" && !workflow.ChunkMachine.In(c.State, workflow.ChunkDiscarded)
 }
 
 // hashesOf are the hashes known of a chunk's file, by kind.

@@ -62,7 +62,7 @@ func (u *uploading) storeClaim(ctx context.Context, fx workflow.Fx, mine string)
 			return u.contested(fx, name)
 		}
 	}
-	u.shown = there
+	u.shown = namesOf(there)
 	return nil
 }
 

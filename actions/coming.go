@@ -27,9 +27,12 @@ type coming struct {
 // prepare puts the intent of a chunk on record and starts to seal it. A file of that name from before was
 // never put on record as sealed, so nobody knows what is in it: it is written again.
 func (x *streamExport) prepare(ctx context.Context, folder *os.Root, n int) (*coming, error) {
-	c, ok := x.chunks[n]
-	if !ok {
-		c = state.Chunk{Job: x.backup.Job, Backup: x.backup.Name, N: n, Gen: x.newest[n] + 1}
+	c, err := x.ledger.at(n)
+	if err != nil {
+		return nil, err
+	}
+	if !stands(c) {
+		c = state.Chunk{Job: x.backup.Job, Backup: x.backup.Name, N: n, Gen: c.Gen + 1}
 		stamp, _, _ := manifest.ParseFolder(x.backup.Name)
 		c.Name = chunk.Name(x.backup.Dataset, stamp, n, c.Gen, settings.Encryption(x.backup.Encryption))
 		err := x.fx.Note(func(tx *state.Tx, _ *state.Run) error {
@@ -41,7 +44,6 @@ func (x *streamExport) prepare(ctx context.Context, folder *os.Root, n int) (*co
 		if err != nil {
 			return nil, err
 		}
-		x.chunks[n] = c
 	}
 	p := &coming{chunk: c, piece: newHandoff(), done: make(chan struct{})}
 	go func() {
@@ -104,7 +106,7 @@ func (h *handoff) Read(p []byte) (int, error) {
 // seal makes a chunk file of a piece, and returns when the piece has gone by. Meanwhile the chunk before is put on
 // record, and the next one's gpg starts.
 func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece io.Reader) error {
-	if err := x.room(ctx); err != nil {
+	if err := x.room(ctx, n); err != nil {
 		return err
 	}
 	p := x.next
@@ -119,8 +121,11 @@ func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece i
 	before := x.last
 	x.last = p
 	p.piece.given <- piece
-	err := x.record(ctx, before)
-	if _, known := x.chunks[n+1]; !known && err == nil {
+	if err := x.record(ctx, before); err != nil {
+		return err
+	}
+	c, err := x.ledger.at(n + 1)
+	if err == nil && !stands(c) {
 		x.next, err = x.prepare(ctx, folder, n+1)
 	}
 	if err != nil {
@@ -173,7 +178,6 @@ func (x *streamExport) record(ctx context.Context, p *coming) error {
 	if err != nil {
 		return err
 	}
-	x.chunks[c.N] = c
 	x.offer(ctx, c)
 	return nil
 }

@@ -162,8 +162,7 @@ func fingerprint(chunks []state.Chunk) string {
 // replace stores a text that is for reading only, over an older version of it.
 func (u *uploading) replace(ctx context.Context, fx workflow.Fx, folder, file string, text []byte) error {
 	name := path.Join(folder, file)
-	_, taken := u.shown[file]
-	fresh := u.shown != nil && !taken
+	fresh := u.shown != nil && !u.shown[file]
 	return u.retry(ctx, func(ctx context.Context) error {
 		first := fresh
 		fresh = false
@@ -239,10 +238,6 @@ func (k *Kit) manifestThere(ctx context.Context, look workflow.World, place remo
 // base the backup is worth nothing. Each chunk's hash was asked for when it had been stored; it is compared once
 // more where the store keeps it, but the whole backup is not read for that. FREE: the listing shows no manifest.
 func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (free bool, err error) {
-	chunks, err := u.chunks()
-	if err != nil {
-		return false, err
-	}
 	var there map[string]remote.Object
 	err = u.kit.retry(ctx, func(ctx context.Context) error {
 		kept, err := u.place.KeepsHash(ctx, u.s.Look())
@@ -258,12 +253,17 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (free bool, er
 	if err != nil {
 		return false, err
 	}
-	for _, c := range chunks {
-		o, ok := there[c.Name]
-		if same, _ := o.Matches(c.Size, hashesOf(c)); ok && same {
-			continue
+	err = u.eachBlock(func(block []state.Chunk) error {
+		for _, c := range block {
+			o, ok := there[c.Name]
+			if same, _ := o.Matches(c.Size, hashesOf(c)); !ok || !same {
+				return u.lost(ctx, fx, c, fmt.Errorf("chunk %d at %s: %w", c.N, u.place, errLost))
+			}
 		}
-		return false, u.lost(ctx, fx, c, fmt.Errorf("chunk %d at %s: %w", c.N, u.place, errLost))
+		return nil
+	})
+	if err != nil {
+		return false, err
 	}
 	_, backups, err := jobOf(u.s.View, u.backup.Job)
 	if err != nil {

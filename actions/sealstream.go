@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 
@@ -100,7 +99,7 @@ func (x *streamExport) holes() (bool, error) {
 		sealed = b.Sums.Sealed
 		return err
 	})
-	return sealed < len(x.chunks), err
+	return sealed < x.pieces, err
 }
 
 // streamExport is one pass of zfs send over the chunks of a backup.
@@ -110,36 +109,25 @@ type streamExport struct {
 	fx      workflow.Fx
 	run     state.Run
 	backup  state.Backup
-	chunks  map[int]state.Chunk // in their present generation
-	newest  map[int]int         // the highest generation of each number, discarded ones included
+	ledger  ledger // of its chunks
+	pieces  int    // of the stream, once all went by
 	sealer  chunk.Sealer
-	kinds   []string      // of hashes that the remote can be asked for
-	differs int           // the first chunk that is not what the stream has
-	last    *coming       // whose piece went by last, until it is on record
-	next    *coming       // the chunk after it
-	ahead   *uploader     // uploads what is sealed meanwhile; nil where that has to wait
-	opening chan opened   // has it in a moment
-	held    []state.Chunk // sealed in that moment
+	kinds   []string    // of hashes that the remote can be asked for
+	differs int         // the first chunk that is not what the stream has
+	last    *coming     // whose piece went by last, until it is on record
+	next    *coming     // the chunk after it
+	ahead   *uploader   // uploads what is sealed meanwhile; nil where that has to wait
+	opening chan opened // has it in a moment
+	held    []offered   // sealed in that moment
 }
 
 func (k *Kit) newExport(s *workflow.Session, fx workflow.Fx) (*streamExport, error) {
-	x := &streamExport{kit: k, s: s, fx: fx, run: s.Run(), chunks: map[int]state.Chunk{}, newest: map[int]int{}}
-	err := s.View(func(tx *state.Tx) (err error) {
-		if x.backup, err = tx.MustBackup(x.run.Job, x.run.Backup); err != nil {
-			return err
-		}
-		all, err := tx.Chunks(x.run.Job, x.run.Backup)
-		for _, c := range all {
-			x.newest[c.N] = max(x.newest[c.N], c.Gen)
-		}
-		for _, c := range current(all) {
-			x.chunks[c.N] = c
-		}
-		return err
-	})
-	if err != nil {
+	x := &streamExport{kit: k, s: s, fx: fx, run: s.Run()}
+	var err error
+	if x.backup, err = k.backupOf(s); err != nil {
 		return nil, err
 	}
+	x.ledger = ledger{view: s.View, job: x.backup.Job, backup: x.backup.Name}
 	x.sealer, err = k.sealer(fx, x.backup.Encryption)
 	return x, err
 }
@@ -202,13 +190,17 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 	if err := x.settle(ctx); err != nil {
 		return done, err
 	}
-	return sealed{Bytes: int64(in.ends.Size()), SHA256: hex.EncodeToString(hash.Sum(nil))}, x.discardFrom(n)
+	x.pieces = n
+	return sealed{Bytes: int64(in.ends.Size()), SHA256: hex.EncodeToString(hash.Sum(nil))}, x.discard(n, func(*state.Run) {})
 }
 
 // take proves or seals the piece with number n.
 func (x *streamExport) take(ctx context.Context, folder *os.Root, n int, piece io.Reader) error {
-	c, ok := x.chunks[n]
-	if !ok || workflow.ChunkMachine.In(c.State, workflow.ChunkSealing) {
+	c, err := x.ledger.at(n)
+	if err != nil {
+		return err
+	}
+	if !stands(c) || workflow.ChunkMachine.In(c.State, workflow.ChunkSealing) {
 		return x.seal(ctx, folder, n, piece)
 	}
 	if err := x.settle(ctx); err != nil {
@@ -228,16 +220,12 @@ func (x *streamExport) take(ctx context.Context, folder *os.Root, n int, piece i
 
 // discardLost discards what was sealed and whose file is gone: all of it at once, so that one pass seals it again.
 func (x *streamExport) discardLost(ctx context.Context) error {
-	lost, err := x.kit.lostFiles(ctx, x.backup, slices.Collect(maps.Values(x.chunks)))
+	lost, err := x.kit.lostFiles(ctx, x.s.View, x.backup)
 	if err != nil || len(lost) == 0 {
 		return err
 	}
 	x.s.Log().Warn("files of sealed chunks are gone or changed; they are sealed again", "chunks", len(lost), "folder", inDir(x.backup, ""))
-	err = x.fx.Note(func(tx *state.Tx, _ *state.Run) error { return discardChunks(tx, lost) })
-	for _, c := range lost {
-		delete(x.chunks, c.N)
-	}
-	return err
+	return x.fx.Note(func(tx *state.Tx, _ *state.Run) error { return discardChunks(tx, lost) })
 }
 
 // discardChunks takes chunks out of their backup. Their numbers are sealed anew in a new generation.
@@ -255,37 +243,23 @@ func (x *streamExport) startOver() error {
 	return x.discard(x.differs, func(r *state.Run) { r.StartOvers++ })
 }
 
-// discardFrom discards what a shorter stream no longer needs.
-func (x *streamExport) discardFrom(n int) error {
-	if _, more := x.chunks[n]; !more {
-		return nil
-	}
-	defer func() {
-		for i := range x.chunks {
-			if i >= n {
-				delete(x.chunks, i)
-			}
-		}
-	}()
-	return x.discard(n, func(*state.Run) {})
-}
-
+// discard discards the chunks from a number on: those that differ, or what a shorter stream no longer needs.
 func (x *streamExport) discard(from int, also func(*state.Run)) error {
 	return x.fx.Note(func(tx *state.Tx, r *state.Run) error {
-		for n, c := range x.chunks {
-			if n < from {
-				continue
+		for block := from / state.ChunkBlock; ; block++ {
+			chunks, err := tx.ChunksIn(x.backup.Job, x.backup.Name, block)
+			if err != nil {
+				return err
 			}
-			now, ok, err := tx.Chunk(c.Job, c.Backup, c.N, c.Gen) // it may have been uploaded meanwhile
-			if err != nil || !ok {
-				return errors.Join(err, fmt.Errorf("chunk %d on record: %v", n, ok))
+			if len(chunks) == 0 {
+				also(r)
+				return nil
 			}
-			if _, err := moveChunk(tx, &now, workflow.ChunkDiscard); err != nil {
+			chunks = slices.DeleteFunc(current(chunks), func(c state.Chunk) bool { return c.N < from })
+			if err := discardChunks(tx, chunks); err != nil {
 				return err
 			}
 		}
-		also(r)
-		return nil
 	})
 }
 

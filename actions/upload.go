@@ -317,8 +317,8 @@ type uploading struct {
 	backup state.Backup
 	hash   string // the kind that the place is asked for
 	once   bool   // what fails is not tried again by itself
-	// shown is what a listing showed in the backup's folder, and nobody has acted on yet; nil if there was none.
-	shown map[string]remote.Object
+	// shown are the names that a listing showed in the backup's folder, and nobody has acted on yet; nil if there was none.
+	shown map[string]bool
 }
 
 func (u *uploading) retry(ctx context.Context, try func(context.Context) error) error {
@@ -337,22 +337,19 @@ func (u *uploading) objects(ctx context.Context, fx workflow.Fx) error {
 	if err := u.exported(); err != nil {
 		return err
 	}
-	chunks, err := u.chunks()
+	chunks, left := []offered{}, false
+	err := u.eachBlock(func(block []state.Chunk) error {
+		for _, c := range block {
+			chunks = append(chunks, offering(c))
+			left = left || !seen(c)
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	var there []state.Chunk
-	left := false
-	for _, c := range chunks {
-		switch {
-		case workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded):
-			there = append(there, c)
-		case !workflow.ChunkMachine.In(c.State, workflow.ChunkReleased):
-			left = true
-		}
-	}
 	if left {
-		if err := u.haveFiles(ctx, fx, chunks); err != nil {
+		if err := u.haveFiles(ctx, fx); err != nil {
 			return err
 		}
 		p, err := u.begin(ctx, fx)
@@ -366,7 +363,24 @@ func (u *uploading) objects(ctx context.Context, fx workflow.Fx) error {
 			return err
 		}
 	}
-	return u.release(fx, there)
+	return u.releaseAll(fx)
+}
+
+// releaseAll removes the files of chunks that were kept until now, and are not to be kept any more.
+func (u *uploading) releaseAll(fx workflow.Fx) error {
+	if u.keepsFiles() {
+		return nil
+	}
+	return u.eachBlock(func(block []state.Chunk) error {
+		return u.release(fx, slices.DeleteFunc(block, func(c state.Chunk) bool { return !workflow.ChunkMachine.In(c.State, workflow.ChunkUploaded) }))
+	})
+}
+
+// keepsFiles tells whether the files stay when their chunks are uploaded.
+func (u *uploading) keepsFiles() bool { return u.kit.Settings.KeepIntermediates || u.inPlace() }
+
+func (u *uploading) eachBlock(fn func([]state.Chunk) error) error {
+	return eachBlock(u.s.View, u.backup.Job, u.backup.Name, fn)
 }
 
 // exported is an error unless all of the backup is sealed. A chunk may have been discarded since the export was over:
@@ -422,8 +436,8 @@ func (u *uploading) stat(ctx context.Context, c state.Chunk) (o remote.Object, t
 
 // haveFiles makes sure, before any is sent, that the files of all sealed chunks are there and of their size: a folder that
 // was lost is sealed again at once, and not a chunk at a time.
-func (u *uploading) haveFiles(ctx context.Context, fx workflow.Fx, chunks []state.Chunk) error {
-	lost, err := u.kit.lostFiles(ctx, u.backup, chunks)
+func (u *uploading) haveFiles(ctx context.Context, fx workflow.Fx) error {
+	lost, err := u.kit.lostFiles(ctx, u.s.View, u.backup)
 	if err != nil || len(lost) == 0 {
 		return err
 	}
@@ -431,20 +445,23 @@ func (u *uploading) haveFiles(ctx context.Context, fx workflow.Fx, chunks []stat
 }
 
 // lostFiles are the chunks that are sealed, and whose files are not there, or not of their size.
-func (k *Kit) lostFiles(ctx context.Context, b state.Backup, chunks []state.Chunk) (lost []state.Chunk, err error) {
-	for _, c := range chunks {
-		if !workflow.ChunkMachine.In(c.State, workflow.ChunkSealed) {
-			continue
+func (k *Kit) lostFiles(ctx context.Context, view viewer, b state.Backup) (lost []state.Chunk, err error) {
+	err = eachBlock(view, b.Job, b.Name, func(block []state.Chunk) error {
+		for _, c := range block {
+			if !workflow.ChunkMachine.In(c.State, workflow.ChunkSealed) {
+				continue
+			}
+			whole, err := k.fileIs(ctx, b, c, false)
+			if err != nil {
+				return err
+			}
+			if !whole {
+				lost = append(lost, c)
+			}
 		}
-		whole, err := k.fileIs(ctx, b, c, false)
-		if err != nil {
-			return nil, err
-		}
-		if !whole {
-			lost = append(lost, c)
-		}
-	}
-	return lost, nil
+		return nil
+	})
+	return lost, err
 }
 
 func goneOrChanged(b state.Backup, c state.Chunk) error {

@@ -23,11 +23,11 @@ type uploader struct {
 	*uploading
 	fx     workflow.Fx
 	cancel context.CancelFunc
-	taken  map[string]remote.Object // what a listing showed when it began
+	taken  map[string]bool // names that a listing showed when it began
 
 	mu      sync.Mutex
 	turn    *sync.Cond
-	offered []state.Chunk // waiting for a worker
+	offered []offered     // waiting for a worker
 	stored  []state.Chunk // waiting to be seen
 	closed  bool          // nothing more is offered
 	storing int           // workers that may still store something
@@ -39,6 +39,18 @@ type uploader struct {
 	over    sync.WaitGroup
 }
 
+// offered is what is kept of a chunk until it is its turn: then its record says how far it is.
+type offered struct {
+	n, gen int
+	name   string
+	size   int64
+	seen   bool
+}
+
+func offering(c state.Chunk) offered {
+	return offered{n: c.N, gen: c.Gen, name: c.Name, size: c.Size, seen: seen(c)}
+}
+
 // begin lists the folder and starts the workers. They end with finish or stop.
 func (u *uploading) begin(ctx context.Context, fx workflow.Fx) (*uploader, error) {
 	p := &uploader{uploading: u, fx: fx, moving: map[int]int64{}}
@@ -46,7 +58,8 @@ func (u *uploading) begin(ctx context.Context, fx workflow.Fx) (*uploader, error
 	p.taken, u.shown = u.shown, nil // another round lists again what this one stored
 	if !u.inPlace() && p.taken == nil {
 		err := u.kit.retry(ctx, func(ctx context.Context) (err error) {
-			p.taken, err = listing(ctx, u.s.Look(), u.place, u.backup.Name, "")
+			there, err := listing(ctx, u.s.Look(), u.place, u.backup.Name, "")
+			p.taken = namesOf(there)
 			return err
 		})
 		if err != nil {
@@ -79,15 +92,15 @@ func (p *uploader) wake() {
 }
 
 // offer hands in a chunk of the backup. One that is there already only counts.
-func (p *uploader) offer(c state.Chunk) {
+func (p *uploader) offer(c offered) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.total += c.Size
-	if seen(c) {
-		p.seen += c.Size
+	p.total += c.size
+	if c.seen {
+		p.seen += c.size
 	} else {
 		p.offered = append(p.offered, c)
-		p.waiting += c.Size
+		p.waiting += c.size
 	}
 	p.turn.Broadcast()
 }
@@ -149,13 +162,16 @@ func (p *uploader) work(ctx context.Context) {
 		p.mu.Unlock()
 	}()
 	for {
-		c, ok := p.next(ctx)
+		o, ok := p.next(ctx)
 		if !ok {
 			return
 		}
-		c, err := p.store(ctx, c)
+		c, err := p.onRecord(o)
+		if err == nil {
+			c, err = p.store(ctx, c)
+		}
 		if err != nil {
-			p.fail(fmt.Errorf("chunk %d: %w", c.N, err))
+			p.fail(fmt.Errorf("chunk %d: %w", o.n, err))
 			return
 		}
 		p.mu.Lock()
@@ -165,7 +181,20 @@ func (p *uploader) work(ctx context.Context) {
 	}
 }
 
-func (p *uploader) next(ctx context.Context) (state.Chunk, bool) {
+// onRecord reads a chunk that was offered.
+func (p *uploader) onRecord(o offered) (c state.Chunk, err error) {
+	err = p.s.View(func(tx *state.Tx) error {
+		var ok bool
+		c, ok, err = tx.Chunk(p.backup.Job, p.backup.Name, o.n, o.gen)
+		if err == nil && !(ok && stands(c)) {
+			err = fmt.Errorf("%s is not on record any more", o.name)
+		}
+		return err
+	})
+	return c, err
+}
+
+func (p *uploader) next(ctx context.Context) (offered, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.offered) == 0 && !p.closed && p.err == nil && ctx.Err() == nil {
@@ -175,7 +204,7 @@ func (p *uploader) next(ctx context.Context) (state.Chunk, bool) {
 		p.err = ctx.Err()
 	}
 	if len(p.offered) == 0 || p.err != nil {
-		return state.Chunk{}, false
+		return offered{}, false
 	}
 	c := p.offered[0]
 	p.offered = p.offered[1:]
@@ -199,8 +228,7 @@ func (p *uploader) store(ctx context.Context, c state.Chunk) (state.Chunk, error
 		if err != nil {
 			return c, err
 		}
-		_, taken := p.taken[c.Name]
-		fresh = !taken
+		fresh = !p.taken[c.Name]
 	}
 	if p.inPlace() {
 		return c, nil
@@ -311,7 +339,7 @@ func (p *uploader) see(ctx context.Context, batch []state.Chunk) error {
 	}
 	if p.kit.Settings.KeepIntermediates {
 		for _, c := range batch {
-			uncache(p.backup, c)
+			uncache(p.backup, c.Name)
 		}
 	}
 	return p.release(p.fx, batch)
@@ -343,9 +371,9 @@ func (p *uploader) noteSeen(batch []state.Chunk) error {
 	return nil
 }
 
-// uncache lets the application's data have the memory that a chunk's file has.
-func uncache(b state.Backup, c state.Chunk) {
-	if f, err := os.Open(inDir(b, c.Name)); err == nil {
+// uncache lets the application's data have the memory that a chunk file has.
+func uncache(b state.Backup, name string) {
+	if f, err := os.Open(inDir(b, name)); err == nil {
 		durable.Uncache(f)
 		_ = f.Close() // of a file that was only read
 	}
@@ -353,7 +381,7 @@ func uncache(b state.Backup, c state.Chunk) {
 
 // release removes the files of chunks that are uploaded, where they are not to be kept.
 func (u *uploading) release(fx workflow.Fx, chunks []state.Chunk) error {
-	if u.kit.Settings.KeepIntermediates || u.inPlace() || len(chunks) == 0 {
+	if u.keepsFiles() || len(chunks) == 0 {
 		return nil
 	}
 	root, err := openDir(u.backup.Dir)

@@ -38,6 +38,15 @@ func (tx *Tx) Chunks(job, backup string) ([]Chunk, error) {
 	return values[Chunk](tx, BucketChunks, job+"/"+backup+"/")
 }
 
+// ChunkBlock is how many numbers a block of chunks has, which ChunksIn lists: the last three digits in a key.
+const ChunkBlock = 1000
+
+// ChunksIn lists the chunks of one block of a backup, as Chunks does. Numbers have no gaps, so that behind a block that
+// is empty there are no more. Whoever goes through a backup in this way needs no more memory for a large one.
+func (tx *Tx) ChunksIn(job, backup string, block int) ([]Chunk, error) {
+	return values[Chunk](tx, BucketChunks, fmt.Sprintf("%s/%s/%05d", job, backup, block))
+}
+
 // DropChunks removes the chunk records of a backup; its sums stay.
 func (tx *Tx) DropChunks(job, backup string) error {
 	chunks, err := tx.Chunks(job, backup)
