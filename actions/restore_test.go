@@ -408,6 +408,27 @@ func testRefused(t *testing.T, b *backups, both []*manifest.Manifest) {
 				t.Fatal(err)
 			}
 		}, says: "bytes instead of"},
+		{name: "manifest without chunks", do: func(t *testing.T, b *backups) {
+			for n := range incr.Chunks {
+				remove(t, b.chunkFile(incr, n))
+			}
+		}, says: "chunk 0"},
+		{name: "manifest of another job", backup: incrName, do: func(t *testing.T, b *backups) {
+			theirs := *incr
+			theirs.Job = anotherJob
+			b.commit(t, &theirs)
+		}, says: "it is of job " + oneJob},
+		{name: "another job's folder beside", do: func(t *testing.T, b *backups) {
+			if err := os.WriteFile(filepath.Join(b.dir, "zfs2cloud-job-"+anotherJob), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, refusal: true, says: "backups of several jobs"},
+		{name: "base of another snapshot", do: func(t *testing.T, b *backups) {
+			swapped, base := *incr, *incr.Base
+			base.SnapshotGUID = "7"
+			swapped.Base = &base
+			b.commit(t, &swapped)
+		}, says: "its snapshot has GUID"},
 		{name: "base missing", do: func(t *testing.T, b *backups) { remove(t, filepath.Join(b.dir, fullName)) }, says: "the base of"},
 		{name: "manifest of another folder", do: func(t *testing.T, b *backups) {
 			copyFile(t, b.manifestFile(fullName), b.manifestFile(incrName))
