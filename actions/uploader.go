@@ -212,15 +212,16 @@ func (p *uploader) next(ctx context.Context) (offered, bool) {
 }
 
 // store brings a chunk from sealed to uploading, and stores it. One that is found uploading, after a crash, goes
-// on there: Put looks before it sends.
+// on there: its file is looked at as that of a sealed one is, and Put looks before it sends.
 func (p *uploader) store(ctx context.Context, c state.Chunk) (state.Chunk, error) {
-	fresh := false
+	fresh, unread := false, p.hash == ""
 	if workflow.ChunkMachine.In(c.State, workflow.ChunkSealed) {
 		if !p.inPlace() {
 			if err := p.haveFile(ctx, p.fx, c); err != nil {
 				return c, err
 			}
 		}
+		unread = false
 		err := p.fx.Note(func(tx *state.Tx, _ *state.Run) error {
 			_, err := moveChunk(tx, &c, workflow.ChunkUpload)
 			return err
@@ -233,7 +234,7 @@ func (p *uploader) store(ctx context.Context, c state.Chunk) (state.Chunk, error
 	if p.inPlace() {
 		return c, nil
 	}
-	if there, err := p.went(ctx, c); there || err != nil {
+	if there, err := p.went(ctx, c, unread); there || err != nil {
 		return c, err
 	}
 	first := true
@@ -244,9 +245,10 @@ func (p *uploader) store(ctx context.Context, c state.Chunk) (state.Chunk, error
 	})
 }
 
-// went tells whether a chunk went up before its file was lost: then that can't be sent again, and need not be.
-func (p *uploader) went(ctx context.Context, c state.Chunk) (bool, error) {
-	if whole, err := p.kit.fileIs(ctx, p.backup, c, false); err != nil || whole {
+// went tells whether a chunk went up before its file was lost, or changed: then that can't be sent again, and need not
+// be. A file is changed that has another size, or, WHOLLY, any other byte.
+func (p *uploader) went(ctx context.Context, c state.Chunk, wholly bool) (bool, error) {
+	if whole, err := p.kit.fileIs(ctx, p.backup, c, wholly); err != nil || whole {
 		return false, err
 	}
 	o, there, err := p.stat(ctx, c)
