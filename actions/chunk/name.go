@@ -24,10 +24,15 @@ func Name(dataset, stamp string, n, gen int, enc settings.Encryption) string {
 	return name
 }
 
+// LongestName is as long as any that a chunk of a dataset will have.
+func LongestName(dataset string) string {
+	const stamp, numbers, generations = "20261125035200", 9_999_999, 999
+	return Name(dataset, stamp, numbers, generations, settings.GPG)
+}
+
 // CheckName tells beforehand whether every chunk of a dataset will have a name of at most so many bytes.
 func CheckName(dataset string, most int) error {
-	const stamp, numbers, generations = "20261125035200", 9_999_999, 999
-	if n := len(Name(dataset, stamp, numbers, generations, settings.GPG)); n > most {
+	if n := len(LongestName(dataset)); n > most {
 		return fmt.Errorf("a name of %d bytes is too long: those of its chunk files would have %d, %d are possible", len(dataset), n, most)
 	}
 	return nil

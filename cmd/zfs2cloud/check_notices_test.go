@@ -166,6 +166,12 @@ func remoteCases() []noticeCase {
 			b.write("rclone.conf", "[loc]\ntype = local\n[secret]\ntype = crypt\nremote = loc:\npassword = "+obscured(b)+"\nfilename_encryption = off\n")
 			b.main["remote"] = "secret:" + b.remote
 		}, nil, []string{"no hash"}},
+		{"a remote that makes names longer than there is room for", func(b *bench) {
+			b.viaRclone("")
+			b.write("rclone.conf", "[loc]\ntype = local\n[secret]\ntype = crypt\nremote = loc:"+b.remote+"\npassword = "+obscured(b)+"\n")
+			b.main["remote"] = "secret:"
+			b.main["zfs_fs"] += "/" + strings.Repeat("x", 130) // which is not there
+		}, []string{"dataset", "remote"}, []string{"name too long"}},
 		{"a remote that refuses", func(b *bench) { b.viaRclone(`case "$*" in *copyto*) echo the store says no >&2; exit 1; esac`) },
 			[]string{"remote"}, []string{"the store says no"}},
 		{"a remote that rclone does not know", func(b *bench) { b.viaRclone(""); b.main["remote"] = "nope:x" }, []string{"remote-unknown"}, nil},

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"zfs2cloud/actions"
+	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
@@ -128,7 +129,8 @@ func deviceOf(info os.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Dev
 
 func (t *remoteTrial) roundTrip(ctx context.Context) []finding {
 	folder := "zfs2cloud-check-" + nonce()
-	name := folder + "/object"
+	// A remote that encrypts names makes them longer: one of theirs must fit, too.
+	name := folder + "/" + chunk.LongestName(t.settings.Dataset)
 	began := t.app.World.Now()
 	hash, err := t.writeAndRead(ctx, name)
 	// Also after an error something may be there, and also a check that was stopped takes its things away.
