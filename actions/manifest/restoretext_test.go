@@ -247,6 +247,9 @@ func (b *backups) stopsAtTheFirstError(t *testing.T) {
 		if b.gpg != "none" {
 			spoils["its last byte changed"] = flipLast
 		}
+		if b.gpg != "none" && n == 1 {
+			spoils["not encrypted"] = b.inClear
+		}
 		for how, spoil := range spoils {
 			restore := b.spoil(t, b.chain[0].Chunks[n].Name, spoil)
 			out, err := b.sh(t, 0, to, "1", "3")
@@ -316,6 +319,22 @@ func (b *backups) spoil(t *testing.T, name string, do func(string) error) (resto
 			t.Fatal(err)
 		}
 	}
+}
+
+// inClear makes of a file the message with the very same content that needs no passphrase: gpg reads it with exit 0.
+func (b *backups) inClear(path string) error {
+	args := []string{"--batch", "--no-options", "--no-autostart", "--pinentry-mode", "loopback", "--homedir", filepath.Dir(b.pass), "--passphrase-file", b.pass}
+	plain, err := exec.Command("gpg", append(args, "-d", path)...).Output()
+	if err != nil {
+		return err
+	}
+	store := exec.Command("gpg", append(args, "-z", "0", "--store")...)
+	store.Stdin = bytes.NewReader(plain)
+	literal, err := store.Output()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, literal, 0o600)
 }
 
 func flipLast(path string) error {
