@@ -3,10 +3,12 @@ package actions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
@@ -32,6 +34,21 @@ func CheckName(dataset string, uploads bool) error {
 		most = remote.MaxName
 	}
 	return chunk.CheckName(dataset, most)
+}
+
+// CheckChunks tells beforehand whether a stream of so many bytes has few enough chunks for a backup.
+func CheckChunks(dataset string, bytes, splitSize int64) error {
+	most := mostChunks(dataset)
+	if n := bytes / splitSize; n > most {
+		return fmt.Errorf("%d bytes would make %d chunks, and a backup can have %d", bytes, n, most)
+	}
+	return nil
+}
+
+// mostChunks is how many chunks a backup of a dataset can have. A manifest is bounded, and so is what rclone may say of a
+// folder, by 64 MiB each; in that a chunk takes more: its name, twice, and some 200 bytes.
+func mostChunks(dataset string) int64 {
+	return manifest.MaxSize / int64(2*len(chunk.LongestName(dataset))+256)
 }
 
 const stepUploadFiles = "upload-snapshot-files-to-remote"

@@ -180,6 +180,9 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 			break
 		}
 		if err == nil {
+			err = x.fits(n)
+		}
+		if err == nil {
 			err = x.take(ctx, folder, n, piece)
 		}
 		if err != nil {
@@ -192,6 +195,14 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 	}
 	x.pieces = n
 	return sealed{Bytes: int64(in.ends.Size()), SHA256: hex.EncodeToString(hash.Sum(nil))}, x.discard(n, func(*state.Run) {})
+}
+
+// fits is an error if a backup can't have a chunk of this number: it would be found out when all the others are uploaded.
+func (x *streamExport) fits(n int) error {
+	if most := mostChunks(x.backup.Dataset); int64(n) >= most {
+		return &workflow.Hopeless{Err: fmt.Errorf("%s has more than %d chunks of %d bytes, which no backup can have: use a larger split_size", x.backup.Name, most, x.backup.SplitSize)}
+	}
+	return nil
 }
 
 // take proves or seals the piece with number n.

@@ -237,9 +237,14 @@ func hostCases() []noticeCase {
 		}, []string{"basedir-readonly"}, nil},
 		{"a folder for chunks where others may write", func(b *bench) { b.must(os.Chmod(b.at("spool"), 0o777)) }, []string{"basedir-owner"}, nil},
 		{"too little space", func(b *bench) {
+			b.main["split_size"] = "1T" // or it would be too many chunks
 			b.env["ZFS_PATH"] = b.script("zfs", `zfs "$@" | sed 's/^\(referenced.\)[0-9]*$/\14000000000000000/'`)
 			b.script("zpool", `exec zpool "$@"`)
 		}, []string{"space"}, []string{"3.55 PiB"}},
+		{"too many chunks", func(b *bench) {
+			b.env["ZFS_PATH"] = b.script("zfs", `zfs "$@" | sed 's/^\(referenced.\)[0-9]*$/\14000000000000000/'`)
+			b.script("zpool", `exec zpool "$@"`)
+		}, []string{"config-error", "space"}, []string{"4000000000000000 bytes would make 3725290 chunks"}},
 	}
 }
 

@@ -38,13 +38,17 @@ func (c *checkup) lookZFS(ctx context.Context, f facts) (facts, []finding) {
 		return fault(err)
 	}
 	f.info = info
+	var found []finding
+	if many, ok := errors.AsType[*config.Errors](c.app.fewChunks(c.settings, info.Referenced)); ok {
+		found = append(found, c.problem(noticeConfigError, many.Problems[0]))
+	}
 	may := ""
 	denied := c.permissions(ctx, dataset)
 	if len(denied) == 0 {
 		may = "may snapshot, send and hold "
 	}
 	text := fmt.Sprintf("%s; %s%s (%s)", strings.TrimPrefix(version, "zfs-"), may, dataset, size(info.Referenced))
-	return f, append([]finding{fine("zfs", text)}, denied...)
+	return f, slices.Concat([]finding{fine("zfs", text)}, denied, found)
 }
 
 // lookChildren: a snapshot is of one dataset, never of those below it.

@@ -3,10 +3,26 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
+	"zfs2cloud/actions"
+	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/cmd/internal/config"
 )
+
+// fewChunks is an error that points to the config's line if the next full would have more chunks than a backup can have.
+// Its stream has at least as many bytes as the dataset has now.
+func (a *App) fewChunks(c *settings.Settings, referenced int64) error {
+	if !slices.ContainsFunc(c.Steps, func(s settings.Step) bool { return s.Name == actions.StepExport }) {
+		return nil
+	}
+	err := actions.CheckChunks(c.Dataset, referenced, c.SplitSize)
+	if err == nil {
+		return nil
+	}
+	return config.At(a.Config, a.Env, "split_size", err.Error(), "write a larger one")
+}
 
 // noDataset makes of zfs's word that the config's dataset is not there an error that points to the config's line, with
 // the name that was probably meant. Any other error stays as it is.

@@ -69,6 +69,9 @@ func (c *RunCmd) run(t *taken) error {
 	if err := t.tellChildren(); err != nil {
 		return err
 	}
+	if err := t.app.fewChunks(t.settings, t.info.Referenced); err != nil {
+		return &refusal{Err: err, Next: t.app.again("check")}
+	}
 	s, err := t.engine.Begin(state.Run{Job: t.job.ID, Config: t.settings.Path, Frozen: actions.Freeze(t.settings),
 		Steps: t.kit.Plan(t.kit.Planned(t.settings.Steps))})
 	if err != nil {
