@@ -244,6 +244,7 @@ func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote
 	if err != nil || len(gone) == 0 {
 		return err
 	}
+	text := fmt.Sprintf("%s gone from %s, where committed: %s", plural(len(gone), "backup is", "backups are"), place, strings.Join(gone, ", "))
 	_, err = workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
 		Name: "gone", Afresh: true, // the backups' records tell whether it was stored
 		Do: func(context.Context, workflow.Fx) (none workflow.Nothing, err error) { return none, nil },
@@ -253,17 +254,18 @@ func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote
 					return err
 				}
 			}
+			r.Notes = append(r.Notes, text)
 			return nil
 		},
 	})
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%s gone from %s, where committed: %s", plural(len(gone), "backup is", "backups are"), place, strings.Join(gone, ", "))
+	s.Log().Warn(text)
 	k.mu.Lock()
 	k.news = append(k.news, text)
 	k.mu.Unlock()
-	return k.note(s, "%s", text)
+	return nil
 }
 
 // noStranger is an error if the place shows a committed backup, newer than the job's newest, that the
