@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -88,8 +89,9 @@ func (e *ExitError) Error() string {
 	if len(e.Argv) > 0 {
 		name = e.Argv[0]
 	}
-	if s := strings.TrimSpace(e.Stderr); s != "" {
-		return fmt.Sprintf("%s: %s: %s", name, how, s)
+	said := slices.DeleteFunc(strings.Split(e.Stderr, "\n"), func(line string) bool { return strings.TrimSpace(line) == "" })
+	if len(said) > 0 {
+		return fmt.Sprintf("%s: %s: %s", name, how, strings.TrimSpace(strings.Join(said, "\n")))
 	}
 	return fmt.Sprintf("%s: %s", name, how)
 }

@@ -150,11 +150,14 @@ func (t *taken) find() (guid string, err error) {
 	ctx, cancel := context.WithTimeout(t.app.Stop.Soft(), lookTime)
 	defer cancel()
 	program := zfs.Program{World: workflow.Look{World: t.app.World}, Words: t.kit.ZFS}
-	if t.info, err = program.Info(ctx, dataset); err == nil {
+	if len(program.Words) == 0 {
+		_, err = config.Load(t.app.Config, t.app.Env) // says what is wrong with $ZFS_PATH
+	} else if t.info, err = program.Info(ctx, dataset); err == nil {
 		return t.info.GUID.String(), nil
+	} else {
+		t.gone = errors.Is(err, zfs.ErrNoDataset) || errors.Is(err, zfs.ErrNoPool)
+		err = t.app.noDataset(ctx, program, dataset, err)
 	}
-	t.gone = errors.Is(err, zfs.ErrNoDataset) || errors.Is(err, zfs.ErrNoPool)
-	err = t.app.noDataset(ctx, program, dataset, err)
 	verr := t.store.View(func(tx *state.Tx) error {
 		jobs, err := tx.Jobs()
 		for _, j := range jobs {
