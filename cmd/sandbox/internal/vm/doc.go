@@ -4,8 +4,8 @@
 // modules into the kernel of the machine it is tried on. So the guest has a kernel of its own.
 //
 // Its image is made once (image.go) and kept under /var/cache, in a folder whose name is a digest of the recipe:
-// another recipe is another image. Nothing is mounted to make it, since that is not allowed everywhere: mmdebstrap
-// fills a folder, and mke2fs makes a file system of it.
+// another recipe is another image. Nothing is mounted and no device made for it, since that is not allowed
+// everywhere: mmdebstrap fills a folder, this machine's compiler builds the module, and mke2fs makes a file system of it.
 //
 // A guest lives once (life.go). It boots from the image, over which it sees only its own writes, gets a folder of
 // files as a tar archive on a disk, and runs the file "run" of it as root. What that prints comes out by one serial

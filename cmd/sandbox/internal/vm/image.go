@@ -27,12 +27,20 @@ var Needs = []apt.Need{
 	{Program: qemu, Package: "qemu-system-x86"},
 	{Program: "mmdebstrap", Package: "mmdebstrap"},
 	{Program: "mke2fs", Package: "e2fsprogs"},
+	// For the module: the compiler that Debian's kernel was made by, and what its headers' own programs need.
+	{Program: "gcc-12", Package: "gcc-12"},
+	{Program: "make", Package: "make"},
+	{Program: "/usr/lib/x86_64-linux-gnu/libelf.so.1", Package: "libelf1"},
+	apt.LibC,
 	// On Ubuntu only Ubuntu's keys are there.
 	{Program: "/usr/share/keyrings/debian-archive-keyring.gpg", Package: "debian-archive-keyring"},
 }
 
 //go:embed init.sh
 var initScript string
+
+//go:embed module.sh
+var moduleScript string
 
 // recipe is all that an image is made of, but for the versions that Debian has on the day.
 var recipe = struct {
@@ -43,8 +51,8 @@ var recipe = struct {
 	release: "bookworm",
 	mirror:  "http://deb.debian.org/debian",
 	packages: []string{
-		// The cloud kernel is Debian's with fewer drivers; zfs-dkms builds the module for it.
-		"linux-image-cloud-amd64", "linux-headers-cloud-amd64", "zfs-dkms", "zfsutils-linux",
+		// The cloud kernel is Debian's with fewer drivers.
+		"linux-image-cloud-amd64", "zfsutils-linux",
 		"initramfs-tools", "udev", "kmod", "iproute2",
 		"gnupg", "rclone",
 	},
@@ -64,7 +72,7 @@ func (i Image) initrd() string { return filepath.Join(i.dir, "initrd.img") }
 
 // key names the recipe.
 func key() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%+v %s", recipe, initScript))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%+v %s %s %s", recipe, forModule, moduleScript, initScript))
 	return fmt.Sprintf("vm-%x", sum[:8])
 }
 
@@ -109,6 +117,9 @@ func (i Image) make(ctx context.Context, h *host.Host, cache string) error {
 	if err := debian(ctx, h, half.dir, tree); err != nil {
 		return fmt.Errorf("make the guest's Debian: %w", err)
 	}
+	if err := half.module(ctx, h, tree); err != nil {
+		return fmt.Errorf("make the guest's OpenZFS: %w", err)
+	}
 	if err := half.collect(ctx, h, tree); err != nil {
 		return fmt.Errorf("make the guest's image: %w", err)
 	}
@@ -119,18 +130,38 @@ func (i Image) make(ctx context.Context, h *host.Host, cache string) error {
 	return os.Rename(half.dir, i.dir)
 }
 
-// debian fills a folder. Documents stay out, which nobody reads there.
+// forModule runs in the guest's tree, as the last thing that does: it fetches what the module is built from. That is not
+// installed: the compiler that the headers ask for would be half of the image.
+const forModule = `mkdir /module && cd /module && kernel=$(ls /lib/modules) && apt-get -q download zfs-dkms linux-headers-$kernel ` +
+	`linux-headers-${kernel%-cloud-amd64}-common linux-kbuild-${kernel%.*}`
+
+// debian fills a folder. Documents stay out, which nobody reads there. Nothing is mounted in it, neither here nor where
+// that would be allowed, so that there is one way for all; and a build that is killed leaves no mount behind, into which
+// the removal of the folder would reach.
 func debian(ctx context.Context, h *host.Host, temp, tree string) error {
 	return h.Do(ctx, host.Command{
 		Argv: []string{
-			"mmdebstrap", "--mode=root", "--variant=minbase", "--components=main,contrib",
+			"mmdebstrap", "--mode=root", "--skip=chroot/mount", "--variant=minbase", "--components=main,contrib",
 			"--include=" + strings.Join(recipe.packages, ","),
 			"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
-			"--dpkgopt=path-exclude=/usr/share/locale/*",
+			"--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=force-unsafe-io",
+			fmt.Sprintf(`--customize-hook=chroot "$1" sh -c '%s'`, forModule),
 			recipe.release, tree, recipe.mirror,
 		},
 		Env: append(host.Network(), "DEBIAN_FRONTEND=noninteractive", "TMPDIR="+temp),
 	})
+}
+
+// module builds OpenZFS's module. Debian's own way, zfs-dkms, does that in the guest's tree, and where no device may be
+// made (a container without CAP_MKNOD) the /dev/null of that is an ordinary file, from which the compiler is to read
+// nothing and reads what was thrown away.
+func (i Image) module(ctx context.Context, h *host.Host, tree string) error {
+	dir := filepath.Join(i.dir, "module")
+	if err := os.Rename(filepath.Join(tree, "module"), dir); err != nil {
+		return err
+	}
+	err := h.Do(ctx, host.Command{Argv: []string{"sh", "-c", moduleScript}, Dir: dir, Env: []string{"tree=" + tree, "TMPDIR=" + i.dir}})
+	return errors.Join(err, os.RemoveAll(dir))
 }
 
 // collect takes from the folder what QEMU needs.
@@ -146,14 +177,6 @@ func (i Image) collect(ctx context.Context, h *host.Host, tree string) error {
 		if err := os.Rename(found[0], to); err != nil {
 			return err
 		}
-	}
-	// Without the module all would go well until the first guest's first zpool.
-	modules, err := filepath.Glob(filepath.Join(tree, "lib/modules/*/updates/dkms/zfs.ko*"))
-	if err != nil {
-		return err
-	}
-	if len(modules) != 1 {
-		return fmt.Errorf("zfs-dkms built %d modules zfs, not 1", len(modules))
 	}
 	if err := os.WriteFile(filepath.Join(tree, "z2c-init"), []byte(initScript), 0o755); err != nil {
 		return err
