@@ -34,6 +34,7 @@ type CLI struct {
 	VM    VMCmd    `cmd:"" name:"vm" help:"A virtual machine with OpenZFS."`
 
 	Throttle ThrottleCmd `cmd:"" hidden:"" help:"zfs with a slow disk behind it."`
+	Outage   OutageCmd   `cmd:"" hidden:"" help:"A life of the guest of vm cut."`
 }
 
 func main() {

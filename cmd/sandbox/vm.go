@@ -19,7 +19,7 @@ import (
 type VMCmd struct {
 	Test  VMTestCmd  `cmd:"" help:"Run the demo in it: backups, SIGKILL, resume, restores, on OpenZFS."`
 	Exec  VMExecCmd  `cmd:"" help:"Run a line of shell in it, with zfs2cloud beside, and exit as it did."`
-	Cut   VMCutCmd   `cmd:"" help:"Cut the power in the middle of an upload, boot, resume, restore and compare."`
+	Cut   VMCutCmd   `cmd:"" help:"Cut the power at chosen moments, boot, resume, restore and compare."`
 	Proof VMProofCmd `cmd:"" help:"Prove that a power cut takes what its disks were not told to flush, and nothing else."`
 	Shell VMShellCmd `cmd:"" help:"Open a shell in it; what you leave there is gone when you leave."`
 }
@@ -41,7 +41,7 @@ func layGuest(ctx context.Context, more ...apt.Need) (*guest, error) {
 		return nil, err
 	}
 	if err := g.prepare(ctx, append(more, vm.Needs...)); err != nil {
-		return nil, g.failed(errors.Join(err, g.clear()))
+		return nil, g.end(err)
 	}
 	return g, nil
 }
@@ -83,17 +83,27 @@ func (g *guest) prepare(ctx context.Context, needs []apt.Need) (err error) {
 
 func (g *guest) clear() error { return os.RemoveAll(g.dir) }
 
+// files are the programs, by their names in the guest.
+func (g *guest) files() map[string]string {
+	files := map[string]string{}
+	for _, name := range []string{"zfs2cloud", "sandbox"} {
+		files[name] = filepath.Join(g.dir, name)
+	}
+	return files
+}
+
 // live has a guest live with the programs.
 func (g *guest) live(ctx context.Context, l vm.Life) (status int, err error) {
-	l.Files = map[string]string{}
-	for _, name := range []string{"zfs2cloud", "sandbox"} {
-		l.Files[name] = filepath.Join(g.dir, name)
-	}
-	status, err = g.image.Run(ctx, g.host, l)
+	l.Files = g.files()
+	return g.image.Run(ctx, g.host, l)
+}
+
+// end removes what the guest was given, and the log, if all went well.
+func (g *guest) end(err error) error {
 	if err = errors.Join(err, g.clear()); err != nil {
-		return status, g.failed(err)
+		return g.failed(err)
 	}
-	return status, nil
+	return g.passed()
 }
 
 // VMTestCmd runs the demo in a guest.
@@ -105,19 +115,22 @@ func (VMTestCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return g.end(g.demo(ctx))
+}
+
+func (g *guest) demo(ctx context.Context) error {
 	began := time.Now()
 	status, err := g.live(ctx, vm.Life{
 		Script: "zfs version && ./sandbox demo --program /guest/zfs2cloud || { cat /var/lib/zfs2cloud-sandbox/log-*; exit 1; }",
 		Output: os.Stdout,
 	})
-	if err != nil {
-		return err
+	if err == nil && status != 0 {
+		err = fmt.Errorf("the demo failed in the virtual machine, exit status %d", status)
 	}
-	if status != 0 {
-		return g.failed(fmt.Errorf("the demo failed in the virtual machine, exit status %d", status))
+	if err == nil {
+		fmt.Printf("passed in the virtual machine, in %s from its boot to its end\n", took(time.Since(began)))
 	}
-	fmt.Printf("passed in the virtual machine, in %s from its boot to its end\n", took(time.Since(began)))
-	return g.passed()
+	return err
 }
 
 // VMExecCmd runs a line of shell.
@@ -132,10 +145,7 @@ func (c VMExecCmd) Run(ctx context.Context) error {
 		return err
 	}
 	status, err := g.live(ctx, vm.Life{Script: c.Line, Output: os.Stdout})
-	if err != nil {
-		return err
-	}
-	if err := g.passed(); err != nil {
+	if err := g.end(err); err != nil {
 		return err
 	}
 	if status != 0 {
@@ -153,12 +163,16 @@ func (VMProofCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return g.end(g.prove(ctx))
+}
+
+func (g *guest) prove(ctx context.Context) error {
 	began := time.Now()
-	if err := errors.Join(g.image.Prove(ctx, g.host), g.clear()); err != nil {
-		return g.failed(err)
+	err := g.image.Prove(ctx, g.host)
+	if err == nil {
+		line("proof", "4.00 MiB that were flushed are there, and nothing of 4.00 MiB that were not", took(time.Since(began)))
 	}
-	line("cut", "4.00 MiB that were flushed are there, and nothing of 4.00 MiB that were not", took(time.Since(began)))
-	return g.passed()
+	return err
 }
 
 // VMShellCmd opens a shell.
@@ -189,8 +203,5 @@ func (VMShellCmd) Run(ctx context.Context) error {
 		Script:  `exec setsid -c bash -i </dev/ttyS0 >/dev/ttyS0 2>&1`,
 		Console: &vm.Console{In: r, Out: os.Stdout},
 	})
-	if err = errors.Join(err, term.Restore(fd, before)); err != nil {
-		return err
-	}
-	return g.passed()
+	return g.end(errors.Join(err, term.Restore(fd, before)))
 }

@@ -104,10 +104,12 @@ func (i Image) Prove(ctx context.Context, h *host.Host) (err error) {
 	defer off()
 	var cut error
 	seen := false
-	on := Watch(bothWritten, func() {
-		seen = true
-		cut = d.Cut() // first the disk, so that QEMU has nowhere to flush to
-		off()
+	on := Lines(func(line string) {
+		if line == bothWritten && !seen {
+			seen = true
+			cut = d.Cut() // first the disk, so that QEMU has nowhere to flush to
+			off()
+		}
 	})
 	_, err = i.Run(ctx, h, Life{Script: proof, Output: on, Disks: []*Disk{d}})
 	if !seen {

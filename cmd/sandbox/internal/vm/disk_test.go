@@ -5,21 +5,22 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-func TestWatch(t *testing.T) {
+func TestLines(t *testing.T) {
 	t.Parallel()
-	times := 0
-	w := Watch("written", func() { times++ })
-	for _, part := range []string{"both wri", "tten", "\nwritten again\n"} {
+	var got []string
+	w := Lines(func(line string) { got = append(got, line) })
+	for _, part := range []string{"both wri", "tten", "\nand\n\nmore\nnot whole"} {
 		if _, err := fmt.Fprint(w, part); err != nil {
 			t.Fatal(err)
 		}
-		if want := strings.Count(part, "again"); times != want {
-			t.Errorf("after %q it was called %d times", part, times)
-		}
+	}
+	if !slices.Equal(got, []string{"both written", "and", "", "more"}) {
+		t.Errorf("lines %q", got)
 	}
 }
 

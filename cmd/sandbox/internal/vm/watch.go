@@ -5,26 +5,22 @@ import (
 	"io"
 )
 
-// Watch returns a writer for a guest's output that calls then once a line with that word has come.
-func Watch(word string, then func()) io.Writer { return &watch{word: []byte(word), then: then} }
+// Lines returns a writer for a guest's output that calls each with every whole line, without its end.
+func Lines(each func(line string)) io.Writer { return &lines{each: each} }
 
-type watch struct {
-	word []byte
-	then func()
-	line []byte
+type lines struct {
+	each func(string)
+	part []byte
 }
 
-func (w *watch) Write(p []byte) (int, error) {
-	for _, b := range p {
-		w.line = append(w.line, b)
-		if b != '\n' {
-			continue
+func (l *lines) Write(p []byte) (int, error) {
+	l.part = append(l.part, p...)
+	for {
+		line, rest, whole := bytes.Cut(l.part, []byte("\n"))
+		if !whole {
+			return len(p), nil
 		}
-		if w.then != nil && bytes.Contains(w.line, w.word) {
-			w.then()
-			w.then = nil
-		}
-		w.line = w.line[:0]
+		l.each(string(line))
+		l.part = rest
 	}
-	return len(p), nil
 }

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"zfs2cloud/cmd/sandbox/internal/outage"
+	"zfs2cloud/cmd/sandbox/internal/vm"
+)
+
+// OutageCmd is the guest's part of vm cut.
+type OutageCmd struct {
+	Life string `arg:"" help:"In JSON."`
+}
+
+// Run lives that life, until the power is cut.
+func (c OutageCmd) Run(ctx context.Context) error {
+	var l outage.Life
+	if err := json.Unmarshal([]byte(c.Life), &l); err != nil {
+		return err
+	}
+	return outage.Live(ctx, l)
+}
+
+// lifeTime is for one life, which takes less than a minute where nothing else is at work.
+const lifeTime = 10 * time.Minute
+
+// life is one life of the guest after the other, and what is heard of it.
+type life struct {
+	*guest
+	outage.Life
+	*repeated
+
+	began    time.Time
+	complain string        // the guest's last word, if it failed
+	looked   string        // what status said
+	resumed  time.Duration // after the boot
+	cut      bool
+	compared bool
+}
+
+// repeated is what a run did, in all of its lives, to see what it did more than once.
+type repeated struct {
+	seals int             // calls of gpg to seal
+	sent  map[string]bool // chunk files whose upload was begun
+	again int64           // bytes of those whose upload was begun again
+}
+
+// live is a boot and all that follows, until the power is cut.
+func (l *life) live(ctx context.Context) error {
+	order, err := json.Marshal(l.Life)
+	if err != nil {
+		return err
+	}
+	disks, err := l.plug(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, off := context.WithTimeout(ctx, lifeTime)
+	defer off()
+	var cutting error
+	hear := vm.Lines(func(text string) {
+		if l.cut {
+			return
+		}
+		if l.hear(text); l.cut {
+			time.Sleep(l.End.Delay)
+			cutting = unplug(disks) // before QEMU, so that it has nowhere to flush to
+			off()
+		}
+	})
+	l.began, l.cut, l.compared = time.Now(), false, false
+	status, err := l.image.Run(ctx, l.host, vm.Life{
+		Files:  l.files(),
+		Script: fmt.Sprintf("exec ./sandbox outage '%s'", order),
+		Output: io.MultiWriter(l.log, hear),
+		Disks:  disks,
+	})
+	if l.cut {
+		return cutting
+	}
+	if err == nil && status != 0 {
+		err = fmt.Errorf("exit status %d: %s", status, l.complain)
+	}
+	if err == nil && !l.compared {
+		err = errors.New("it ended by itself")
+	}
+	if err = errors.Join(err, unplug(disks)); err != nil && l.Number > 0 {
+		return fmt.Errorf("the guest after cut %d (%s): %w", l.Number, l.Ended, err)
+	}
+	return err
+}
+
+// hear takes down what the guest says.
+func (l *life) hear(text string) {
+	_, said, ours := strings.Cut(text, outage.Says) // what a program said may stand before it
+	if !ours {
+		if strings.HasPrefix(text, "sandbox: ") {
+			l.complain = text
+		}
+		return
+	}
+	word, rest, _ := strings.Cut(said, " ")
+	switch word {
+	case outage.Call:
+		l.call(rest)
+	case outage.Looked:
+		l.looked = rest
+	case outage.Resuming:
+		if l.resumed = time.Since(l.began); l.End.Resumed && !l.Last {
+			l.print("to be cut off once more")
+		}
+	case outage.Resumed:
+		l.print(fmt.Sprintf("done after %s; %s", took(time.Since(l.began)), l.repeated.over(rest)))
+	case outage.Compared:
+		line("restore", rest+" backups into new datasets, with all that was in them", took(time.Since(l.began)))
+		l.compared = true
+	case outage.Moment:
+		l.cut = true
+	}
+}
+
+// print is the line of a cut: what it was, what status said after the boot, and what came then.
+func (l *life) print(then string) {
+	line(fmt.Sprintf("cut %d", l.Number), fmt.Sprintf("%s: %s; at work %s after power-on, %s", l.Ended, l.looked, took(l.resumed), then), "")
+}
+
+// call takes down a seal or an upload that begins.
+func (r *repeated) call(text string) {
+	var kind, name string
+	var size int64
+	if _, err := fmt.Sscan(text, &kind, &size, &name); err != nil {
+		return
+	}
+	switch kind {
+	case "seal":
+		r.seals++
+	case "upload":
+		if r.sent[name] {
+			r.again += size
+		}
+		r.sent[name] = true
+	}
+}
+
+// over says what a run did that is over and has that many chunks. In one life gpg seals those, a canary and a manifest,
+// and waits for a next chunk when the stream ends.
+func (r *repeated) over(chunks string) string {
+	text := fmt.Sprintf("%s sent again, %d calls to seal for %s chunks", bytes(r.again), r.seals, chunks)
+	r.seals, r.again = 0, 0
+	return text
+}
