@@ -87,7 +87,7 @@ func (c *BenchCmd) Run(ctx context.Context) error {
 
 func (c *BenchCmd) measure(ctx context.Context, g *ground, machine string) (err error) {
 	b := &bench{BenchCmd: c}
-	if b.product, err = c.install(ctx, g); err != nil {
+	if b.product, err = c.install(ctx, g, split); err != nil {
 		return err
 	}
 	if b.self, err = os.Executable(); err != nil {

@@ -63,9 +63,9 @@ func (s seen) whole(other seen) map[string]identity {
 	return chunks
 }
 
-// arriving says whether a chunk with the number (and not a byte beyond a whole one) is half there, under
-// whatever name rclone writes it.
-func (s seen) arriving(number string) bool {
+// arriving says whether a chunk with the number (and not a byte beyond a whole one of that split size) is half there,
+// under whatever name rclone writes it.
+func (s seen) arriving(number string, split int64) bool {
 	for path, info := range s {
 		if strings.Contains(filepath.Base(path), ".zfs."+number) && info.Size() > 0 && info.Size() < split {
 			return true

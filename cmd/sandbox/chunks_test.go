@@ -45,7 +45,7 @@ func TestWhatLiesOnTheRemote(t *testing.T) {
 		t.Errorf("whole: %v", whole)
 	}
 	for n, want := range map[string]bool{"000000": false, "000001": true, "000002": true, "000003": false} {
-		if r.arriving(n) != want {
+		if r.arriving(n, split) != want {
 			t.Errorf("arriving %s: %v", n, !want)
 		}
 	}

@@ -34,9 +34,11 @@ type moment struct {
 // dataset is the name of what the demo backs up.
 func (g *ground) dataset() string { return g.Name + "/data" }
 
-func newData(g *ground) data {
+// newData is data where it can be: in files, each one of share parts of its full size, or in prepared streams, which
+// are what they are.
+func newData(g *ground, share int) data {
 	if g.Mounts() {
-		return &files{ground: g}
+		return &files{ground: g, share: share}
 	}
 	return &streams{ground: g}
 }
@@ -44,7 +46,8 @@ func newData(g *ground) data {
 // files is data in a mounted file system.
 type files struct {
 	*ground
-	then [2]tree.Tree // by moment
+	share int
+	then  [2]tree.Tree // by moment
 }
 
 func (f *files) root() string { return filepath.Join(f.Dir, "data") }
@@ -53,7 +56,7 @@ func (f *files) fill(ctx context.Context) (string, error) {
 	if _, err := f.host.Run(ctx, "zfs", "create", "-o", "mountpoint="+f.root(), f.dataset()); err != nil {
 		return "", err
 	}
-	if err := tree.Make(f.root()); err != nil {
+	if err := tree.Make(f.root(), f.share); err != nil {
 		return "", err
 	}
 	var err error
@@ -63,7 +66,7 @@ func (f *files) fill(ctx context.Context) (string, error) {
 }
 
 func (f *files) change(context.Context, string) (string, error) {
-	if err := tree.Change(f.root()); err != nil {
+	if err := tree.Change(f.root(), f.share); err != nil {
 		return "", err
 	}
 	var err error

@@ -16,7 +16,8 @@ import (
 // DemoCmd shows, on real ZFS, that a run survives SIGKILL and that what it backed up can be restored.
 type DemoCmd struct {
 	Program
-	Keep bool `help:"Leave everything as it is, for a look (down removes it)."`
+	Keep  bool `help:"Leave everything as it is, for a look (down removes it)."`
+	Small bool `help:"A sixteenth of the data in three chunks, for where gpg takes seconds for each."`
 }
 
 // Sparse; three copies of the data come to lie in it beside the data.
@@ -49,6 +50,7 @@ func (c *DemoCmd) Run(ctx context.Context) error {
 // demo is the state of the demo between its scenes.
 type demo struct {
 	*product
+	scale
 	data data
 
 	survivors   map[string]identity // whole chunks on the remote when the run was killed
@@ -59,9 +61,15 @@ type demo struct {
 
 // show plays the scenes.
 func (c *DemoCmd) show(ctx context.Context, g *ground) error {
-	d := &demo{data: newData(g)}
+	d := &demo{scale: whole}
+	if c.Small {
+		if d.scale = sixteenth; !g.Mounts() {
+			return errors.New("--small: what can't be mounted comes from a prepared stream, which has one size")
+		}
+	}
+	d.data = newData(g, d.share)
 	var err error
-	if d.product, err = c.install(ctx, g); err != nil {
+	if d.product, err = c.install(ctx, g, d.scale.split); err != nil {
 		return err
 	}
 	for _, scene := range []struct {
@@ -90,12 +98,22 @@ func (c *DemoCmd) show(ctx context.Context, g *ground) error {
 	return nil
 }
 
-// victim is the number of the chunk in whose upload the run is killed.
-const victim = "000005"
+// scale is how much there is of everything.
+type scale struct {
+	share   int    // of the data
+	split   int64  // a chunk
+	victim  string // the number of the chunk in whose upload the run is killed
+	bwlimit string // in MiB/s: a chunk takes 0.7 s
+}
+
+var (
+	whole     = scale{share: 1, split: split, victim: "000005", bwlimit: "24M"}
+	sixteenth = scale{share: 16, split: 4 << 20, victim: "000001", bwlimit: "6M"}
+)
 
 // killed starts the first backup and kills it with SIGKILL while the victim is half on the remote.
 func (d *demo) killed(ctx context.Context) (string, error) {
-	if err := d.limit("24M"); err != nil { // MiB/s: a chunk takes 0.7 s
+	if err := d.limit(d.bwlimit); err != nil {
 		return "", err
 	}
 	child, err := d.start(ctx, "-v", "run")
@@ -107,14 +125,14 @@ func (d *demo) killed(ctx context.Context) (string, error) {
 	for {
 		select {
 		case err := <-ended:
-			return "", fmt.Errorf("the run ended before chunk %s was uploading: %v", victim, err)
+			return "", fmt.Errorf("the run ended before chunk %s was uploading: %v", d.victim, err)
 		case <-time.After(5 * time.Millisecond):
 		}
 		there, err := look(d.remote)
 		if err != nil {
 			return "", err
 		}
-		if there.arriving(victim) {
+		if there.arriving(d.victim, d.scale.split) {
 			break
 		}
 	}
@@ -139,7 +157,7 @@ func (d *demo) survey() (string, error) {
 	if _, d.callsBefore, err = uploads(d.calls, 0); err != nil {
 		return "", err
 	}
-	if !remote.arriving(victim) {
+	if !remote.arriving(d.victim, d.scale.split) {
 		return "", errors.New("killed too late: the chunk was there")
 	}
 	return fmt.Sprintf("full backup; SIGKILL while chunk %d of %d was uploading", len(d.survivors)+1, spool.chunks()), nil

@@ -22,9 +22,10 @@ type product struct {
 	spool   string
 	remote  string // a folder; rclone sees it as a remote of the type local
 	calls   string // one line for each call of rclone
+	split   int64  // what streams are cut into
 }
 
-// split is what streams are cut into. Small, so that the demo has a dozen of chunks.
+// split is small, so that the demo has a dozen of chunks.
 const split = 16 << 20
 
 // Program is for those who want to try another zfs2cloud than the one whose source lies here.
@@ -33,12 +34,13 @@ type Program struct {
 }
 
 // install builds the program, if there is none, and writes all that its config names.
-func (o Program) install(ctx context.Context, g *ground) (*product, error) {
+func (o Program) install(ctx context.Context, g *ground, split int64) (*product, error) {
 	p := &product{
 		ground:  g,
 		program: o.Program,
 		config:  filepath.Join(g.Dir, "config.ini"),
 		calls:   filepath.Join(g.Dir, "rclone-calls"),
+		split:   split,
 	}
 	var err error
 	if p.spool, err = g.sub("spool"); err != nil {
@@ -85,7 +87,7 @@ rclone_conf = %s
 encryption_passphrase_file = %s
 split_size = %dM
 state_db = %s
-`, p.dataset(), p.spool, p.remote, filepath.Join(p.Dir, "rclone.conf"), p.passphrase(), split>>20, filepath.Join(p.Dir, "state.db"))
+`, p.dataset(), p.spool, p.remote, filepath.Join(p.Dir, "rclone.conf"), p.passphrase(), p.split>>20, filepath.Join(p.Dir, "state.db"))
 	if bwlimit != "" {
 		text += "rclone_bwlimit = " + bwlimit + "\n"
 	}

@@ -20,10 +20,10 @@ func (c *UpCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.install(ctx, g)
+	p, err := c.install(ctx, g, split)
 	if err == nil {
 		var text string
-		if text, err = newData(g).fill(ctx); err == nil {
+		if text, err = newData(g, 1).fill(ctx); err == nil {
 			line("data", text, "")
 		}
 	}

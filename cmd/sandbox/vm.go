@@ -121,7 +121,7 @@ func (VMTestCmd) Run(ctx context.Context) error {
 func (g *guest) demo(ctx context.Context) error {
 	began := time.Now()
 	status, err := g.live(ctx, vm.Life{
-		Script: "zfs version && ./sandbox demo --program /guest/zfs2cloud || { cat /var/lib/zfs2cloud-sandbox/log-*; exit 1; }",
+		Script: "zfs version && ./sandbox demo --small --program /guest/zfs2cloud || { cat /var/lib/zfs2cloud-sandbox/log-*; exit 1; }",
 		Output: os.Stdout,
 	})
 	if err == nil && status != 0 {

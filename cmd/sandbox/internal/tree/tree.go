@@ -35,15 +35,16 @@ const (
 	Removed = 17
 )
 
-// Make fills an empty folder.
-func Make(root string) error {
+// Make fills an empty folder. Each file has one of share parts of the 180 MB that all of them have as a whole: 1 is
+// everything.
+func Make(root string, share int) error {
 	for n := range Dirs {
 		if err := os.MkdirAll(filepath.Join(root, dirName(n)), 0o755); err != nil {
 			return err
 		}
 	}
 	for n := range Files {
-		if err := makeFile(filepath.Join(root, fileName(n)), n); err != nil {
+		if err := makeFile(filepath.Join(root, fileName(n)), n, size(n)/share); err != nil {
 			return err
 		}
 	}
@@ -56,10 +57,10 @@ func Make(root string) error {
 }
 
 // Change rewrites, appends to and overwrites the beginning of Changed files and removes Removed others,
-// and points a link elsewhere.
-func Change(root string) error {
+// and points a link elsewhere. The share is that of Make.
+func Change(root string, share int) error {
 	for i := range Changed {
-		if err := changeFile(filepath.Join(root, fileName(changedFile(i))), i); err != nil {
+		if err := changeFile(filepath.Join(root, fileName(changedFile(i))), i, (96<<10)/share); err != nil {
 			return err
 		}
 	}
@@ -91,7 +92,7 @@ func changedFile(i int) int {
 
 func removedFile(i int) int { return bigFiles + 11 + i*50 | 1 }
 
-func changeFile(name string, i int) error {
+func changeFile(name string, i, size int) error {
 	flags := os.O_WRONLY
 	switch i % 3 {
 	case 0:
@@ -104,7 +105,7 @@ func changeFile(name string, i int) error {
 		return err
 	}
 	defer f.Close()
-	if err := fill(f, Files+i, 96<<10); err != nil {
+	if err := fill(f, Files+i, size); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {
@@ -114,13 +115,13 @@ func changeFile(name string, i int) error {
 	return os.Chtimes(name, when, when)
 }
 
-func makeFile(name string, n int) error {
+func makeFile(name string, n, size int) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := fill(f, n, size(n)); err != nil {
+	if err := fill(f, n, size); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {

@@ -16,7 +16,7 @@ func made(t *testing.T) (root string) {
 		t.Skip("not root: files can't be given to other owners")
 	}
 	root = t.TempDir()
-	if err := tree.Make(root); err != nil {
+	if err := tree.Make(root, 1); err != nil {
 		t.Fatal(err)
 	}
 	return root
@@ -49,7 +49,7 @@ func TestMakeAndChange(t *testing.T) {
 		t.Errorf("%d files, %d MiB", files, bytes>>20)
 	}
 
-	if err := tree.Change(b); err != nil {
+	if err := tree.Change(b, 1); err != nil {
 		t.Fatal(err)
 	}
 	after := scan(t, b)
