@@ -22,6 +22,7 @@ type VMCmd struct {
 	Cut   VMCutCmd   `cmd:"" help:"Cut the power at chosen moments, boot, resume, restore and compare."`
 	Proof VMProofCmd `cmd:"" help:"Prove that a power cut takes what its disks were not told to flush, and nothing else."`
 	Shell VMShellCmd `cmd:"" help:"Open a shell in it; what you leave there is gone when you leave."`
+	CI    VMCICmd    `cmd:"" name:"ci" help:"Run proof, test and cut, and count what passed."`
 }
 
 // guest is a virtual machine's image and the programs to try in it.
@@ -119,6 +120,8 @@ func (VMTestCmd) Run(ctx context.Context) error {
 }
 
 func (g *guest) demo(ctx context.Context) error {
+	ctx, off := context.WithTimeout(ctx, lifeTime)
+	defer off()
 	began := time.Now()
 	status, err := g.live(ctx, vm.Life{
 		Script: "zfs version && ./sandbox demo --small --program /guest/zfs2cloud || { cat /var/lib/zfs2cloud-sandbox/log-*; exit 1; }",
@@ -167,6 +170,8 @@ func (VMProofCmd) Run(ctx context.Context) error {
 }
 
 func (g *guest) prove(ctx context.Context) error {
+	ctx, off := context.WithTimeout(ctx, lifeTime)
+	defer off()
 	began := time.Now()
 	err := g.image.Prove(ctx, g.host)
 	if err == nil {
