@@ -33,8 +33,7 @@ func (c VMCutCmd) Run(ctx context.Context) error {
 // cuts has one guest live after the other, on the same disks. It returns how many cuts it came through.
 func (g *guest) cuts(ctx context.Context, cuts int, seed uint64) (through int, err error) {
 	began := time.Now()
-	repeated := repeated{sent: map[string]bool{}}
-	l := life{guest: g, repeated: &repeated}
+	l := life{guest: g, repeated: newRepeated()}
 	for _, cut := range outage.Plan(cuts, seed) {
 		l.End = cut
 		if err := l.live(ctx); err != nil {

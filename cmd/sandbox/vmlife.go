@@ -49,7 +49,11 @@ type repeated struct {
 	seals int             // calls of gpg to seal
 	sent  map[string]bool // chunk files whose upload was begun
 	again int64           // bytes of those whose upload was begun again
+	kept  map[string]bool // chunk files that were uploaded, by what status said
+	undue string          // one of these whose upload was begun again
 }
+
+func newRepeated() *repeated { return &repeated{sent: map[string]bool{}, kept: map[string]bool{}} }
 
 // live is a boot and all that follows, until the power is cut.
 func (l *life) live(ctx context.Context) error {
@@ -81,6 +85,9 @@ func (l *life) live(ctx context.Context) error {
 		Output: io.MultiWriter(l.log, hear),
 		Disks:  disks,
 	})
+	if l.undue != "" {
+		cutting = errors.Join(cutting, fmt.Errorf("%s was uploaded, and its upload was begun again", l.undue))
+	}
 	if l.cut {
 		return cutting
 	}
@@ -90,7 +97,7 @@ func (l *life) live(ctx context.Context) error {
 	if err == nil && !l.compared {
 		err = errors.New("it ended by itself")
 	}
-	if err = errors.Join(err, unplug(disks)); err != nil && l.Number > 0 {
+	if err = errors.Join(err, cutting, unplug(disks)); err != nil && l.Number > 0 {
 		return fmt.Errorf("the guest after cut %d (%s): %w", l.Number, l.Ended, err)
 	}
 	return err
@@ -111,6 +118,8 @@ func (l *life) hear(text string) {
 		l.call(rest)
 	case outage.Looked:
 		l.looked = rest
+	case outage.Kept:
+		l.kept[rest] = true
 	case outage.Resuming:
 		if l.resumed = time.Since(l.began); l.End.Resumed && !l.Last {
 			l.print("to be cut off once more")
@@ -145,6 +154,9 @@ func (r *repeated) call(text string) {
 			r.again += size
 		}
 		r.sent[name] = true
+		if r.kept[name] {
+			r.undue = name
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ const (
 	Moment   = "moment"   // cut the power
 	Call     = "call"     // a call of a program: kind, size, name
 	Looked   = "looked"   // what status said
+	Kept     = "kept"     // a chunk that it calls uploaded, and that is there
 	Resuming = "resuming" // the work begins again
 	Resumed  = "resumed"  // and is done: how many chunks the backup has
 	Compared = "compared" // how many backups were restored and compared

@@ -142,6 +142,7 @@ func there(chunks []chunk, backup string) error {
 		if err := c.in(remote+"/tank", backup); err != nil {
 			return fmt.Errorf("chunk %s is uploaded: %w", c.Name, err)
 		}
+		say(Kept+" %s", c.Name)
 	}
 	return nil
 }
