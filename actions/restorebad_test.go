@@ -17,7 +17,6 @@ import (
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/remote"
-	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs/zfstest"
 	"zfs2cloud/workflow"
@@ -175,7 +174,8 @@ func testPlanted(t *testing.T, b *backups, both []*manifest.Manifest) {
 				if err := errors.Join(os.Rename(path, moved), plant(path, moved)); err != nil {
 					t.Fatal(err)
 				}
-				for _, c := range []*Catalog{b.catalog(t), b.throughRclone(t)} {
+				_, throughRclone := b.throughRclone(t)
+				for _, c := range []*Catalog{b.catalog(t), throughRclone} {
 					b.nothing(t, func() {
 						p, err := c.PlanRestore(t.Context(), RestoreRequest{Backup: Latest, Into: b.into(t), Spool: t.TempDir()})
 						switch {
@@ -189,24 +189,6 @@ func testPlanted(t *testing.T, b *backups, both []*manifest.Manifest) {
 			})
 		}
 	}
-}
-
-func (b *backups) throughRclone(t *testing.T) *Catalog {
-	t.Helper()
-	if _, err := exec.LookPath("rclone"); err != nil {
-		t.Skip("rclone is not installed")
-	}
-	conf := filepath.Join(t.TempDir(), "rclone.conf")
-	if err := os.WriteFile(conf, []byte("[x]\ntype = local\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	kit := restoreKit("a passphrase", settings.GPG)
-	kit.Settings.RcloneConf = conf
-	r, err := kit.Remote("x:" + b.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.catalogOf(t, r)
 }
 
 // A manifest that is genuine, over a stream that is not what it says: only who has the passphrase can make one, or we, by
