@@ -67,7 +67,9 @@ func (w *watched) last() glance { return w.seen[len(w.seen)-1] }
 // look is false when the process is gone.
 func (w *watched) look() bool {
 	began := time.Now()
-	w.ts.Check(w.ts.Exec("sh", "-c", "zfs2cloud status --json >seen.json"))
+	if err := w.ts.Exec("sh", "-c", "zfs2cloud status --json >seen.json"); err != nil {
+		w.ts.Fatalf("status: %v: %s", err, w.ts.ReadFile("stderr"))
+	}
 	w.slowest = max(w.slowest, time.Since(began))
 	var doc statusDocument
 	w.ts.Check(json.Unmarshal([]byte(w.ts.ReadFile("seen.json")), &doc))
