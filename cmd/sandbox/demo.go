@@ -108,7 +108,7 @@ type scale struct {
 
 var (
 	whole     = scale{share: 1, split: split, victim: "000005", bwlimit: "24M"}
-	sixteenth = scale{share: 16, split: 4 << 20, victim: "000001", bwlimit: "6M"}
+	sixteenth = scale{share: 16, split: 6 << 20, victim: "000001", bwlimit: "9M"}
 )
 
 // killed starts the first backup and kills it with SIGKILL while the victim is half on the remote.
