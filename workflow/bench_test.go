@@ -118,15 +118,23 @@ func (b *bench) begin(e *Engine) (s *Session, err error) {
 var errCrashed = errors.New("crashed")
 
 func (b *bench) drive(e *Engine, s *Session) (err error) {
+	if crashes(func() { err = e.Drive(s, false) }) {
+		return errCrashed
+	}
+	return err
+}
+
+// crashes tells whether what was done ended with a crash.
+func crashes(do func()) (yes bool) {
 	defer func() {
 		if r := recover(); r != nil {
-			if _, ok := r.(crash); !ok {
+			if _, yes = r.(crash); !yes {
 				panic(r)
 			}
-			err = errCrashed
 		}
 	}()
-	return e.Drive(s, false)
+	do()
+	return false
 }
 
 // next is the next command: a new process that takes over and, with resume, goes on.

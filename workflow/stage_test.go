@@ -122,15 +122,10 @@ func (g *stage) command(name string, outcomes []outcome) (exit int) {
 		return exitLocked
 	}
 	defer live.Close() // the kernel does it for one that was killed
-	defer func() {
-		if r := recover(); r != nil {
-			if _, ok := r.(crash); !ok {
-				panic(r)
-			}
-			exit = exitKilled
-		}
-	}()
-	return g.act(e, name)
+	if crashes(func() { exit = g.act(e, name) }) {
+		return exitKilled
+	}
+	return exit
 }
 
 func (g *stage) act(e *Engine, name string) int {
