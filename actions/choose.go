@@ -176,11 +176,7 @@ func (k *Kit) opensWith(ctx context.Context, w workflow.World, b state.Backup) (
 // isWhole lists a committed backup's folder where it was committed: the manifest and every chunk, with their
 // sizes. Listing, not reading, so that archived objects count.
 func (k *Kit) isWhole(ctx context.Context, w workflow.World, place remote.Remote, b state.Backup, chunks []state.Chunk) (bool, error) {
-	var there map[string]remote.Object
-	err := k.retry(ctx, func(ctx context.Context) (err error) {
-		there, err = listing(ctx, w, place, b.Name, "")
-		return err
-	})
+	there, err := k.listing(ctx, w, place, b.Name)
 	if err != nil {
 		return false, err
 	}
@@ -193,6 +189,15 @@ func (k *Kit) isWhole(ctx context.Context, w workflow.World, place remote.Remote
 		}
 	}
 	return true, nil
+}
+
+// listing is listing without hashes, tried again where that may help.
+func (k *Kit) listing(ctx context.Context, w workflow.World, place remote.Remote, folder string) (there map[string]remote.Object, err error) {
+	err = k.retry(ctx, func(ctx context.Context) error {
+		there, err = listing(ctx, w, place, folder, "")
+		return err
+	})
+	return there, err
 }
 
 // listing is a folder's objects by name; a folder that is not there has none.

@@ -66,11 +66,7 @@ func current(chunks []state.Chunk) []state.Chunk {
 // eachBlock gives the chunks of a backup in their present generation, some at a time. FN may change the database.
 func eachBlock(view viewer, job, backup string, fn func([]state.Chunk) error) error {
 	for block := 0; ; block++ {
-		var all []state.Chunk
-		err := view(func(tx *state.Tx) (err error) {
-			all, err = tx.ChunksIn(job, backup, block)
-			return err
-		})
+		all, err := chunksIn(view, job, backup, block)
 		if err != nil || len(all) == 0 {
 			return err
 		}
@@ -78,6 +74,14 @@ func eachBlock(view viewer, job, backup string, fn func([]state.Chunk) error) er
 			return err
 		}
 	}
+}
+
+func chunksIn(view viewer, job, backup string, block int) (all []state.Chunk, err error) {
+	err = view(func(tx *state.Tx) error {
+		all, err = tx.ChunksIn(job, backup, block)
+		return err
+	})
+	return all, err
 }
 
 // ledger looks chunks up while their stream goes by.
@@ -92,11 +96,7 @@ type ledger struct {
 // if there is none. It may be discarded.
 func (l *ledger) at(n int) (state.Chunk, error) {
 	if block := n / state.ChunkBlock; l.newest == nil || block != l.block {
-		var all []state.Chunk
-		err := l.view(func(tx *state.Tx) (err error) {
-			all, err = tx.ChunksIn(l.job, l.backup, block)
-			return err
-		})
+		all, err := chunksIn(l.view, l.job, l.backup, block)
 		if err != nil {
 			return state.Chunk{}, err
 		}

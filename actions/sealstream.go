@@ -231,7 +231,12 @@ func (x *streamExport) take(ctx context.Context, folder *os.Root, n int, piece i
 
 // discardLost discards what was sealed and whose file is gone: all of it at once, so that one pass seals it again.
 func (x *streamExport) discardLost(ctx context.Context) error {
-	lost, err := x.kit.lostFiles(ctx, x.s.View, x.backup)
+	var lost []state.Chunk
+	err := eachBlock(x.s.View, x.backup.Job, x.backup.Name, func(block []state.Chunk) error {
+		more, err := x.kit.lostFiles(ctx, x.backup, block)
+		lost = append(lost, more...)
+		return err
+	})
 	if err != nil || len(lost) == 0 {
 		return err
 	}

@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
-	"strings"
 
-	"zfs2cloud/actions/chunk"
-	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -199,118 +195,6 @@ func (k *Kit) openUpload(ctx context.Context, s *workflow.Session, b state.Backu
 // maxRounds bounds how often one process sends what the place loses.
 const maxRounds = 3
 
-// errLost is the error of a chunk that was stored and is not there, or not as it was stored.
-var errLost = errors.New("not there as it was stored")
-
-// claimPlace stores the job's marker at its place by the first use, and looks for it at every other.
-func (k *Kit) claimPlace(ctx context.Context, s *workflow.Session, place *remote.Place) error {
-	run := s.Run()
-	job, backups, err := jobOf(s.View, run.Job)
-	if err != nil {
-		return err
-	}
-	if !job.Used {
-		_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
-			Name: "claim",
-			Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
-				return none, k.retry(ctx, func(ctx context.Context) error { return place.Claim(ctx, fx) })
-			},
-			Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
-				job, _, err := tx.Job(r.Job)
-				job.Used = true
-				return errors.Join(err, tx.PutJob(job))
-			},
-		})
-		return err
-	}
-	var there []string
-	err = k.retry(ctx, func(ctx context.Context) (err error) {
-		there, err = place.Backups(ctx, s.Look())
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if err := k.noStranger(ctx, s, place, job, backups, there); err != nil {
-		return err
-	}
-	return k.expireGone(ctx, s, place, backups, there)
-}
-
-// expireGone stores that committed backups are gone from their place, and says so: the store's own rules deleted them, or
-// a person, or someone who wants an older one to be taken for the newest.
-func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote.Place, backups []state.Backup, there []string) error {
-	gone, err := k.gone(ctx, s, place, backups, there)
-	if err != nil || len(gone) == 0 {
-		return err
-	}
-	text := fmt.Sprintf("%s gone from %s, where committed: %s", plural(len(gone), "backup is", "backups are"), place, strings.Join(gone, ", "))
-	_, err = workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
-		Name: "gone", Afresh: true, // the backups' records tell whether it was stored
-		Do: func(context.Context, workflow.Fx) (none workflow.Nothing, err error) { return none, nil },
-		Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
-			for _, name := range gone {
-				if err := expire(tx, r.Job, name); err != nil {
-					return err
-				}
-			}
-			r.Notes = append(r.Notes, text)
-			return nil
-		},
-	})
-	if err != nil {
-		return err
-	}
-	s.Log().Warn(text)
-	k.mu.Lock()
-	k.news = append(k.news, text)
-	k.mu.Unlock()
-	return nil
-}
-
-// noStranger is an error if the place shows a committed backup, newer than the job's newest, that the
-// database does not know: a cloned host is at work there.
-func (k *Kit) noStranger(ctx context.Context, s *workflow.Session, place *remote.Place, job state.Job, backups []state.Backup, there []string) error {
-	for _, name := range there {
-		known := slices.ContainsFunc(backups, func(b state.Backup) bool { return b.Name == name })
-		if known || job.Newest != nil && name <= job.Newest.Name {
-			continue
-		}
-		objects, err := listing(ctx, s.Look(), place, name, "")
-		if err != nil {
-			return err
-		}
-		for _, m := range manifestNames {
-			if _, committed := objects[m]; committed {
-				return fmt.Errorf("%s shows backup %s, which this host does not know of: does a clone of this host back up to the same place? Nothing was written there", place, name)
-			}
-		}
-	}
-	return nil
-}
-
-// gone are the committed backups of which nothing is at their place any more. THERE are the folders that its root was
-// seen to have a minute ago at most: one that was made since is asked for by its name.
-func (k *Kit) gone(ctx context.Context, s *workflow.Session, place *remote.Place, backups []state.Backup, there []string) (gone []string, err error) {
-	for _, b := range backups {
-		if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) || slices.Contains(there, b.Name) {
-			continue
-		}
-		var objects map[string]remote.Object
-		err := k.retry(ctx, func(ctx context.Context) (err error) {
-			objects, err = listing(ctx, s.Look(), place, b.Name, "")
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		if len(objects) == 0 {
-			gone = append(gone, b.Name)
-		}
-	}
-	return gone, nil
-}
-
 // uploading is a backup on its way to its place.
 type uploading struct {
 	kit    *Kit
@@ -339,21 +223,25 @@ func (u *uploading) objects(ctx context.Context, fx workflow.Fx) error {
 	if err := u.exported(); err != nil {
 		return err
 	}
-	chunks, left := []offered{}, false
+	var chunks []offered
+	var lost []state.Chunk // a folder that was lost is sealed again at once, before any is sent, and not a chunk at a time
+	left := false
 	err := u.eachBlock(func(block []state.Chunk) error {
 		for _, c := range block {
 			chunks = append(chunks, offering(c))
 			left = left || !seen(c)
 		}
-		return nil
+		more, err := u.kit.lostFiles(ctx, u.backup, block)
+		lost = append(lost, more...)
+		return err
 	})
 	if err != nil {
 		return err
 	}
+	if len(lost) > 0 {
+		return u.sealAgain(fx, goneOrChanged(u.backup, lost[0]), lost...)
+	}
 	if left {
-		if err := u.haveFiles(ctx, fx); err != nil {
-			return err
-		}
 		p, err := u.begin(ctx, fx)
 		if err != nil {
 			return err
@@ -435,119 +323,3 @@ func (u *uploading) stat(ctx context.Context, c state.Chunk) (o remote.Object, t
 	})
 	return o, there, err
 }
-
-// haveFiles makes sure, before any is sent, that the files of all sealed chunks are there and of their size: a folder that
-// was lost is sealed again at once, and not a chunk at a time.
-func (u *uploading) haveFiles(ctx context.Context, fx workflow.Fx) error {
-	lost, err := u.kit.lostFiles(ctx, u.s.View, u.backup)
-	if err != nil || len(lost) == 0 {
-		return err
-	}
-	return u.sealAgain(fx, goneOrChanged(u.backup, lost[0]), lost...)
-}
-
-// lostFiles are the chunks that are sealed, and whose files are not there, or not of their size.
-func (k *Kit) lostFiles(ctx context.Context, view viewer, b state.Backup) (lost []state.Chunk, err error) {
-	err = eachBlock(view, b.Job, b.Name, func(block []state.Chunk) error {
-		for _, c := range block {
-			if !workflow.ChunkMachine.In(c.State, workflow.ChunkSealed) {
-				continue
-			}
-			whole, err := k.fileIs(ctx, b, c, false)
-			if err != nil {
-				return err
-			}
-			if !whole {
-				lost = append(lost, c)
-			}
-		}
-		return nil
-	})
-	return lost, err
-}
-
-func goneOrChanged(b state.Backup, c state.Chunk) error {
-	return fmt.Errorf("%s is gone or changed", inDir(b, c.Name))
-}
-
-// haveFile makes sure that a sealed chunk's file is there before it is sent, and of its size. Where the place
-// has no hash to tell by afterwards, it is read and compared as a whole.
-func (u *uploading) haveFile(ctx context.Context, fx workflow.Fx, c state.Chunk) error {
-	whole, err := u.kit.fileIs(ctx, u.backup, c, u.hash == "")
-	if err != nil || whole {
-		return err
-	}
-	return u.sealAgain(fx, goneOrChanged(u.backup, c), c)
-}
-
-// fileIs tells whether a chunk's file is there as it was sealed, by its size or by all of it.
-func (k *Kit) fileIs(ctx context.Context, b state.Backup, c state.Chunk, wholly bool) (bool, error) {
-	name := inDir(b, c.Name)
-	info, err := os.Lstat(name)
-	if errors.Is(err, os.ErrNotExist) {
-		// It is gone only if intermediate_basedir is there: else nobody knows.
-		root, err := openDir(b.Dir)
-		if err != nil {
-			return false, k.givenUpDir(b.Dir, err)
-		}
-		return false, root.Close()
-	}
-	if err != nil {
-		return false, err
-	}
-	same := info.Mode().IsRegular() && info.Size() == c.Size
-	if !same || !wholly {
-		return same, nil
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	err = chunk.CheckFile(ctx, f, chunk.Digest{Size: c.Size, SHA256: c.SHA256})
-	if errors.Is(err, chunk.ErrDiffers) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// lost takes a chunk that is not at its place back to sealed. If its file is gone or changed too, it is sealed
-// again.
-func (u *uploading) lost(ctx context.Context, fx workflow.Fx, c state.Chunk, why error) error {
-	whole, err := u.kit.fileIs(ctx, u.backup, c, true)
-	if err != nil {
-		return errors.Join(why, err)
-	}
-	if !whole || u.inPlace() || workflow.ChunkMachine.In(c.State, workflow.ChunkReleased) {
-		return u.sealAgain(fx, why, c)
-	}
-	err = fx.Note(func(tx *state.Tx, _ *state.Run) error {
-		_, err := moveChunk(tx, &c, workflow.ChunkLost)
-		return err
-	})
-	return errors.Join(err, why)
-}
-
-// sealAgain discards chunks that are nowhere any more and reopens the export, which seals them in a new
-// generation.
-func (u *uploading) sealAgain(fx workflow.Fx, why error, lost ...state.Chunk) error {
-	err := fx.Note(func(tx *state.Tx, _ *state.Run) error {
-		if err := discardChunks(tx, lost); err != nil {
-			return err
-		}
-		b, err := tx.MustBackup(u.backup.Job, u.backup.Name)
-		if err != nil || !workflow.BackupMachine.In(b.State, workflow.BackupExported) {
-			return err
-		}
-		if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupReopen); err != nil {
-			return err
-		}
-		return tx.PutBackup(b)
-	})
-	if err != nil {
-		return err
-	}
-	return &workflow.Back{To: workflow.Export, Err: why}
-}
-
-var manifestNames = []string{manifest.FileName("gpg"), manifest.FileName("none")}

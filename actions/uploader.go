@@ -57,14 +57,11 @@ func (u *uploading) begin(ctx context.Context, fx workflow.Fx) (*uploader, error
 	p.turn = sync.NewCond(&p.mu)
 	p.taken, u.shown = u.shown, nil // another round lists again what this one stored
 	if !u.inPlace() && p.taken == nil {
-		err := u.kit.retry(ctx, func(ctx context.Context) (err error) {
-			there, err := listing(ctx, u.s.Look(), u.place, u.backup.Name, "")
-			p.taken = namesOf(there)
-			return err
-		})
+		there, err := u.kit.listing(ctx, u.s.Look(), u.place, u.backup.Name)
 		if err != nil {
 			return nil, err
 		}
+		p.taken = namesOf(there)
 	}
 	ctx, p.cancel = context.WithCancel(ctx)
 	context.AfterFunc(ctx, p.wake)

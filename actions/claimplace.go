@@ -1,0 +1,121 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// claimPlace stores the job's marker at its place by the first use, and looks for it at every other.
+func (k *Kit) claimPlace(ctx context.Context, s *workflow.Session, place *remote.Place) error {
+	run := s.Run()
+	job, backups, err := jobOf(s.View, run.Job)
+	if err != nil {
+		return err
+	}
+	if !job.Used {
+		_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+			Name: "claim",
+			Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
+				return none, k.retry(ctx, func(ctx context.Context) error { return place.Claim(ctx, fx) })
+			},
+			Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+				job, _, err := tx.Job(r.Job)
+				job.Used = true
+				return errors.Join(err, tx.PutJob(job))
+			},
+		})
+		return err
+	}
+	var there []string
+	err = k.retry(ctx, func(ctx context.Context) (err error) {
+		there, err = place.Backups(ctx, s.Look())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := k.noStranger(ctx, s, place, job, backups, there); err != nil {
+		return err
+	}
+	return k.expireGone(ctx, s, place, backups, there)
+}
+
+// expireGone stores that committed backups are gone from their place, and says so: the store's own rules deleted them, or
+// a person, or someone who wants an older one to be taken for the newest.
+func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote.Place, backups []state.Backup, there []string) error {
+	gone, err := k.gone(ctx, s, place, backups, there)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	text := fmt.Sprintf("%s gone from %s, where committed: %s", plural(len(gone), "backup is", "backups are"), place, strings.Join(gone, ", "))
+	_, err = workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+		Name: "gone", Afresh: true, // the backups' records tell whether it was stored
+		Do: func(context.Context, workflow.Fx) (none workflow.Nothing, err error) { return none, nil },
+		Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+			for _, name := range gone {
+				if err := expire(tx, r.Job, name); err != nil {
+					return err
+				}
+			}
+			r.Notes = append(r.Notes, text)
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.Log().Warn(text)
+	k.mu.Lock()
+	k.news = append(k.news, text)
+	k.mu.Unlock()
+	return nil
+}
+
+// noStranger is an error if the place shows a committed backup, newer than the job's newest, that the
+// database does not know: a cloned host is at work there.
+func (k *Kit) noStranger(ctx context.Context, s *workflow.Session, place *remote.Place, job state.Job, backups []state.Backup, there []string) error {
+	for _, name := range there {
+		known := slices.ContainsFunc(backups, func(b state.Backup) bool { return b.Name == name })
+		if known || job.Newest != nil && name <= job.Newest.Name {
+			continue
+		}
+		objects, err := listing(ctx, s.Look(), place, name, "")
+		if err != nil {
+			return err
+		}
+		for _, m := range manifestNames {
+			if _, committed := objects[m]; committed {
+				return fmt.Errorf("%s shows backup %s, which this host does not know of: does a clone of this host back up to the same place? Nothing was written there", place, name)
+			}
+		}
+	}
+	return nil
+}
+
+// gone are the committed backups of which nothing is at their place any more. THERE are the folders that its root was
+// seen to have a minute ago at most: one that was made since is asked for by its name.
+func (k *Kit) gone(ctx context.Context, s *workflow.Session, place *remote.Place, backups []state.Backup, there []string) (gone []string, err error) {
+	for _, b := range backups {
+		if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) || slices.Contains(there, b.Name) {
+			continue
+		}
+		objects, err := k.listing(ctx, s.Look(), place, b.Name)
+		if err != nil {
+			return nil, err
+		}
+		if len(objects) == 0 {
+			gone = append(gone, b.Name)
+		}
+	}
+	return gone, nil
+}
+
+var manifestNames = []string{manifest.FileName("gpg"), manifest.FileName("none")}

@@ -1,0 +1,116 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"zfs2cloud/actions/chunk"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// errLost is the error of a chunk that was stored and is not there, or not as it was stored.
+var errLost = errors.New("not there as it was stored")
+
+// lostFiles are those of the chunks that are sealed, and whose files are not there, or not of their size.
+func (k *Kit) lostFiles(ctx context.Context, b state.Backup, chunks []state.Chunk) (lost []state.Chunk, err error) {
+	for _, c := range chunks {
+		if !workflow.ChunkMachine.In(c.State, workflow.ChunkSealed) {
+			continue
+		}
+		whole, err := k.fileIs(ctx, b, c, false)
+		if err != nil {
+			return nil, err
+		}
+		if !whole {
+			lost = append(lost, c)
+		}
+	}
+	return lost, nil
+}
+
+func goneOrChanged(b state.Backup, c state.Chunk) error {
+	return fmt.Errorf("%s is gone or changed", inDir(b, c.Name))
+}
+
+// haveFile makes sure that a sealed chunk's file is there before it is sent, and of its size. Where the place
+// has no hash to tell by afterwards, it is read and compared as a whole.
+func (u *uploading) haveFile(ctx context.Context, fx workflow.Fx, c state.Chunk) error {
+	whole, err := u.kit.fileIs(ctx, u.backup, c, u.hash == "")
+	if err != nil || whole {
+		return err
+	}
+	return u.sealAgain(fx, goneOrChanged(u.backup, c), c)
+}
+
+// fileIs tells whether a chunk's file is there as it was sealed, by its size or by all of it.
+func (k *Kit) fileIs(ctx context.Context, b state.Backup, c state.Chunk, wholly bool) (bool, error) {
+	name := inDir(b, c.Name)
+	info, err := os.Lstat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		// It is gone only if intermediate_basedir is there: else nobody knows.
+		root, err := openDir(b.Dir)
+		if err != nil {
+			return false, k.givenUpDir(b.Dir, err)
+		}
+		return false, root.Close()
+	}
+	if err != nil {
+		return false, err
+	}
+	same := info.Mode().IsRegular() && info.Size() == c.Size
+	if !same || !wholly {
+		return same, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	err = chunk.CheckFile(ctx, f, chunk.Digest{Size: c.Size, SHA256: c.SHA256})
+	if errors.Is(err, chunk.ErrDiffers) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// lost takes a chunk that is not at its place back to sealed. If its file is gone or changed too, it is sealed
+// again.
+func (u *uploading) lost(ctx context.Context, fx workflow.Fx, c state.Chunk, why error) error {
+	whole, err := u.kit.fileIs(ctx, u.backup, c, true)
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	if !whole || u.inPlace() || workflow.ChunkMachine.In(c.State, workflow.ChunkReleased) {
+		return u.sealAgain(fx, why, c)
+	}
+	err = fx.Note(func(tx *state.Tx, _ *state.Run) error {
+		_, err := moveChunk(tx, &c, workflow.ChunkLost)
+		return err
+	})
+	return errors.Join(err, why)
+}
+
+// sealAgain discards chunks that are nowhere any more and reopens the export, which seals them in a new
+// generation.
+func (u *uploading) sealAgain(fx workflow.Fx, why error, lost ...state.Chunk) error {
+	err := fx.Note(func(tx *state.Tx, _ *state.Run) error {
+		if err := discardChunks(tx, lost); err != nil {
+			return err
+		}
+		b, err := tx.MustBackup(u.backup.Job, u.backup.Name)
+		if err != nil || !workflow.BackupMachine.In(b.State, workflow.BackupExported) {
+			return err
+		}
+		if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupReopen); err != nil {
+			return err
+		}
+		return tx.PutBackup(b)
+	})
+	if err != nil {
+		return err
+	}
+	return &workflow.Back{To: workflow.Export, Err: why}
+}
