@@ -53,7 +53,8 @@ func startOf(pid int) (uint64, bool) {
 	return start, err == nil
 }
 
-// CommandLine is the argv of a process, or nil if there is none of that number.
+// CommandLine is the argv of a process, or nil if there is none of that number, or one whose exec has not yet
+// come as far as its arguments.
 func CommandLine(pid int) []string {
 	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 	if err != nil || len(line) == 0 {
