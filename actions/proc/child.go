@@ -20,6 +20,14 @@ import (
 // termGrace is what a child has between SIGTERM and SIGKILL. rclone 1.76 cleans up in it.
 const termGrace = 3 * time.Second
 
+// killGrace is what a child has to be gone after SIGKILL.
+const killGrace = 5 * time.Second
+
+// ErrUnkillable is the error of a process that SIGKILL did not end: proc(5), state D. It ends once the disk, the
+// server or the pool that it waits for answers, or with the machine. Nobody waits for it any more; what it
+// inherited it keeps, the kids lock too.
+var ErrUnkillable = errors.New("SIGKILL does not end it: it waits in the kernel, for a disk, a server or a pool that does not answer")
+
 // child is a started program. Its process stays a zombie until reap, so that until then its number, and
 // that of its group, can't have become another's.
 type child struct {
@@ -37,6 +45,8 @@ type child struct {
 
 	mu       sync.Mutex // held while the group is signalled, and while the process is reaped
 	reaped   chan struct{}
+	dying    sync.Once     // begins killGrace
+	undying  chan struct{} // closed when killGrace is over
 	waitOnce sync.Once
 	waitErr  error
 }
@@ -63,6 +73,9 @@ func (c *child) signal(sig syscall.Signal) {
 	// It has its group since before it executed anything. ESRCH is the only error, and says that nobody
 	// is left.
 	_ = unix.Kill(-c.process.Pid, sig)
+	if sig == unix.SIGKILL {
+		c.dying.Do(func() { time.AfterFunc(killGrace, func() { close(c.undying) }) })
+	}
 }
 
 // watch ends the child when its context ends.
@@ -82,20 +95,21 @@ func (c *child) watch(ctx context.Context) {
 	}
 }
 
-// Wait waits for the child and its output. It may be called more than once.
+// Wait waits for the child and its output. It may be called more than once. A child that SIGKILL does not end is
+// not waited for: ErrUnkillable.
 func (c *child) Wait() error {
 	c.waitOnce.Do(func() { c.waitErr = c.wait() })
 	return c.waitErr
 }
 
 func (c *child) wait() error {
-	if err := c.awaitExit(); err != nil {
-		return fmt.Errorf("wait for %s: %w", c.argv[0], err)
-	}
+	exited := c.awaitExit()
 	c.closeGate()
 	left := c.plumbing.settle()
-	stopped := c.ctx != nil && c.ctx.Err() != nil
-	if left || stopped {
+	if exited != nil {
+		return c.because(fmt.Errorf("wait for %s, pid %d: %w", c.argv[0], c.id.PID, exited))
+	}
+	if left || c.stopped() {
 		c.signal(unix.SIGKILL) // who keeps a pipe of ours open, or ignored the SIGTERM
 	}
 	state, err := c.reap()
@@ -103,12 +117,20 @@ func (c *child) wait() error {
 		return fmt.Errorf("wait for %s: %w", c.argv[0], err)
 	}
 	crash.Point("ended " + filepath.Base(c.argv[0]))
-	err = c.verdict(state)
-	if err != nil && stopped && !errors.Is(err, context.Cause(c.ctx)) {
-		err = fmt.Errorf("%w: %w", context.Cause(c.ctx), err)
-	}
+	err = c.because(c.verdict(state))
 	c.log.Debug("program ended", "argv", c.argv, "pid", c.id.PID,
 		"took", c.now().Sub(c.started), "processor", state.UserTime()+state.SystemTime(), "exit", state.String(), "stderr", c.plumbing.tail())
+	return err
+}
+
+// stopped tells whether the child was asked to end.
+func (c *child) stopped() bool { return c.ctx != nil && c.ctx.Err() != nil }
+
+// because puts in front of an error why the child was asked to end, if it was.
+func (c *child) because(err error) error {
+	if err != nil && c.stopped() && !errors.Is(err, context.Cause(c.ctx)) {
+		return fmt.Errorf("%w: %w", context.Cause(c.ctx), err)
+	}
 	return err
 }
 
@@ -131,10 +153,27 @@ func (c *child) verdict(state *os.ProcessState) error {
 	return nil
 }
 
-// awaitExit waits until the process is a zombie, and leaves it one.
+// awaitExit waits until the process is a zombie, and leaves it one; or until it is clear that SIGKILL does not make
+// it one.
 func (c *child) awaitExit() error {
+	exited := make(chan error, 1)
+	go func() { exited <- waitZombie(c.process.Pid) }()
+	select {
+	case err := <-exited:
+		return err
+	case <-c.undying:
+	}
+	select {
+	case err := <-exited:
+		return err
+	default:
+		return ErrUnkillable
+	}
+}
+
+func waitZombie(pid int) error {
 	for {
-		err := unix.Waitid(unix.P_PID, c.process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {
 			return err
 		}

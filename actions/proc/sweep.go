@@ -45,7 +45,7 @@ func Sweep(ctx context.Context, kidsFile string, log *slog.Logger) ([]Swept, err
 	if err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, sweepLimit, errors.New("still there after SIGKILL"))
+	ctx, cancel := context.WithTimeoutCause(ctx, sweepLimit, ErrUnkillable)
 	defer cancel()
 	var all []Swept
 	for {

@@ -134,6 +134,7 @@ func (w *World) fork(path string, s workflow.Spec, argv []string, files []*os.Fi
 		process: process,
 		hook:    s.Hook,
 		reaped:  make(chan struct{}),
+		undying: make(chan struct{}),
 	}
 	c.id, err = IDOf(process.Pid)
 	if err != nil {
