@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"zfs2cloud/actions/units"
 	"zfs2cloud/cmd/sandbox/internal/tree"
 )
 
@@ -30,11 +31,11 @@ const (
 func (b *bench) dataText(size int64) string {
 	switch b.Data {
 	case dataSmall:
-		return fmt.Sprintf("%s of text in %s files", bytes(size), count(int(size/smallFile)))
+		return fmt.Sprintf("%s of text in %s files", units.Size(size), count(int(size/smallFile)))
 	case dataChanged:
-		return fmt.Sprintf("%s of noise, of which 2 %% changed since a first backup", bytes(size))
+		return fmt.Sprintf("%s of noise, of which 2 %% changed since a first backup", units.Size(size))
 	}
-	return fmt.Sprintf("%s of noise in %d files", bytes(size), noiseFiles)
+	return fmt.Sprintf("%s of noise in %d files", units.Size(size), noiseFiles)
 }
 
 // fill makes the data.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"zfs2cloud/actions/units"
 )
 
 // growth is how long each way takes at several sizes of data, in one scene.
@@ -38,7 +40,7 @@ func (b *bench) grow(ctx context.Context, s scene) (*growth, error) {
 			for _, w := range b.ways() {
 				r, err := b.once(ctx, s, w)
 				if err != nil {
-					return nil, fmt.Errorf("%s at %s: %w", w.name, bytes(mib<<20), err)
+					return nil, fmt.Errorf("%s at %s: %w", w.name, units.Size(mib<<20), err)
 				}
 				walls[w.name] = append(walls[w.name], r.Wall.Seconds())
 			}
@@ -61,7 +63,7 @@ func (g *growth) print(w io.Writer) {
 	}
 	fmt.Fprintln(w, strings.TrimRight(head, " "))
 	for i, p := range g.Points[g.Ways[0]] {
-		row := fmt.Sprintf("  %-14s", bytes(p.Size))
+		row := fmt.Sprintf("  %-14s", units.Size(p.Size))
 		for _, name := range g.Ways {
 			wall := g.Points[name][i].Wall
 			row += fmt.Sprintf(" %10s %-10s", seconds(wall), fmt.Sprintf("(%.1f)", wall/float64(p.Size)*(1<<30)))
@@ -111,7 +113,7 @@ func (g *growth) picture() string {
 	text(pictureLeft, 20, "start", grey, "seconds; "+g.Text)
 	fmt.Fprintf(&s, `<path d="M%d %d V%.1f H%.1f" fill="none" stroke="%s"/>`+"\n", pictureLeft, pictureTop, pictureTop+plotHeight, pictureLeft+plotWidth, grey)
 	for _, p := range g.Points[g.Ways[0]] {
-		text(x(p.Size), pictureTop+plotHeight+20, "middle", grey, bytes(p.Size))
+		text(x(p.Size), pictureTop+plotHeight+20, "middle", grey, units.Size(p.Size))
 	}
 	for _, part := range []float64{0, 0.5, 1} {
 		text(pictureLeft-8, y(part*most.Wall)+4, "end", grey, fmt.Sprintf("%.0f", part*most.Wall))

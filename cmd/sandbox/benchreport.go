@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"zfs2cloud/actions/units"
 )
 
 // report is everything that was measured.
@@ -36,7 +38,7 @@ func (r benchReport) store(file string) error {
 
 func (r benchReport) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s; load after it: %s\n", r.Machine, r.Load)
-	fmt.Fprintf(w, "%s; chunks of %s. Medians; ratios are ours to theirs, of the same round: median (least..most).\n", r.Data, bytes(r.Split))
+	fmt.Fprintf(w, "%s; chunks of %s. Medians; ratios are ours to theirs, of the same round: median (least..most).\n", r.Data, units.Size(r.Split))
 	for _, m := range r.Scenes {
 		m.print(w)
 	}
@@ -65,7 +67,7 @@ func size(v float64) string {
 	if v == 0 {
 		return "-"
 	}
-	return bytes(int64(v))
+	return units.Size(int64(v))
 }
 
 func (m *measured) print(w io.Writer) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"zfs2cloud/actions/units"
 	"zfs2cloud/cmd/sandbox/internal/host"
 	"zfs2cloud/cmd/sandbox/internal/stream"
 	"zfs2cloud/cmd/sandbox/internal/tree"
@@ -62,7 +63,7 @@ func (f *files) fill(ctx context.Context) (string, error) {
 	var err error
 	f.then[0], err = tree.Scan(f.root())
 	n, size := f.then[0].Files()
-	return fmt.Sprintf("%s files, %s", count(n), bytes(size)), err
+	return fmt.Sprintf("%s files, %s", count(n), units.Size(size)), err
 }
 
 func (f *files) change(context.Context, string) (string, error) {
@@ -127,7 +128,7 @@ func (s *streams) fill(ctx context.Context) (string, error) {
 		return "", err
 	}
 	_, size, err := s.sum(ctx, s.dataset()+"@prepared")
-	return fmt.Sprintf("%s files, received from a prepared stream of %s", count(tree.Files), bytes(size)), err
+	return fmt.Sprintf("%s files, received from a prepared stream of %s", count(tree.Files), units.Size(size)), err
 }
 
 func (s *streams) change(ctx context.Context, newest string) (string, error) {
@@ -171,5 +172,5 @@ func (s *streams) sum(ctx context.Context, snapshot string) (sum string, length 
 }
 
 func (s *streams) compared() string {
-	return fmt.Sprintf("streams of %s and %s, but for names and sums", bytes(s.length[0]), bytes(s.length[1]))
+	return fmt.Sprintf("streams of %s and %s, but for names and sums", units.Size(s.length[0]), units.Size(s.length[1]))
 }

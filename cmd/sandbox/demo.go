@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"zfs2cloud/actions/units"
 	"zfs2cloud/cmd/sandbox/internal/apt"
 	"zfs2cloud/cmd/sandbox/internal/pool"
 )
@@ -235,7 +236,7 @@ func (d *demo) changed(ctx context.Context) (string, error) {
 		return "", err
 	}
 	d.incremental = moment{1, b.stamp()}
-	return fmt.Sprintf("%s: incremental, %s", text, bytes(b.Bytes)), nil
+	return fmt.Sprintf("%s: incremental, %s", text, units.Size(b.Bytes)), nil
 }
 
 // restored restores each backup into a dataset of its own.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"zfs2cloud/actions/units"
 	"zfs2cloud/cmd/sandbox/internal/apt"
 	"zfs2cloud/cmd/sandbox/internal/host"
 	"zfs2cloud/cmd/sandbox/internal/pool"
@@ -76,7 +77,7 @@ func (g *ground) makePool(ctx context.Context, o pool.Options) (err error) {
 	for _, name := range g.Cleared {
 		line("clean up", name+", left by a sandbox that was killed", "")
 	}
-	line("pool", fmt.Sprintf("%s on a %s file", g.Name, bytes(o.Size)), took(time.Since(began)))
+	line("pool", fmt.Sprintf("%s on a %s file", g.Name, units.Size(o.Size)), took(time.Since(began)))
 	if !g.Mounts() {
 		line("", "file systems can't be mounted here: data comes by zfs receive,", "")
 		line("", "and is compared by zfs send", "")

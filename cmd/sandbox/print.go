@@ -23,22 +23,6 @@ func took(d time.Duration) string {
 	}
 }
 
-// bytes is a size in three digits: 999 B, 21.4 MiB, 1.21 GiB.
-func bytes(n int64) string {
-	size, unit := float64(n), 0
-	for size >= 999.5 && unit < 4 {
-		size, unit = size/1024, unit+1
-	}
-	digits := 2
-	switch {
-	case unit == 0 || size >= 99.95:
-		digits = 0
-	case size >= 9.995:
-		digits = 1
-	}
-	return fmt.Sprintf("%.*f %s", digits, size, []string{"B", "KiB", "MiB", "GiB", "TiB"}[unit])
-}
-
 // count is a number with commas.
 func count(n int) string {
 	s := fmt.Sprint(n)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"zfs2cloud/actions/units"
 	"zfs2cloud/cmd/sandbox/internal/outage"
 	"zfs2cloud/cmd/sandbox/internal/vm"
 )
@@ -163,7 +164,7 @@ func (r *repeated) call(text string) {
 // over says what a run did that is over and has that many chunks. In one life gpg seals those, a canary and a manifest,
 // and waits for a next chunk when the stream ends.
 func (r *repeated) over(chunks string) string {
-	text := fmt.Sprintf("%s sent again, %d calls to seal for %s chunks", bytes(r.again), r.seals, chunks)
+	text := fmt.Sprintf("%s sent again, %d calls to seal for %s chunks", units.Size(r.again), r.seals, chunks)
 	r.seals, r.again = 0, 0
 	return text
 }

@@ -10,15 +10,14 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"zfs2cloud/actions/units"
 )
 
 // Numbers and times as people read them, the same in every command. Machines get them raw: see --json.
 
-// size is a number of bytes in binary units and three digits: 999 B, 1.21 GiB, 612 MiB.
-func size(bytes int64) string {
-	number, unit := sizeParts(bytes)
-	return number + " " + unit
-}
+// size is a number of bytes: see units.Size.
+func size(bytes int64) string { return units.Size(bytes) }
 
 // sizeOf is how much of how much: the unit is said once if it is the same, and a total that is only estimated
 // gets a ~.
@@ -27,41 +26,17 @@ func sizeOf(done, total int64, estimated bool) string {
 	if estimated {
 		mark = "~"
 	}
-	doneNumber, doneUnit := sizeParts(done)
-	totalNumber, totalUnit := sizeParts(total)
+	doneNumber, doneUnit := units.SizeParts(done)
+	totalNumber, totalUnit := units.SizeParts(total)
 	if doneUnit == totalUnit {
 		return fmt.Sprintf("%s of %s%s %s", doneNumber, mark, totalNumber, totalUnit)
 	}
 	return fmt.Sprintf("%s %s of %s%s %s", doneNumber, doneUnit, mark, totalNumber, totalUnit)
 }
 
-func sizeParts(bytes int64) (number, unit string) {
-	if bytes < 1000 {
-		return strconv.FormatInt(bytes, 10), "B"
-	}
-	value := float64(bytes)
-	for _, unit = range []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"} {
-		value /= 1024
-		if value < 999.5 { // what would be rounded to four digits is of the next unit
-			break
-		}
-	}
-	return threeDigits(value), unit
-}
-
-func threeDigits(v float64) string {
-	switch {
-	case v < 9.995:
-		return strconv.FormatFloat(v, 'f', 2, 64)
-	case v < 99.95:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(v, 'f', 0, 64)
-}
-
 // rate is a speed, always in MiB/s so that two of them can be compared at a glance.
 func rate(bytesPerSecond float64) string {
-	return threeDigits(bytesPerSecond/(1<<20)) + " MiB/s"
+	return units.ThreeDigits(bytesPerSecond/(1<<20)) + " MiB/s"
 }
 
 // percent never says 100 before all is there.
