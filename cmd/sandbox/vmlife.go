@@ -66,7 +66,7 @@ func (l *life) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, off := context.WithTimeout(ctx, lifeTime)
+	ctx, off := context.WithTimeoutCause(ctx, lifeTime, fmt.Errorf("its life did not end within %s", lifeTime))
 	defer off()
 	var cutting error
 	hear := vm.Lines(func(text string) {

@@ -50,6 +50,9 @@ func (i Image) Run(ctx context.Context, h *host.Host, l Life) (status int, err e
 		return 0, fmt.Errorf("pack the guest's files: %w", err)
 	}
 	if err := i.live(ctx, h, l, dir); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // what QEMU says of its end is of no interest
+		}
 		return 0, err
 	}
 	said, err := os.ReadFile(filepath.Join(dir, "status"))
@@ -75,6 +78,12 @@ func (i Image) live(ctx context.Context, h *host.Host, l Life, dir string) error
 	return h.Do(ctx, c)
 }
 
+// cpus is what the guest takes its processor for. Without KVM that is one with few extensions: QEMU emulates AVX, SSSE3 and
+// the like far slower than plain instructions, and libgcrypt, Go and glibc use whatever the processor says it has (QEMU
+// 7.2: 2 MB through gpg 9.0 s with max, 4.2 s with this). It is a model of QEMU's as a whole: libgcrypt takes a processor
+// that has AES to have SSSE3, too, and dies.
+var cpus = map[string]string{"kvm": "max", "tcg": "qemu64"}
+
 // argv is QEMU's. Its stdio is the console, if someone wants that; else its stdout is the output, and not as "stdio",
 // which hangs up on the guest when stdin ends.
 func (i Image) argv(l Life, dir string) []string {
@@ -83,7 +92,7 @@ func (i Image) argv(l Life, dir string) []string {
 		output, console = "null,id=output", "stdio,id=console,signal=off"
 	}
 	argv := []string{
-		qemu, "-accel", i.Accelerator, "-cpu", "max", "-m", "2048", "-smp", "2",
+		qemu, "-accel", i.Accelerator, "-cpu", cpus[i.Accelerator], "-m", "2048", "-smp", "2",
 		"-nodefaults", "-display", "none", "-no-reboot",
 		"-kernel", i.kernel(), "-initrd", i.initrd(),
 		// A kernel that panics boots again, which ends QEMU. Its check whether the timer ticks fails on a busy host, and
