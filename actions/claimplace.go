@@ -73,9 +73,7 @@ func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote
 		return err
 	}
 	s.Log().Warn(text)
-	k.mu.Lock()
-	k.news = append(k.news, text)
-	k.mu.Unlock()
+	k.tell(text)
 	return nil
 }
 

@@ -101,6 +101,8 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 		return f.prunedFolders(uploads, p.Args), nil
 	case StepPruneSnapshots:
 		return f.prunedSnapshots(p.Args), nil
+	case StepPruneRemote:
+		return f.prunedRemote(p.Args), nil
 	case StepShowConfig:
 		return []string{"would print the settings"}, nil
 	}
@@ -133,12 +135,25 @@ func verb(args []string, does string) string {
 
 func (f *Foresight) prunedFolders(uploads bool, args []string) (lines []string) {
 	for _, b := range slices.Backward(f.holdings.backups) {
-		if !b.Pruned && b.Dir == f.kit.Settings.IntermediateDir && f.holdings.keepFolder(b, !uploads) == "" {
+		if !b.Pruned && b.Dir == f.kit.Settings.IntermediateDir && f.holdings.keepFolder(b, !uploads, f.kit.Settings.Keep, f.look.Now()) == "" {
 			lines = append(lines, verb(args, "remove "+b.Dir+"/"+b.Name))
 		}
 	}
 	if len(lines) == 0 {
 		lines = []string{"would remove nothing"}
+	}
+	return lines
+}
+
+// prunedRemote goes by the records alone: what of it is there, and whether the newest backup is, the step finds out.
+func (f *Foresight) prunedRemote(args []string) (lines []string) {
+	for _, b := range f.holdings.backups {
+		if b.Place == f.kit.Settings.Remote && f.holdings.restorable(b) && f.holdings.keepAtPlace(b, f.kit.Settings.Keep, f.look.Now()) == "" {
+			lines = append(lines, verb(args, "delete "+f.kit.Settings.Remote+"/"+b.Name))
+		}
+	}
+	if len(lines) == 0 {
+		lines = []string{"would delete no backup"}
 	}
 	return lines
 }

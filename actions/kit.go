@@ -57,6 +57,13 @@ func (k *Kit) News() []string {
 	return slices.Clone(k.news)
 }
 
+// tell adds to the news.
+func (k *Kit) tell(text string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.news = append(k.news, text)
+}
+
 func (k *Kit) zfs(w workflow.World) zfs.Program { return zfs.Program{World: w, Words: k.ZFS} }
 
 // sealer seals as a backup is sealed, and with today's passphrase.

@@ -87,7 +87,7 @@ func notBefore(b state.Backup, s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo)
 }
 
 // keepFolder says why a backup's folder in intermediate_basedir must not be removed, or "".
-func (h holdings) keepFolder(b state.Backup, inPlace bool) string {
+func (h holdings) keepFolder(b state.Backup, inPlace bool, keep settings.Keep, now time.Time) string {
 	if r, yes := h.unfinished(func(r state.Run) bool { return r.Backup == b.Name && r.Job == b.Job }); yes {
 		return "run " + r.ID + " is not finished"
 	}
@@ -102,16 +102,101 @@ func (h holdings) keepFolder(b state.Backup, inPlace bool) string {
 	if !inPlace {
 		return "" // committed on the remote
 	}
-	for _, o := range h.backups {
-		using := workflow.BackupMachine.In(o.State, workflow.BackupExporting, workflow.BackupExported) || o.Name == NewestWhole(h.backups).Name
-		for link, ok := o, using; ok; link, ok = baseOf(h.backups, link) {
-			if link.Name == b.Name {
-				return "it is in the chain of " + o.Name
-			}
-		}
+	newest := NewestWhole(h.backups).Name
+	if user := h.inUse(b, func(o state.Backup) bool {
+		return o.Name == newest || workflow.BackupMachine.In(o.State, workflow.BackupExporting, workflow.BackupExported)
+	}); user != "" {
+		return "it is in the chain of " + user
 	}
 	if full, base, ok := newestChain(h.backups, h.strategy); ok && (full.Name == b.Name || base.Name == b.Name) {
 		return "it is the base of the next incremental"
+	}
+	if h.restorable(b) && keep != (settings.Keep{}) {
+		return h.keepChain(h.rootOf(b), keep, now)
+	}
+	return ""
+}
+
+// keepAtPlace says why what a backup has at its place must not be deleted there, or "". A chain that can be restored goes
+// only as a whole, and only where the config sets a limit that it is past.
+func (h holdings) keepAtPlace(b state.Backup, keep settings.Keep, now time.Time) string {
+	if r, yes := h.unfinished(func(r state.Run) bool { return r.Backup == b.Name && r.Job == b.Job }); yes {
+		return "run " + r.ID + " is not finished"
+	}
+	if user := h.inUse(b, func(o state.Backup) bool {
+		return workflow.BackupMachine.In(o.State, workflow.BackupExporting, workflow.BackupExported)
+	}); user != "" {
+		return "it is in the chain of " + user + ", which is not committed"
+	}
+	newest := NewestWhole(h.backups)
+	switch {
+	case b.Contested:
+		return "another host may have stored some of it"
+	case workflow.BackupMachine.In(b.State, workflow.BackupAbandoned):
+		return ""
+	case newest.Name < b.Name:
+		return "no backup since is committed" // what is there may be all that is left of that day
+	case !h.restorable(b):
+		return ""
+	}
+	return h.keepChain(h.rootOf(b), keep, now)
+}
+
+// keepChain says why the chain of a full must stay at its place, or "".
+func (h holdings) keepChain(root string, keep settings.Keep, now time.Time) string {
+	full, _, _ := newestChain(h.backups, h.strategy)
+	if root == full.Name || root == h.rootOf(NewestWhole(h.backups)) {
+		return "it is the newest chain"
+	}
+	if keep == (settings.Keep{}) {
+		return "neither remote_keep_days nor remote_keep_fulls is set"
+	}
+	var newer int
+	var last state.Backup // of this chain
+	for _, o := range h.backups {
+		switch {
+		case !h.restorable(o):
+		case o.Full && o.Name > root:
+			newer++
+		case h.rootOf(o) == root:
+			last = o
+		}
+	}
+	if keep.Fulls > 0 && newer < keep.Fulls {
+		return fmt.Sprintf("it is one of the newest %s", plural(keep.Fulls, "chain", "chains"))
+	}
+	if keep.Days > 0 && now.Sub(bornAt(last, now)) <= time.Duration(keep.Days)*24*time.Hour {
+		return fmt.Sprintf("%s of it is not older than %s", last.Name, plural(keep.Days, "day", "days"))
+	}
+	return ""
+}
+
+// restorable tells by what is on record whether a backup is worth something.
+func (h holdings) restorable(b state.Backup) bool {
+	_, whole := chainOf(h.backups, b)
+	return whole
+}
+
+// rootOf is the full that a backup hangs on, by what the records say of bases, or the last link that is on record.
+func (h holdings) rootOf(b state.Backup) string {
+	for range h.backups { // no chain is longer
+		base, ok := baseOf(h.backups, b)
+		if !ok {
+			break
+		}
+		b = base
+	}
+	return b.Name
+}
+
+// inUse names a backup for which YES says so and that is, or hangs on, this one; or none.
+func (h holdings) inUse(b state.Backup, yes func(state.Backup) bool) string {
+	for _, o := range h.backups {
+		for link, ok := o, yes(o); ok; link, ok = baseOf(h.backups, link) {
+			if link.Name == b.Name {
+				return o.Name
+			}
+		}
 	}
 	return ""
 }

@@ -83,7 +83,76 @@ func TestKeepFolder(t *testing.T) {
 	}
 	for _, c := range tests {
 		h := holdings{backups: c.backups, runs: c.runs, strategy: settings.SinceLastFull}
-		if why := h.keepFolder(c.b, c.inPlace); (why != "") != c.keep {
+		if why := h.keepFolder(c.b, c.inPlace, settings.Keep{}, at("20261210030000")); (why != "") != c.keep {
+			t.Errorf("%s: %q", c.name, why)
+		}
+	}
+}
+
+// Without an upload step intermediate_basedir is where backups are kept, by the same limits.
+func TestKeepFolderInPlaceByLimits(t *testing.T) {
+	backups, _ := aChain(t)
+	second := backupIn(t, state.Backup{Name: "20261201030000-full", Full: true, SnapshotGUID: "21", Job: "j"}, toCommitted...)
+	h := holdings{backups: append(backups[:3:3], second), strategy: settings.SinceLastFull}
+	for _, c := range []struct {
+		keep  settings.Keep
+		stays bool
+	}{{settings.Keep{}, false}, {settings.Keep{Fulls: 1}, false}, {settings.Keep{Fulls: 2}, true}, {settings.Keep{Days: 37}, true}, {settings.Keep{Days: 36}, false}} {
+		if why := h.keepFolder(backups[0], true, c.keep, at("20261210030000")); (why != "") != c.stays {
+			t.Errorf("%+v: %q", c.keep, why)
+		}
+	}
+}
+
+// Of what is on the remote only that goes which nothing needs: never the newest chain, never what something that stays
+// hangs on, no chain that no limit speaks of.
+func TestKeepAtPlace(t *testing.T) {
+	backups, _ := aChain(t) // fulls and incrementals of November
+	second := backupIn(t, state.Backup{Name: "20261201030000-full", Full: true, SnapshotGUID: "21", Job: "j"}, toCommitted...)
+	onSecond := backupIn(t, state.Backup{Name: "20261202030000", SnapshotGUID: "22", Base: &state.Base{Name: second.Name}, Job: "j"}, toCommitted...)
+	third := backupIn(t, state.Backup{Name: "20270101030000-full", Full: true, SnapshotGUID: "31", Job: "j"}, toCommitted...)
+	two := append(backups[:3:3], second, onSecond)
+	three := append(two[:5:5], third)
+	exporting := backupIn(t, state.Backup{Name: "20270102030000", SnapshotGUID: "33", Base: &state.Base{Name: backups[0].Name}, Job: "j"}, workflow.BackupExport)
+	left := backupIn(t, state.Backup{Name: "20261103120000", Base: &state.Base{Name: backups[0].Name}, Job: "j"}, workflow.BackupAbandon)
+	contested := left
+	contested.Contested = true
+	orphaned := append([]state.Backup{backupIn(t, backups[0], expired...)}, backups[1:3]...)
+	running := runIn(t, state.Run{ID: "r", Job: "j", Backup: backups[2].Name}, workflow.RunStart)
+	now := at("20270110030000")
+	tests := []struct {
+		name    string
+		backups []state.Backup
+		runs    []state.Run
+		b       state.Backup
+		keep    settings.Keep
+		stays   bool
+	}{
+		{"no limit", three, nil, backups[0], settings.Keep{}, true},
+		{"the newest chain's full", two, nil, second, settings.Keep{Days: 1, Fulls: 1}, true},
+		{"the newest chain's end", two, nil, onSecond, settings.Keep{Days: 1, Fulls: 1}, true},
+		{"the only chain", backups, nil, backups[0], settings.Keep{Days: 1, Fulls: 1}, true},
+		{"the second of two that stay", three, nil, onSecond, settings.Keep{Fulls: 2}, true},
+		{"the third, of two that stay", three, nil, backups[0], settings.Keep{Fulls: 2}, false},
+		{"an incremental of it", three, nil, backups[2], settings.Keep{Fulls: 2}, false},
+		{"its full is old, its newest is not", three, nil, second, settings.Keep{Days: 39}, true},
+		{"its newest is old, too", three, nil, second, settings.Keep{Days: 38}, false},
+		{"past the days, not the number", three, nil, second, settings.Keep{Days: 38, Fulls: 2}, true},
+		{"past the number, not the days", three, nil, second, settings.Keep{Days: 39, Fulls: 1}, true},
+		{"past both", three, nil, second, settings.Keep{Days: 38, Fulls: 1}, false},
+		{"a run that is not finished uploads it", three, []state.Run{running}, backups[2], settings.Keep{Fulls: 1}, true},
+		{"base of what is not committed", append(three[:6:6], exporting), nil, backups[0], settings.Keep{Fulls: 1}, true},
+		{"not committed", append(three[:6:6], exporting), nil, exporting, settings.Keep{Fulls: 1}, true},
+		{"given up", append(three[:6:6], left), nil, left, settings.Keep{}, false},
+		{"given up, in the newest chain", append(backups[:3:3], left), nil, left, settings.Keep{}, false},
+		{"given up, since another host is at it", append(three[:6:6], contested), nil, contested, settings.Keep{}, true},
+		{"its base is gone", append(orphaned[:3:3], second), nil, orphaned[1], settings.Keep{}, false},
+		{"what is left of that base", append(orphaned[:3:3], second), nil, orphaned[0], settings.Keep{}, false},
+		{"its base is gone, and nothing newer is there", orphaned, nil, orphaned[2], settings.Keep{}, true},
+	}
+	for _, c := range tests {
+		h := holdings{backups: c.backups, runs: c.runs, strategy: settings.SinceLastFull}
+		if why := h.keepAtPlace(c.b, c.keep, now); (why != "") != c.stays {
 			t.Errorf("%s: %q", c.name, why)
 		}
 	}

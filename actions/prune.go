@@ -28,7 +28,7 @@ func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args 
 	inPlace := !uploads(run)
 	var removed, would int
 	for _, b := range slices.Backward(h.backups) { // what hangs on a base goes before it
-		if b.Pruned || b.Dir != run.Frozen.IntermediateDir || h.keepFolder(b, inPlace) != "" {
+		if b.Pruned || b.Dir != run.Frozen.IntermediateDir || h.keepFolder(b, inPlace, k.Settings.Keep, s.Now()) != "" {
 			continue
 		}
 		if !slices.Contains(args, "-y") {
@@ -60,7 +60,8 @@ func wouldGo(s *workflow.Session, n int, verb, one, many string) error {
 
 // OnlyLooks tells a prune that was asked what it would do from one that does it.
 func OnlyLooks(s state.Step) bool {
-	return (s.Name == StepPruneIntermediates || s.Name == StepPruneSnapshots) && !slices.Contains(s.Args, "-y")
+	prunes := []string{StepPruneIntermediates, StepPruneSnapshots, StepPruneRemote}
+	return slices.Contains(prunes, s.Name) && !slices.Contains(s.Args, "-y")
 }
 
 // note keeps with the run what a person should know afterwards.

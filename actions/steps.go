@@ -16,6 +16,7 @@ const (
 	StepExport             = "export-intermediate"
 	StepPruneIntermediates = "prune-intermediates"
 	StepPruneSnapshots     = "prune-snapshots"
+	StepPruneRemote        = "prune-remote"
 	StepUpload             = "upload-intermediate-to-remote"
 	StepShowConfig         = "show-config"
 
@@ -34,6 +35,7 @@ func (k *Kit) Steps() map[string]workflow.StepDef {
 		StepExport:             {Kind: workflow.Export, Run: k.export},
 		StepPruneIntermediates: {Kind: workflow.Plain, Run: k.pruneIntermediates},
 		StepPruneSnapshots:     {Kind: workflow.Plain, Run: k.pruneSnapshots},
+		StepPruneRemote:        {Kind: workflow.Plain, Run: k.pruneRemote},
 		StepUpload:             {Kind: workflow.Upload, Run: k.upload},
 		StepUnlock:             {Kind: workflow.Unlock, Run: k.unlock},
 		StepShowConfig:         {Kind: workflow.Plain, Run: k.showConfig},

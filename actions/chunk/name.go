@@ -14,7 +14,7 @@ const MaxName = 255
 // Chunks of a later generation say so (.g2), and without encryption there is no .gpg. Whatever the
 // arguments, the name holds no slash, no blank and no control character, and is neither "." nor "..".
 func Name(dataset, stamp string, n, gen int, enc settings.Encryption) string {
-	name := fmt.Sprintf("%s@%s.zfs.%06d", inName(dataset), inName(stamp), n)
+	name := fmt.Sprintf("%s%06d", NamePrefix(dataset, stamp), n)
 	if gen >= 2 {
 		name += fmt.Sprintf(".g%d", gen)
 	}
@@ -23,6 +23,9 @@ func Name(dataset, stamp string, n, gen int, enc settings.Encryption) string {
 	}
 	return name
 }
+
+// NamePrefix is what the names of all chunks of a backup begin with.
+func NamePrefix(dataset, stamp string) string { return inName(dataset) + "@" + inName(stamp) + ".zfs." }
 
 // LongestName is as long as any that a chunk of a dataset will have.
 func LongestName(dataset string) string {

@@ -41,6 +41,13 @@ type Passphrase struct {
 	Named   string       // what named File, if not the config's key: a flag
 }
 
+// Keep is what stays on the remote beside the newest chain of backups. A chain goes once it is past all the limits that
+// are set; with none, none goes.
+type Keep struct {
+	Days  int // its newest backup is older; 0: no such limit
+	Fulls int // so many newer chains are there; 0: no such limit
+}
+
 // Step is one line of [backup-sequences].
 type Step struct {
 	Key  string // "step1"
@@ -80,6 +87,7 @@ type Settings struct {
 	KeepIntermediates  bool          // else a chunk's file goes once it is uploaded
 	OldestSnapshotDays int
 	FullEveryDays      int
+	Keep               Keep          // remote_keep_days, remote_keep_fulls
 	OnFailure          string        // absolute path of a script; empty if not set
 	StateDB            string        // absolute
 	HookTimeout        time.Duration // 0: none

@@ -29,6 +29,7 @@ type CLI struct {
 	ExportIntermediate ExportCmd             `cmd:"" help:"Step: export the newest snapshot to chunk files."`
 	PruneIntermediates PruneIntermediatesCmd `cmd:"" help:"Step: remove chunk files that are no longer needed."`
 	PruneSnapshots     PruneSnapshotsCmd     `cmd:"" help:"Step: destroy own snapshots that are past their days."`
+	PruneRemote        PruneRemoteCmd        `cmd:"" help:"Step: delete from the remote what is past its days, and leftovers."`
 
 	UploadIntermediateToRemote  UploadCmd      `cmd:"" help:"Step: upload the newest exported backup."`
 	MountSnapshot               MountCmd       `cmd:"" help:"Step of file mode: mount the snapshot."`

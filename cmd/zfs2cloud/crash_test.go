@@ -21,26 +21,27 @@ var (
 	crashShare = flag.Int("crashshare", 1, "only one in so many points")
 )
 
-// listPoints is a script that writes down the points of the run that the crash scripts crash.
-const listPoints = `exits 0 zfs2cloud run
-days 1
-change
-env ZFS2CLOUD_CRASH_LOG=%s
-exits 0 zfs2cloud run
+// crashing are the commands that are crashed: what comes before one, and what holds in the end.
+var crashing = []struct{ name, before, command, later, after string }{
+	{"run", "exits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", "days 1\n", ""},
+	// An old chain of two goes from the remote.
+	{"prune", "config config.ini remote_keep_fulls=1\nexits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\ndays 40\nchange\nexits 0 zfs2cloud run\n",
+		"zfs2cloud prune-remote -y", "days 41\n", "exits 0 zfs2cloud prune-remote -y\nexec sh -c 'ls -d remote/2*-full'\nstdout -count=1 .\n"},
+}
+
+// listPoints writes down the points of a command.
+const listPoints = `%senv ZFS2CLOUD_CRASH_LOG=%s
+exits 0 %s
 `
 
-const crashThere = `exits 0 zfs2cloud run
-days 1
-change
-env ZFS2CLOUD_CRASH_AT=%s
-exec sh -c 'zfs2cloud run; true'
+const crashThere = `%senv ZFS2CLOUD_CRASH_AT=%s
+exec sh -c '%s; true'
 env ZFS2CLOUD_CRASH_AT=
 exits 0 zfs2cloud status
-%sdays 1
-exits 0 zfs2cloud run
+%s%sexits 0 zfs2cloud run
 exits 0 zfs2cloud resume
 stdout 'nothing to resume'
-[mount] exec cp -a $DATA before
+%s[mount] exec cp -a $DATA before
 exits 0 zfs2cloud restore -y $POOL/new
 restored $POOL/new before
 `
@@ -53,43 +54,45 @@ var ways = []struct{ name, script string }{
 }
 
 func TestCrashPoints(t *testing.T) {
-	log := filepath.Join(t.TempDir(), "points")
-	if !t.Run("list", func(t *testing.T) { runOne(t, "list", fmt.Sprintf(listPoints, log)) }) {
-		return
-	}
-	text, err := os.ReadFile(log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	points := strings.Split(strings.TrimSpace(string(text)), "\n")
 	seed := *crashSeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
 	turn := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()
-	scripts := 0
-	for i, p := range points {
-		// What is done between one effect and the next leaves nothing behind, so that dying before the next is the
-		// same as dying after the one.
-		if i > 0 && strings.Contains(p, ".before") || turn.IntN(*crashShare) != 0 {
-			continue
+	for _, c := range crashing {
+		log := filepath.Join(t.TempDir(), "points")
+		if !t.Run("list "+c.name, func(t *testing.T) { runOne(t, "list", fmt.Sprintf(listPoints, c.before, log, c.command)) }) {
+			return
 		}
-		first := turn.IntN(len(ways))
-		for w := range ways {
-			if w > 0 && !*crashAll {
-				break
-			}
-			way := ways[(first+w)%len(ways)]
-			name := fmt.Sprintf("%03d_%s_%s.txtar", i, strings.NewReplacer(" ", "_", "#", "_", ".", "_").Replace(p), way.name)
-			script := fmt.Sprintf(crashThere, "'"+p+"'", way.script)
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			scripts++
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
 		}
+		points := strings.Split(strings.TrimSpace(string(text)), "\n")
+		scripts := 0
+		for i, p := range points {
+			// What is done between one effect and the next leaves nothing behind, so that dying before the next is the
+			// same as dying after the one.
+			if i > 0 && strings.Contains(p, ".before") || turn.IntN(*crashShare) != 0 {
+				continue
+			}
+			first := turn.IntN(len(ways))
+			for w := range ways {
+				if w > 0 && !*crashAll {
+					break
+				}
+				way := ways[(first+w)%len(ways)]
+				name := fmt.Sprintf("%s_%03d_%s_%s.txtar", c.name, i, strings.NewReplacer(" ", "_", "#", "_", ".", "_").Replace(p), way.name)
+				script := fmt.Sprintf(crashThere, c.before, "'"+p+"'", c.command, way.script, c.later, c.after)
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				scripts++
+			}
+		}
+		t.Logf("seed %d: %s has %d points, %d crashes", seed, c.name, len(points), scripts)
 	}
-	t.Logf("seed %d: %d points, %d crashes", seed, len(points), scripts)
 	t.Run("crash", func(t *testing.T) { runScripts(t, dir) })
 }
 

@@ -220,15 +220,16 @@ func (t *taken) tellNews(news []string, now state.Run) {
 func (t *taken) done(r state.Run) {
 	a := t.app
 	b, ok := t.backup(r)
-	if r.Typed != "" && actions.OnlyLooks(r.Steps[0]) {
-		fmt.Fprintln(a.Out, r.Steps[0].Detail)
-		return
-	}
-	if !a.Terminal && a.Verbose == 0 {
+	asked := r.Typed != "" && actions.OnlyLooks(r.Steps[0])
+	if !asked && !a.Terminal && a.Verbose == 0 {
 		return
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(a.Err, "note: %s\n", safe(n))
+	}
+	if asked {
+		fmt.Fprintln(a.Out, r.Steps[0].Detail)
+		return
 	}
 	took := a.World.Now().Sub(r.Started)
 	switch {

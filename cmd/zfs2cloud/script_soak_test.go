@@ -66,7 +66,7 @@ func (s *soak) nextDay() {
 	for range 1 + s.random.IntN(3) {
 		s.mishap(s.pick(
 			"run", "run", "run", "run", "run", "run", "resume", "resume", "resume", "abort", "status", "lock -m soak", "unlock",
-			"snapshot", "export-intermediate", "upload-intermediate-to-remote", "prune-snapshots -y", "prune-intermediates -y"))
+			"snapshot", "export-intermediate", "upload-intermediate-to-remote", "prune-snapshots -y", "prune-intermediates -y", "prune-remote -y"))
 	}
 	// What an operator has locked, only he unlocks.
 	s.must("unlock")
@@ -100,6 +100,8 @@ func (s *soak) reconfigure() {
 		"spool_max=" + s.pick("", "4M", "6M"),
 		"upload_jobs=" + s.pick("1", "2", "4"),
 		"keep_intermediates=" + s.pick("yes", "no"),
+		"remote_keep_fulls=" + s.pick("", "1", "2"),
+		"remote_keep_days=" + s.pick("", "", "3"),
 		"incremental_strategy=" + s.pick("since_last_full", "since_last_incremental", "never_incremental")})
 }
 

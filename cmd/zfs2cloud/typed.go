@@ -31,6 +31,11 @@ type PruneSnapshotsCmd struct {
 	Yes bool `short:"y" help:"Do it; without it, only say what would go."`
 }
 
+// PruneRemoteCmd deletes from the remote what is past its days.
+type PruneRemoteCmd struct {
+	Yes bool `short:"y" help:"Do it; without it, only say what would go."`
+}
+
 // UploadCmd uploads an exported backup.
 type UploadCmd struct {
 	Snapshot string `short:"s" placeholder:"SNAPSHOT" help:"That of this snapshot; by default the newest that was exported."`
@@ -55,6 +60,10 @@ func (c *PruneIntermediatesCmd) Run(a *App) error {
 
 func (c *PruneSnapshotsCmd) Run(a *App) error {
 	return a.typed(actions.StepPruneSnapshots, given(c.Yes, "-y")...)
+}
+
+func (c *PruneRemoteCmd) Run(a *App) error {
+	return a.typed(actions.StepPruneRemote, given(c.Yes, "-y")...)
 }
 
 func (c *UploadCmd) Run(a *App) error {
@@ -112,7 +121,7 @@ func (t *taken) typed(p workflow.Planned) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	if _, uploads := actions.PlaceOf(t.settings); p.Name == actions.StepUpload && !uploads {
+	if _, uploads := actions.PlaceOf(t.settings); (p.Name == actions.StepUpload || p.Name == actions.StepPruneRemote) && !uploads {
 		return &refusal{Err: fmt.Errorf("the sequence of %s has no upload step, so its backups are committed in %s and go nowhere else",
 			t.settings.Path, t.settings.IntermediateDir)}
 	}

@@ -13,6 +13,17 @@ func (l *loader) checkSequence() {
 	l.onlySnapshot()
 	l.warnBracket()
 	l.warnWrongUpload()
+	l.checkPruneRemote()
+}
+
+// checkPruneRemote refuses to prune a remote that nothing is uploaded to.
+func (l *loader) checkPruneRemote() {
+	at := l.stepAt(stepPruneRemote)
+	if at >= 0 && !l.hasStep(stepUpload) {
+		s := l.s.Steps[at]
+		l.problems = append(l.problems, Problem{Line: s.Line, Section: l.section(s), Key: s.Key, Value: s.Shown,
+			Text: "no step uploads, so no backup is on a remote", Hint: "prune-intermediates -y does the same in intermediate_basedir"})
+	}
 }
 
 // onlySnapshot refuses a second snapshot: a run has one bracket.

@@ -26,6 +26,7 @@ func (l *loader) checkAll(st unix.Stat_t) {
 	l.checkPassphraseKeys()
 	l.checkConfigPrivate(st)
 	l.checkRemoteThere()
+	l.warnKeep()
 	l.checkRclone()
 }
 
@@ -129,6 +130,16 @@ func (l *loader) checkRemoteThere() {
 				Hint: "name rclone's NAME:PATH, or an absolute path"})
 			return
 		}
+	}
+}
+
+// warnKeep says so if a limit of what stays on the remote is set, and nothing deletes there.
+func (l *loader) warnKeep() {
+	if l.hasStep(stepPruneRemote) || !l.hasStep(stepUpload) {
+		return
+	}
+	for _, e := range l.given("remote_keep_days", "remote_keep_fulls") {
+		l.warn(field{entry: e}, "no step prune-remote -y in the sequence: what is past it stays, until that is typed")
 	}
 }
 

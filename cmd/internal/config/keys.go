@@ -60,6 +60,10 @@ var Keys = []Key{
 	{Name: "full_every_x_days", Meaning: "a full backup when the last is older; less than oldest_snapshot_days",
 		Unit: "days", Default: "30", read: readFullEvery},
 	{Name: "oldest_snapshot_days", Meaning: "own snapshots older than this are pruned", Unit: "days", Default: "120", read: readOldest},
+	{Name: "remote_keep_days", Meaning: "prune-remote deletes a chain of backups when its newest is older; without a limit none goes",
+		Unit: "days", Default: "none", read: readKeepDays, optEmpty: true},
+	{Name: "remote_keep_fulls", Meaning: "prune-remote deletes a chain when so many newer fulls are there; if both are set, one that is past both",
+		Unit: "number", Default: "none", read: readKeepFulls, optEmpty: true},
 	{Name: "zfs_send_flags", Meaning: "flags of zfs send", Unit: "of -c -L -e -w -p", Default: "none",
 		read: readSendFlags, optEmpty: true},
 	{Name: "rclone_conf", Meaning: "rclone's config file; ./ is this file's folder", Unit: "path",
@@ -247,7 +251,17 @@ func readKeep(l *loader, f field) {
 }
 
 func readFullEvery(l *loader, f field) { l.days(f, &l.s.FullEveryDays) }
+func readKeepDays(l *loader, f field)  { l.days(f, &l.s.Keep.Days) }
 func readOldest(l *loader, f field)    { l.days(f, &l.s.OldestSnapshotDays) }
+
+func readKeepFulls(l *loader, f field) {
+	n, err := strconv.Atoi(f.value)
+	if err != nil || n < 1 || n > 10_000 {
+		l.bad(f, "not a number from 1 on", "how many chains of backups stay, the newest among them")
+		return
+	}
+	l.s.Keep.Fulls = n
+}
 
 func readSendFlags(l *loader, f field) {
 	all, err := words(f.value)

@@ -32,6 +32,7 @@ const (
 	stepUpload       = "upload-intermediate-to-remote"
 	stepMount        = "mount-snapshot"
 	stepUploadFiles  = "upload-snapshot-files-to-remote"
+	stepPruneRemote  = "prune-remote"
 	stepUmount       = "umount-snapshot"
 	sequence         = "backup-sequences"
 	sequenceOldStyle = "backup_sequences"
@@ -48,6 +49,7 @@ var BuiltinSteps = []BuiltinStep{
 		Excludes: [2]string{"-f", "-i"}},
 	{Name: "prune-intermediates", Flags: []StepFlag{yes}},
 	{Name: "prune-snapshots", Flags: []StepFlag{yes}},
+	{Name: stepPruneRemote, Flags: []StepFlag{yes}},
 	{Name: stepUpload, Flags: []StepFlag{{Short: "-s", Long: "--snapshot", Value: "SNAPSHOT"}}},
 	{Name: stepMount},
 	{Name: stepUploadFiles},

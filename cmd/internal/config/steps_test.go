@@ -26,7 +26,9 @@ func TestSequence(t *testing.T) {
 func TestBadSteps(t *testing.T) {
 	for step, part := range map[string]string{
 		"a = snapshott":                        "unknown step; did you mean snapshot?",
-		"a = prune-remote":                     "unknown step; known are lock, ",
+		"a = prune-remotes":                    "did you mean prune-remote?",
+		"a = tidy":                             "unknown step; known are lock, ",
+		"a = prune-remote -y":                  "no step uploads",
 		"a = hook":                             "a hook, a script of your own, is written ./name",
 		"a = perform":                          "a sequence can't run itself",
 		"a = run":                              "a sequence can't run itself",
