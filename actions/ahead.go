@@ -98,7 +98,12 @@ func (k *Kit) finishAhead(s *workflow.Session) {
 }
 
 // Close ends what steps have left running, when their run ends in between.
-func (k *Kit) Close() { k.stopAhead() }
+func (k *Kit) Close() {
+	k.stopAhead()
+	if k.restoring != nil {
+		k.restoring.close()
+	}
+}
 
 // reserve is what stays free on the disk of the chunk files, in bytes.
 const reserve = 64 << 20

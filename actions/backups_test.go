@@ -2,6 +2,7 @@ package actions
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,6 +23,7 @@ import (
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs/zfstest"
+	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
 
@@ -200,24 +202,86 @@ func (b *backups) plan(t *testing.T, backup, into string) (*RestorePlan, error) 
 }
 
 // restore plans and carries out, and looks that nothing is left in the spool folder.
-func (b *backups) restore(t *testing.T, w workflow.World, backup, into string) (Restored, error) {
+func (b *backups) restore(t *testing.T, w workflow.World, backup, into string) (state.Run, error) {
 	t.Helper()
 	p, err := b.plan(t, backup, into)
 	if err != nil {
-		return Restored{}, err
+		return state.Run{}, err
 	}
 	return carryOut(t, b.kit, w, p)
 }
 
-func carryOut(t *testing.T, k *Kit, w workflow.World, p *RestorePlan) (Restored, error) {
+func carryOut(t *testing.T, k *Kit, w workflow.World, p *RestorePlan) (state.Run, error) {
 	t.Helper()
-	done, err := k.Restore(t.Context(), w, p, nil)
+	r := newRestoreRun(t, k, w, p)
+	err := r.drive(t)
 	left, rerr := os.ReadDir(p.Spool)
-	if rerr != nil || len(left) > 0 {
-		t.Errorf("left in the spool folder: %v %v", left, rerr)
+	if over := workflow.Over(r.run(t).State); rerr != nil || over != (len(left) == 0) {
+		t.Errorf("left in the spool folder, with the run %s: %v %v", r.run(t).State, left, rerr)
 	}
-	return done, err
+	return r.run(t), err
 }
+
+// restoreRun is a restore in an engine of its own.
+type restoreRun struct {
+	id     string
+	plan   *RestorePlan
+	engine *workflow.Engine
+	kit    *Kit
+}
+
+func newRestoreRun(t *testing.T, k *Kit, w workflow.World, p *RestorePlan) *restoreRun {
+	t.Helper()
+	dir := t.TempDir()
+	owner := state.Owner{Nonce: rand.Text(), PID: os.Getpid()}
+	e := &workflow.Engine{Store: state.New(filepath.Join(dir, "state.db")), World: w, Host: noHost{}, Stop: workflow.NewStop(t.Context()), Log: k.Log,
+		Notes: state.Folder{Dir: filepath.Join(dir, "datasets")}, Owner: owner, Dataset: RestoreKey(p.Into.String()), Step: k.Step, Clean: k.Clean}
+	s, err := e.Begin(p.NewRestore(state.Source{}, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &restoreRun{id: s.Run().ID, plan: p, engine: e, kit: k}
+}
+
+// drive takes the run as far as it comes, as another process would that finds it.
+func (r *restoreRun) drive(t *testing.T) error {
+	t.Helper()
+	s, err := r.engine.Open(r.id, r.plan.Into.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.kit.Restore(r.plan)
+	defer r.kit.Close()
+	return r.engine.Drive(s, false)
+}
+
+func (r *restoreRun) abort(t *testing.T) {
+	t.Helper()
+	s, err := r.engine.Open(r.id, r.plan.Into.String())
+	if err == nil {
+		err = r.engine.Abort(s, "test", false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *restoreRun) run(t *testing.T) (run state.Run) {
+	t.Helper()
+	err := r.engine.Store.View(func(tx *state.Tx) (err error) {
+		run, _, err = tx.Run(r.id)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+type noHost struct{}
+
+func (noHost) Sweep(context.Context, string) error                { return nil }
+func (noHost) WaitGone(context.Context, workflow.ProcessID) error { return nil }
 
 func shaOf(t *testing.T, file string) string {
 	t.Helper()

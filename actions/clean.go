@@ -18,6 +18,9 @@ import (
 // committed and stays. If that can't be told, nothing is deleted, and the run stays aborting.
 func (k *Kit) Clean(ctx context.Context, s *workflow.Session) error {
 	run := s.Run()
+	if run.Restore != nil {
+		return k.cleanRestore(ctx, s)
+	}
 	if run.Backup != "" {
 		b, ok, err := k.ownBackup(s, run)
 		if err != nil {

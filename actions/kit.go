@@ -42,7 +42,8 @@ type Kit struct {
 	// SnapshotTime bounds how long a ZFS that does not answer keeps the application stopped.
 	SnapshotTime time.Duration
 
-	ahead *uploader // begun by the export for the upload step
+	ahead     *uploader  // begun by the export for the upload step
+	restoring *restoring // what the steps of a restore share
 
 	mu      sync.Mutex
 	places  map[string]*remote.Place // by remote and job

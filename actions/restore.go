@@ -2,28 +2,35 @@ package actions
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
 
 // A restore never touches what is there: it makes a new dataset, from manifests that opened and chunks that were
-// proved, or nothing. It has two halves. PlanRestore only looks: when it has found all that is needed, a person is
-// asked. Restore then fetches and receives.
+// proved. PlanRestore only looks: when it has found all that is needed, a person is asked. Then the restore is a run like
+// any other, with a step for each backup of the chain: whatever cuts it off, it goes on with the backup that it was at.
 
 // RestoreRequest is what a person asks for.
 type RestoreRequest struct {
-	Backup string // a stamp, a folder's name, or "latest"
-	Into   string // a dataset that does not exist
-	Spool  string // the folder, absolute, in which chunks lie until they are proved
+	Backup string    // a stamp, a folder's name, or "latest"
+	At     time.Time // if not zero, the latest is that of this moment
+	Into   string    // a dataset that does not exist
+	Spool  string    // the folder, absolute, in which chunks lie until they are received
+	// SpoolBytes is how much may lie there at once; 0: as much as is needed.
+	SpoolBytes int64
 }
 
 // RestorePlan is what would be done.
@@ -64,24 +71,33 @@ func (c *Catalog) PlanRestore(ctx context.Context, q RestoreRequest) (*RestorePl
 		return nil, err
 	}
 	p := &RestorePlan{Into: into, Free: free, Spool: q.Spool, catalog: c}
-	name, err := c.choose(ctx, q.Backup, p)
+	name, err := c.choose(ctx, q, p)
 	if err != nil {
 		return nil, err
 	}
 	if p.Chain, err = c.Chain(ctx, name); err != nil {
 		return nil, fmt.Errorf("backup %s at %s: %w", name, c.Remote, c.explain(name, err))
 	}
-	var chunks []manifest.Chunk
 	for _, m := range p.Chain {
 		if _, err := into.Snapshot(m.Snapshot); err != nil {
 			return nil, &RestoreRefusal{err}
 		}
 		p.Bytes += m.Bytes()
 		p.StreamBytes += m.StreamBytes
+	}
+	p.SpoolBytes = mostSpooled(chunksOf(p.Chain))
+	if q.SpoolBytes > 0 && q.SpoolBytes < p.SpoolBytes {
+		return nil, refuse("--spool-max %d is too little: two chunks at a time are %d bytes", q.SpoolBytes, p.SpoolBytes)
+	}
+	p.SpoolBytes = min(max(p.SpoolBytes, q.SpoolBytes), p.Bytes)
+	return p, hasRoom(q.Spool, p.SpoolBytes)
+}
+
+func chunksOf(chain []*manifest.Manifest) (chunks []manifest.Chunk) {
+	for _, m := range chain {
 		chunks = append(chunks, m.Chunks...)
 	}
-	p.SpoolBytes = mostSpooled(chunks)
-	return p, hasRoom(q.Spool, p.SpoolBytes)
+	return chunks
 }
 
 // Target looks at where a dataset is to be: nothing is there, and the dataset above can take it. FREE is how much.
@@ -123,9 +139,13 @@ func (c *Catalog) Target(ctx context.Context, name string) (into zfs.Dataset, fr
 const Latest = "latest"
 
 // choose finds the folder that is meant.
-func (c *Catalog) choose(ctx context.Context, backup string, p *RestorePlan) (string, error) {
-	if backup == Latest {
-		return c.latest(ctx, p)
+func (c *Catalog) choose(ctx context.Context, q RestoreRequest, p *RestorePlan) (string, error) {
+	backup := q.Backup
+	switch {
+	case backup != Latest && !q.At.IsZero():
+		return "", refuse("--backup names one backup, --at asks for that of a moment: give one of the two")
+	case backup == Latest:
+		return c.latest(ctx, q.At, p)
 	}
 	stamp, full, ok := manifest.ParseFolder(backup)
 	if !ok {
@@ -141,7 +161,7 @@ func (c *Catalog) choose(ctx context.Context, backup string, p *RestorePlan) (st
 
 // latest is the newest folder with a manifest. If that can't be restored, an older one is not taken in its place:
 // that is for a person to say.
-func (c *Catalog) latest(ctx context.Context, p *RestorePlan) (string, error) {
+func (c *Catalog) latest(ctx context.Context, at time.Time, p *RestorePlan) (string, error) {
 	all, err := c.ReadAll(ctx)
 	if err != nil {
 		return "", err
@@ -150,12 +170,24 @@ func (c *Catalog) latest(ctx context.Context, p *RestorePlan) (string, error) {
 		return "", err
 	}
 	for _, e := range all {
-		if !errors.Is(e.Why, ErrNotCommitted) {
+		switch {
+		case !at.IsZero() && !asOf(e.Name, at):
+		case !errors.Is(e.Why, ErrNotCommitted):
 			return e.Name, nil
+		default:
+			p.Newer = append(p.Newer, e.Name)
 		}
-		p.Newer = append(p.Newer, e.Name)
+	}
+	if !at.IsZero() {
+		return "", refuse("%s has no backup of %s or before", c.Remote, at.Local().Format("2 Jan 2006 15:04:05"))
 	}
 	return "", refuse("%s has no backup", c.Remote)
+}
+
+// asOf tells whether a folder's stamp is not later than a moment.
+func asOf(folder string, at time.Time) bool {
+	stamp, ok := stampOf(folder)
+	return ok && !stamp.After(at)
 }
 
 // oneJob is an error if a remote has backups of several jobs: which is the latest would be anyone's guess.
@@ -216,24 +248,76 @@ func hasRoom(dir string, bytes int64) error {
 	return nil
 }
 
-// Restored is what was made.
-type Restored struct {
-	Snapshot zfs.Snapshot
-	Volume   bool
+// NewRestore is the run that carries a plan out.
+func (p *RestorePlan) NewRestore(from state.Source, config string) state.Run {
+	rs := &state.Restore{From: from, Into: p.Into.String(), Spool: p.Spool, SpoolBytes: p.SpoolBytes}
+	var steps []workflow.Planned
+	for _, m := range p.Chain {
+		rs.Chain = append(rs.Chain, state.Link{Name: m.Name, ManifestSHA256: p.catalog.entries[m.Name].sha, Snapshot: m.Snapshot, SnapshotGUID: m.SnapshotGUID,
+			Bytes: m.Bytes(), StreamBytes: m.StreamBytes})
+		steps = append(steps, workflow.Planned{Name: stepReceive, Shown: stepReceive + " " + m.Name, Args: []string{m.Name}, Kind: workflow.Plain})
+	}
+	return state.Run{Config: config, Typed: "restore", Restore: rs, Frozen: state.Frozen{Dataset: rs.Into, Remote: p.catalog.Remote.String()},
+		Steps: workflow.NewPlan(steps, nil, &workflow.Planned{Name: stepEndRestore, Shown: stepEndRestore, Kind: workflow.Plain})}
 }
 
-// Restore carries a plan out. PROGRESS, if not nil, is told how much of all streams has gone into zfs receive, from
-// a goroutine of its own.
-// An error says what is left behind: nothing, or the part of the chain that is whole.
-func (k *Kit) Restore(ctx context.Context, w workflow.World, p *RestorePlan, progress func(done, total int64)) (Restored, error) {
-	r := &restoring{kit: k, world: w, plan: p, progress: progress}
+// ResumeRestore is the plan of a run that restores, from what is there now: the same manifests, and every chunk.
+func (c *Catalog) ResumeRestore(ctx context.Context, run state.Run) (*RestorePlan, error) {
+	rs := run.Restore
+	newest := rs.Chain[len(rs.Chain)-1]
+	p := &RestorePlan{Spool: rs.Spool, SpoolBytes: rs.SpoolBytes, catalog: c}
 	var err error
-	if r.sealer, err = k.sealer(w, string(p.catalog.sealer.Kind())); err != nil {
-		return Restored{}, err
+	if p.Into, err = zfs.ParseDataset(rs.Into); err != nil {
+		return nil, err
 	}
-	if r.spool, err = openSpool(p.Spool); err != nil {
-		return Restored{}, fmt.Errorf("spool folder: %w", err)
+	if p.Chain, err = c.Chain(ctx, newest.Name); err != nil {
+		return nil, fmt.Errorf("backup %s at %s: %w", newest.Name, c.Remote, err)
 	}
-	done, err := r.all(ctx)
-	return done, errors.Join(err, r.spool.close())
+	if len(p.Chain) != len(rs.Chain) {
+		return nil, fmt.Errorf("the chain of %s at %s is another than when the restore was begun", newest.Name, c.Remote)
+	}
+	for i, m := range p.Chain {
+		if l := rs.Chain[i]; m.Name != l.Name || c.entries[m.Name].sha != l.ManifestSHA256 {
+			return nil, fmt.Errorf("the manifest of %s at %s is another than when the restore was begun", l.Name, c.Remote)
+		}
+		p.Bytes += m.Bytes()
+		p.StreamBytes += m.StreamBytes
+	}
+	return p, nil
+}
+
+// RestoreKey stands for a dataset that is not there yet where others are known by their GUID.
+func RestoreKey(into string) string {
+	sum := sha256.Sum256([]byte(into))
+	return "restore-" + hex.EncodeToString(sum[:8])
+}
+
+// endRestore is the end of a restore: its spool folder goes, and the dataset may be written to from now on.
+func (k *Kit) endRestore(ctx context.Context, s *workflow.Session, _ []string) error {
+	run := s.Run()
+	note, err := workflow.Once(ctx, s, workflow.Effect[string]{
+		Name: "end",
+		Do: func(ctx context.Context, fx workflow.Fx) (string, error) {
+			if k.restoring != nil {
+				k.restoring.close()
+			}
+			if err := removeSpool(run.Restore.Spool, run.ID); err != nil {
+				return "", err
+			}
+			into, err := zfs.ParseDataset(run.Restore.Into)
+			if err != nil {
+				return "", err
+			}
+			err = k.zfs(fx).ReceiveEnds(ctx, into)
+			if errors.Is(err, zfs.ErrPermission) {
+				return fmt.Sprintf("%s stays read-only (%v): zfs inherit -S readonly %s", into, err, word(into.String())), nil
+			}
+			return "", err
+		},
+		Result: func(tx *state.Tx, r *state.Run, _ string) error { return dropOldRuns(tx, *r) },
+	})
+	if err != nil || note == "" {
+		return err
+	}
+	return s.Note(note)
 }

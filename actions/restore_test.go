@@ -19,6 +19,7 @@ import (
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs/zfstest"
+	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
 
@@ -47,15 +48,17 @@ func TestRestore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		done, err := b.kit.Restore(t.Context(), &proc.World{}, p, func(done, total int64) { told = append(told, done, total) })
-		if err != nil {
+		r := newRestoreRun(t, b.kit, &proc.World{}, p)
+		r.engine.Watch.Progress = func(_ int, done, total int64, _ bool) { told = append(told, done, total) }
+		if err := r.drive(t); err != nil {
 			t.Fatal(err)
 		}
-		if done.Snapshot.String() != into+"@"+incr.Snapshot || done.Volume {
-			t.Errorf("made %+v", done)
+		guid := strings.TrimSpace(zfstest.Run(t, "zfs", "get", "-Hp", "-o", "value", "guid", into))
+		if rs := r.run(t).Restore; rs.Made != guid || rs.Volume || rs.Passed != 0 {
+			t.Errorf("on record %+v; the dataset has GUID %s", rs, guid)
 		}
-		if sum := full.StreamBytes + incr.StreamBytes; !slices.Equal(told[len(told)-2:], []int64{sum, sum}) {
-			t.Errorf("progress ends with %v, not %d", told[len(told)-2:], sum)
+		if end := incr.StreamBytes; !slices.Equal(told[len(told)-2:], []int64{end, end}) {
+			t.Errorf("progress ends with %v, not %d", told[len(told)-2:], end)
 		}
 		for _, m := range both {
 			b.same(t, into, m)
@@ -83,30 +86,19 @@ func TestRestore(t *testing.T) {
 		}
 		b.same(t, into, incr)
 	})
-	t.Run("one chunk ahead", func(t *testing.T) {
-		r, err := b.kit.Remote(b.dir)
+	t.Run("ahead within its room", func(t *testing.T) {
+		p, err := b.plan(t, Latest, b.into(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		counting := &gets{Remote: r}
-		c := b.catalogOf(t, counting)
-		p, err := c.PlanRestore(t.Context(), RestoreRequest{Backup: Latest, Into: b.into(t), Spool: t.TempDir()})
-		if err != nil {
+		r := newRestoreRun(t, b.kit, &watched{}, p)
+		var most int64
+		r.engine.World = &watched{opens: func() { most = max(most, bytesIn(t, spoolDir(p.Spool, r.id))) }}
+		if err := r.drive(t); err != nil {
 			t.Fatal(err)
 		}
-		counting.n.Store(0)
-		var opened int32
-		w := &watched{opens: func() {
-			opened++
-			if n := counting.n.Load(); n > opened+1 {
-				t.Errorf("with chunk %d being opened %d were fetched", opened, n)
-			}
-		}}
-		if _, err := carryOut(t, b.kit, w, p); err != nil {
-			t.Fatal(err)
-		}
-		if n := int(counting.n.Load()); n != len(full.Chunks)+len(incr.Chunks) {
-			t.Errorf("%d chunks were fetched", n)
+		if most > p.SpoolBytes || most <= full.Chunks[0].Size {
+			t.Errorf("at most %d bytes lay in the spool folder, of %d, with chunks of %d", most, p.SpoolBytes, full.Chunks[0].Size)
 		}
 	})
 	t.Run("refused", func(t *testing.T) { testRefused(t, b, both) })
@@ -116,6 +108,7 @@ func TestRestore(t *testing.T) {
 	t.Run("streams", func(t *testing.T) { testStreams(t, b, both) })
 	t.Run("mountpoint", func(t *testing.T) { testMountpoint(t, new(*b)) })
 	t.Run("cut off", func(t *testing.T) { testCutOff(t, b, both) })
+	t.Run("goes on", func(t *testing.T) { testGoesOn(t, b, both) })
 	t.Run("listed", func(t *testing.T) { testListed(t, b, both) })
 	t.Run("jobs", func(t *testing.T) { testJobs(t, b) })
 }
@@ -269,14 +262,14 @@ func testDamaged(t *testing.T, b *backups, both []*manifest.Manifest) {
 			c.do(t, b)
 			into := b.into(t)
 			w := &watched{}
-			_, err := b.restore(t, w, Latest, into)
+			run, err := b.restore(t, w, Latest, into)
 			if !errors.Is(err, chunk.ErrDiffers) {
 				t.Fatalf("error %v", err)
 			}
 			if n := w.count("--decrypt"); n != c.gpgs {
 				t.Errorf("%d chunks were opened, not %d", n, c.gpgs)
 			}
-			b.leftover(t, err, into, c.at, both)
+			b.leftover(t, run, into, c.at, both)
 		})
 	}
 }
@@ -293,16 +286,16 @@ func flip(t *testing.T, file string) {
 	}
 }
 
-// leftover demands that what a restore left, which ended at one of the backups, is what its error says.
-func (b *backups) leftover(t *testing.T, err error, into string, at *manifest.Manifest, both []*manifest.Manifest) {
+// leftover demands that what a restore left that was given up at one of the backups is what its record says.
+func (b *backups) leftover(t *testing.T, run state.Run, into string, at *manifest.Manifest, both []*manifest.Manifest) {
 	t.Helper()
-	var half *RestoreError
-	if !errors.As(err, &half) || half.Backup.Name != at.Name {
-		t.Fatalf("not an error at %s: %v", at.Name, err)
+	left := strings.Join(run.Notes, "\n")
+	if !workflow.RunMachine.In(run.State, workflow.RunAborted) {
+		t.Errorf("the run is %s", run.State)
 	}
 	if at == both[0] {
-		if exists(into) || !strings.Contains(half.Left, "Nothing was restored") {
-			t.Errorf("there: %t, and it says %s", exists(into), half.Left)
+		if exists(into) || !strings.Contains(left, "Nothing was restored") {
+			t.Errorf("there: %t, and it says %s", exists(into), left)
 		}
 		return
 	}
@@ -310,8 +303,8 @@ func (b *backups) leftover(t *testing.T, err error, into string, at *manifest.Ma
 	if got := snapshotsOf(t, into); got != into+"@"+both[0].Snapshot+"\n" {
 		t.Errorf("snapshots %s", got)
 	}
-	if !strings.Contains(half.Left, "holds "+both[0].Name+", whole") {
-		t.Errorf("it says %s", half.Left)
+	if !strings.Contains(left, "holds "+both[0].Name+", whole") {
+		t.Errorf("it says %s", left)
 	}
 }
 

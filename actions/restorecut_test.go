@@ -3,6 +3,9 @@ package actions
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -80,40 +83,58 @@ func (w *watched) count(word string) (n int) {
 	return n
 }
 
-// A receive that dies takes nothing with it and leaves nothing half.
+// A receive that dies takes nothing with it, and the run goes on with the same backup; one that is given up instead leaves
+// nothing half.
 func testCutOff(t *testing.T, b *backups, both []*manifest.Manifest) {
 	for i, at := range both {
-		t.Run("receive of "+at.Name+" killed", func(t *testing.T) {
-			into := b.into(t)
-			w := &watched{fed: func(nth int, child workflow.Child) {
-				if nth == i+1 {
-					child.Kill()
+		for _, resumed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("receive of %s killed, then resumed: %t", at.Name, resumed), func(t *testing.T) {
+				into := b.into(t)
+				p, err := b.plan(t, Latest, into)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}}
-			_, err := b.restore(t, w, Latest, into)
-			var exit *workflow.ExitError
-			if !errors.As(err, &exit) || exit.Signal == "" {
-				t.Fatalf("error %v", err)
-			}
-			b.leftover(t, err, into, at, both)
-		})
+				killed := false
+				w := &watched{fed: func(nth int, child workflow.Child) {
+					if nth == i+1 && !killed {
+						killed = true
+						child.Kill()
+					}
+				}}
+				r := newRestoreRun(t, b.kit, w, p)
+				err = r.drive(t)
+				var exit *workflow.ExitError
+				if !errors.As(err, &exit) || exit.Signal == "" {
+					t.Fatalf("error %v", err)
+				}
+				if run := r.run(t); !workflow.RunMachine.In(run.State, workflow.RunFailed) {
+					t.Fatalf("the run is %s", run.State)
+				}
+				b.endsWell(t, r, into, at, both, resumed)
+				if n := w.count("-u"); resumed && n != len(both)+1 {
+					t.Errorf("%d receives", n)
+				}
+			})
+		}
 		t.Run("stopped in "+at.Name, func(t *testing.T) {
 			into := b.into(t)
 			p, err := b.plan(t, Latest, into)
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, stop := context.WithCancel(t.Context())
+			var stop func()
 			w := &watched{fed: func(nth int, _ workflow.Child) {
 				if nth == i+1 {
 					stop()
 				}
 			}}
-			_, err = b.kit.Restore(ctx, w, p, nil)
-			if !errors.Is(err, context.Canceled) {
+			r := newRestoreRun(t, b.kit, w, p)
+			stop = r.engine.Stop.Signal
+			if err := r.drive(t); !errors.Is(err, workflow.ErrInterrupted) {
 				t.Fatalf("error %v", err)
 			}
-			b.leftover(t, err, into, at, both)
+			r.engine.Stop = workflow.NewStop(t.Context())
+			b.endsWell(t, r, into, at, both, i == 0)
 		})
 	}
 	t.Run("another made the dataset meanwhile", func(t *testing.T) {
@@ -124,9 +145,9 @@ func testCutOff(t *testing.T, b *backups, both []*manifest.Manifest) {
 			zfstest.Run(t, "zfs", "create", "-o", "mountpoint=none", into)
 			guid = value()
 		}}
-		_, err := b.restore(t, w, Latest, into)
-		if err == nil || !strings.Contains(err.Error(), "left alone") {
-			t.Fatalf("error %v", err)
+		run, err := b.restore(t, w, Latest, into)
+		if err == nil || !strings.Contains(strings.Join(run.Notes, " "), "left alone") {
+			t.Fatalf("error %v, notes %q", err, run.Notes)
 		}
 		if value() != guid {
 			t.Error("it was replaced")
@@ -137,12 +158,72 @@ func testCutOff(t *testing.T, b *backups, both []*manifest.Manifest) {
 		b.kit = restoreKit("a passphrase", settings.GPG)
 		b.kit.ZFS = []string{otherGUIDs(t)}
 		into := b.into(t)
-		_, err := b.restore(t, &proc.World{}, Latest, into)
-		if err == nil || !strings.Contains(err.Error(), "do not use it") || !strings.Contains(err.Error(), "could not be removed") {
-			t.Fatalf("error %v", err)
+		run, err := b.restore(t, &proc.World{}, Latest, into)
+		if err == nil || !strings.Contains(err.Error(), "do not use it") || !strings.Contains(strings.Join(run.Notes, " "), "could not be removed") {
+			t.Fatalf("error %v, notes %q", err, run.Notes)
 		}
 		if got := snapshotsOf(t, into); got != into+"@"+both[0].Snapshot+"\n" {
 			t.Errorf("snapshots %s", got)
 		}
 	})
+}
+
+// endsWell takes a run that was cut off at one of the backups to its end: the one or the other.
+func (b *backups) endsWell(t *testing.T, r *restoreRun, into string, at *manifest.Manifest, both []*manifest.Manifest, resumed bool) {
+	t.Helper()
+	if !resumed {
+		r.abort(t)
+		b.leftover(t, r.run(t), into, at, both)
+		return
+	}
+	if err := r.drive(t); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range both {
+		b.same(t, into, m)
+	}
+	if left, err := os.ReadDir(r.plan.Spool); err != nil || len(left) > 0 {
+		t.Errorf("left in the spool folder: %v %v", left, err)
+	}
+}
+
+// What was fetched is not fetched again, as far as there was room for it; and what came to harm meanwhile is.
+func testGoesOn(t *testing.T, b *backups, both []*manifest.Manifest) {
+	full, incr := both[0], both[1]
+	for _, harmed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("a file came to harm: %t", harmed), func(t *testing.T) {
+			into := b.into(t)
+			remote, err := b.kit.Remote(b.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			counting := &gets{Remote: remote}
+			p, err := b.catalogOf(t, counting).PlanRestore(t.Context(), RestoreRequest{Backup: Latest, Into: into, Spool: t.TempDir(), SpoolBytes: full.Bytes() + incr.Bytes()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			opened := 0
+			var r *restoreRun
+			w := &watched{opens: func() {
+				if opened++; opened == len(full.Chunks) {
+					r.engine.Stop.Signal() // while the full's last chunk is opened
+				}
+			}}
+			r = newRestoreRun(t, b.kit, w, p)
+			counting.n.Store(0)
+			if err := r.drive(t); !errors.Is(err, workflow.ErrInterrupted) {
+				t.Fatalf("error %v", err)
+			}
+			r.engine.Stop = workflow.NewStop(t.Context())
+			want := len(full.Chunks) + len(incr.Chunks)
+			if harmed {
+				flip(t, filepath.Join(spoolDir(p.Spool, r.id), spooled(full, full.Chunks[1])))
+				want++
+			}
+			b.endsWell(t, r, into, incr, both, true)
+			if n := int(counting.n.Load()); n != want {
+				t.Errorf("%d chunks were fetched, not %d", n, want)
+			}
+		})
+	}
 }

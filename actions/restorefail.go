@@ -4,38 +4,49 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
 
-// RestoreError is the error of a restore that ended half way.
-type RestoreError struct {
-	Backup *manifest.Manifest // the one of the chain at which it ended
-	Into   zfs.Dataset
-	Err    error
-	// Left says what is there now.
-	Left string
+// A restore that failed goes on where it was, once the cause is gone. One that nobody can finish is given up, and so is one
+// that a person aborts: then what is half there is taken away, and what is whole stays.
+
+// badEnd is the error of a stream that zfs received to its END, and that goes on behind it.
+type badEnd struct{ error }
+
+func (e *badEnd) Unwrap() error { return e.error }
+
+// judged tells of a receive that failed whether trying again would help, and keeps what only this process knows.
+func (r *restoring) judged(ctx context.Context, fx workflow.Fx, m *manifest.Manifest, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	var bad *badEnd
+	isBad, foreign := errors.As(err, &bad), errors.Is(err, zfs.ErrExists)
+	if isBad || foreign {
+		err = errors.Join(err, fx.Note(func(_ *state.Tx, run *state.Run) error {
+			run.Restore.Foreign = foreign
+			if isBad {
+				run.Restore.Bad = m.Name
+			}
+			return nil
+		}))
+	}
+	hopeless := []error{chunk.ErrDiffers, chunk.ErrPassphrase, remote.ErrTooBig, stream.ErrCut, stream.ErrOther, stream.ErrNoStream, zfs.ErrExists, zfs.ErrDiverged}
+	if isBad || slices.ContainsFunc(hopeless, func(h error) bool { return errors.Is(err, h) }) {
+		return &workflow.Hopeless{Err: err}
+	}
+	return err
 }
-
-func (e *RestoreError) Error() string {
-	return fmt.Sprintf("restore %s into %s: %v\n%s", e.Backup.Name, e.Into, e.Err, e.Left)
-}
-
-func (e *RestoreError) Unwrap() error { return e.Err }
-
-// interrupted is what people call a context that has ended.
-type interrupted struct{ error }
-
-func (interrupted) Error() string   { return "interrupted" }
-func (i interrupted) Unwrap() error { return i.error }
-
-// cleanTime is what cleaning up may take, also when the restore was ended by a signal.
-const cleanTime = time.Minute
 
 // A dataset that is busy with a receive that was killed is free after some tenths of a second.
 const (
@@ -43,46 +54,76 @@ const (
 	busyPause = 250 * time.Millisecond
 )
 
-// failed says what is left after backup I of the chain failed, and takes away what is half there.
-func (r *restoring) failed(ctx context.Context, i int, cause error) error {
-	if ctx.Err() != nil {
-		cause = interrupted{context.Cause(ctx)}
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
-	defer cancel()
-	e := &RestoreError{Backup: r.plan.Chain[i], Into: r.plan.Into, Err: cause}
-	var bad *badEnd
-	switch {
-	case i == 0:
-		e.Left = r.takeBack(ctx, cause)
-	case errors.As(cause, &bad):
-		e.Left = fmt.Sprintf("%s has it all the same: do not use it.\nTo try again: zfs destroy -r %s, then the same command.", r.plan.Into, word(r.plan.Into.String()))
-	default:
-		e.Left = r.whatIsWhole(ctx, r.plan.Chain[i-1])
-	}
-	return e
+// cleanRestore takes away what a restore that is given up has half done, and notes what there is now.
+func (k *Kit) cleanRestore(ctx context.Context, s *workflow.Session) error {
+	_, err := workflow.Once(ctx, s, workflow.Effect[string]{
+		Name: "take back",
+		Do: func(ctx context.Context, fx workflow.Fx) (string, error) {
+			run := s.Run()
+			if err := removeSpool(run.Restore.Spool, run.ID); err != nil {
+				return "", err
+			}
+			into, err := zfs.ParseDataset(run.Restore.Into)
+			if err != nil {
+				return "", err
+			}
+			t := &takingBack{kit: k, fx: fx, run: run, into: into}
+			return t.whatIsLeft(ctx), nil
+		},
+		Result: func(_ *state.Tx, r *state.Run, left string) error {
+			r.Notes = append(r.Notes, strings.Split(left, "\n")...)
+			return nil
+		},
+	})
+	return err
 }
 
-// takeBack destroys what a first receive left: a dataset that was not there before, that is younger than this
-// restore, that nobody mounted, and that has neither snapshots, but for that of a stream with a bad end, nor children.
-// Most often there is none, since zfs clears up after itself.
-func (r *restoring) takeBack(ctx context.Context, cause error) string {
-	into := r.plan.Into
-	if r.began.IsZero() {
+// takingBack looks at what a restore that is given up has left.
+type takingBack struct {
+	kit  *Kit
+	fx   workflow.Fx
+	run  state.Run
+	into zfs.Dataset
+}
+
+// whatIsLeft says in words what there is, after it has taken away what is half there.
+func (t *takingBack) whatIsLeft(ctx context.Context) string {
+	rs, into := t.run.Restore, t.into
+	if rs.Began == nil {
 		return "Nothing was restored."
 	}
-	if errors.Is(cause, zfs.ErrExists) {
-		return fmt.Sprintf("Nothing was restored. %s is somebody else's work of just now, and was left alone.", into)
+	if rs.Foreign {
+		return fmt.Sprintf("Nothing was restored. %s is somebody else's work, made meanwhile, and was left alone.", into)
 	}
+	var whole *state.Link
+	for i, l := range rs.Chain {
+		if !workflow.StepMachine.In(t.run.Steps[i].State, workflow.StepDone) {
+			break
+		}
+		whole = &l
+	}
+	switch {
+	case whole == nil:
+		return t.takeBack(ctx)
+	case rs.Bad != "":
+		return fmt.Sprintf("%s has %s all the same: do not use it.\nTo try again: zfs destroy -r %s, then the same command.", into, rs.Bad, word(into.String()))
+	}
+	return t.whatIsWhole(ctx, *whole)
+}
+
+// takeBack destroys what a first receive left: a dataset that was not there before, that is younger than the run, that
+// nobody mounted, and that has neither snapshots, but for that of a stream with a bad end, nor children. Most often there
+// is none, since zfs clears up after itself.
+func (t *takingBack) takeBack(ctx context.Context) string {
+	into, rs := t.into, t.run.Restore
 	gone := fmt.Sprintf("Nothing was restored; there is no %s.", into)
-	program := r.kit.zfs(r.world)
+	program := t.kit.zfs(t.fx)
 	info, err := program.Info(ctx, into)
-	if err == nil && (info.Mounted || info.Creation.Before(r.began.Truncate(time.Second))) {
+	if err == nil && (info.Mounted || info.Creation.Before(rs.Began.Truncate(time.Second))) {
 		err = errors.New("it does not look like what a receive makes")
 	}
-	var bad *badEnd
-	if err == nil && errors.As(cause, &bad) {
-		err = r.takeBackSnapshot(ctx, program, r.plan.Chain[0])
+	if err == nil && rs.Bad != "" {
+		err = t.takeBackSnapshot(ctx, program)
 	}
 	if err == nil {
 		err = program.DestroyDataset(ctx, into)
@@ -103,38 +144,33 @@ func (r *restoring) takeBack(ctx context.Context, cause error) string {
 	return fmt.Sprintf("Nothing was restored; %s, half received, was destroyed again.", into)
 }
 
-// takeBackSnapshot destroys the snapshot that was received. One that is another's is not ours to destroy, and neither
-// is the dataset that has it.
-func (r *restoring) takeBackSnapshot(ctx context.Context, program zfs.Program, m *manifest.Manifest) error {
-	snapshot, err := r.received(ctx, m)
+// takeBackSnapshot destroys the snapshot that was received with a bad end. One that is another's is not ours to destroy,
+// and neither is the dataset that has it.
+func (t *takingBack) takeBackSnapshot(ctx context.Context, program zfs.Program) error {
+	first := t.run.Restore.Chain[0]
+	snapshot, err := t.kit.received(ctx, t.fx, t.into, first.Snapshot, first.SnapshotGUID)
+	if errors.Is(err, zfs.ErrNoSnapshot) {
+		return nil // an earlier process came as far
+	}
 	if err != nil {
 		return err
 	}
 	return program.Destroy(ctx, snapshot)
 }
 
-// received is the snapshot of a backup in the dataset, or an error if it is another, or not there.
-func (r *restoring) received(ctx context.Context, m *manifest.Manifest) (zfs.Snapshot, error) {
-	snapshot, err := r.plan.Into.Snapshot(m.Snapshot)
-	if err != nil {
-		return snapshot, err
+// whatIsWhole says that the dataset holds the chain up to a backup, if zfs says so too. It is kept: what was fetched is
+// worth something.
+func (t *takingBack) whatIsWhole(ctx context.Context, l state.Link) string {
+	into := t.into
+	if _, err := t.kit.received(ctx, t.fx, into, l.Snapshot, l.SnapshotGUID); err != nil {
+		return fmt.Sprintf("%s held %s, whole; whether it still does is not known: %v\nNext: zfs list -t all -r %s", into, l.Name, err, word(into.String()))
 	}
-	got, err := r.kit.zfs(r.world).Snapshot(ctx, snapshot)
-	if err == nil && got.GUID.String() != m.SnapshotGUID {
-		err = fmt.Errorf("%s has GUID %s instead of %s", snapshot, got.GUID, m.SnapshotGUID)
-	}
-	return snapshot, err
-}
-
-// whatIsWhole says that the dataset holds the chain up to a backup, if zfs says so too. It is kept: what was
-// fetched is worth something.
-func (r *restoring) whatIsWhole(ctx context.Context, m *manifest.Manifest) string {
-	into := r.plan.Into
-	if _, err := r.received(ctx, m); err != nil {
-		return fmt.Sprintf("%s held %s, whole; whether it still does is not known: %v\nNext: zfs list -t all -r %s", into, m.Name, err, word(into.String()))
+	use := t.kit.MountCommand(ctx, t.fx, into)
+	if err := t.kit.zfs(t.fx).ReceiveEnds(ctx, into); err != nil {
+		use = fmt.Sprintf("zfs inherit -S readonly %s && %s", word(into.String()), use)
 	}
 	return fmt.Sprintf("%s holds %s, whole and checked, and nothing newer. To use that: %s\n"+
-		"To try again: zfs destroy -r %s, then the same command.", into, m.Name, r.kit.MountCommand(ctx, r.world, into), word(into.String()))
+		"To try again: zfs destroy -r %s, then the same command.", into, l.Name, use, word(into.String()))
 }
 
 // MountCommand is what mounts a dataset that was restored. If zfs does not tell how, it is what mounts most.

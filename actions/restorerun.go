@@ -5,88 +5,236 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
+	"slices"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
 
-// restoring is a restore at work.
+// restoring is a restore at work in this process. It lives as long as the run is driven: while one backup of the chain is
+// being received, the first chunks of the next are fetched.
 type restoring struct {
-	kit      *Kit
-	world    workflow.World
-	plan     *RestorePlan
-	sealer   chunk.Sealer
-	spool    *spool
-	progress func(done, total int64)
+	kit    *Kit
+	plan   *RestorePlan
+	world  workflow.World // of the first receive that was begun here
+	sealer chunk.Sealer
+	spool  *spool
 
 	chunks chan fetched
-	done   int64 // bytes of all streams that were passed on
-
-	began  time.Time // when the first receive did
-	made   zfs.GUID  // the dataset that it made
-	volume bool
+	stop   context.CancelFunc
 }
 
-// all receives the chain.
-func (r *restoring) all(ctx context.Context) (Restored, error) {
+// Restore has the steps of RestoreSteps carry a plan out.
+func (k *Kit) Restore(p *RestorePlan) { k.restoring = &restoring{kit: k, plan: p} }
+
+// begin opens what the steps work with, and begins to fetch, with backup I, unless that was done for an earlier step.
+func (r *restoring) begin(ctx context.Context, fx workflow.Fx, run state.Run, i int) (err error) {
+	if r.spool != nil {
+		return nil
+	}
+	r.world = fx.World
+	if r.sealer, err = r.kit.sealer(r.world, string(r.plan.catalog.sealer.Kind())); err != nil {
+		return err
+	}
+	rest := r.plan.Chain[i:]
+	spool, err := openSpool(run.Restore.Spool, run.ID, run.Restore.SpoolBytes, mostSpooled(chunksOf(rest)))
+	if err != nil {
+		return fmt.Errorf("spool folder: %w", err)
+	}
+	if err := spool.inherit(rest); err != nil {
+		return errors.Join(fmt.Errorf("spool folder %s: %w", spool.dir, err), spool.close())
+	}
+	r.spool = spool
 	fetching, stop := context.WithCancel(ctx)
-	r.chunks = make(chan fetched)
-	go r.fetch(fetching, r.chunks)
-	defer r.drain()
-	defer stop() // runs first
-
-	for i, m := range r.plan.Chain {
-		snapshot, err := r.plan.Into.Snapshot(m.Snapshot)
-		if err == nil {
-			err = r.receive(ctx, i, m)
-		}
-		if err == nil {
-			err = r.check(ctx, i, m, snapshot)
-		}
-		if err != nil {
-			return Restored{}, r.failed(ctx, i, err)
-		}
-	}
-	newest, err := r.plan.Into.Snapshot(r.plan.Newest().Snapshot)
-	return Restored{Snapshot: newest, Volume: r.volume}, err
+	r.stop = stop
+	r.chunks = make(chan fetched, 64) // how far ahead is for the room to say
+	go r.fetch(fetching, i, r.chunks)
+	return nil
 }
 
-// drain ends when the fetching has, and closes what it still held.
-func (r *restoring) drain() {
-	for c := range r.chunks {
-		if c.file != nil {
-			c.file.Close()
-		}
+// close ends the fetching. What was fetched stays, for whoever goes on.
+func (r *restoring) close() {
+	if r.spool == nil {
+		return
 	}
+	r.stop()
+	for range r.chunks { // until who fetches has ended
+	}
+	if err := r.spool.close(); err != nil {
+		r.kit.Log.Warn("close spool folder", "err", err)
+	}
+	r.spool = nil
 }
 
-// receive receives one backup of the chain. Nothing is started before the first chunk was proved, and what is
-// opened of it begins with the snapshot that the manifest names.
-func (r *restoring) receive(ctx context.Context, i int, m *manifest.Manifest) error {
+// receive is the step that receives one backup of the chain, the one that it is called for.
+func (k *Kit) receive(ctx context.Context, s *workflow.Session, args []string) error {
+	r := k.restoring
+	if r == nil || len(args) != 1 {
+		return errors.New("no plan of a restore is at hand")
+	}
+	i := slices.IndexFunc(r.plan.Chain, func(m *manifest.Manifest) bool { return m.Name == args[0] })
+	if i < 0 {
+		return fmt.Errorf("%s is not in the chain", args[0])
+	}
+	m := r.plan.Chain[i]
+	_, err := workflow.Once(ctx, s, workflow.Effect[newDataset]{
+		Name: "receive",
+		Intent: func(_ *state.Tx, run *state.Run) error {
+			run.Restore.Passed = 0
+			if now := s.Now(); i == 0 {
+				run.Restore.Began = &now
+			}
+			return nil
+		},
+		Do: func(ctx context.Context, fx workflow.Fx) (newDataset, error) { return r.receive(ctx, s, fx, i, m) },
+		Result: func(_ *state.Tx, run *state.Run, got newDataset) error {
+			run.Restore.Passed = 0
+			if i == 0 {
+				run.Restore.Made, run.Restore.Volume = got.GUID, got.Volume
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return s.Detail("every chunk checked")
+}
+
+// newDataset is what a first receive made.
+type newDataset struct {
+	GUID   string `json:"guid,omitempty"`
+	Volume bool   `json:"volume,omitempty"`
+}
+
+// receive receives one backup, unless a process that died had just done so.
+func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflow.Fx, i int, m *manifest.Manifest) (newDataset, error) {
+	if fx.Again {
+		got, there, err := r.receivedBefore(ctx, fx, i, m)
+		if there || err != nil {
+			return got, err
+		}
+	}
 	if i > 0 {
-		if err := r.stillOurs(ctx); err != nil {
-			return err
+		if err := r.stillOurs(ctx, fx, s.Run()); err != nil {
+			return newDataset{}, err
 		}
 	}
+	if err := r.begin(ctx, fx, s.Run(), i); err != nil {
+		return newDataset{}, err
+	}
+	p := &passing{restoring: r, session: s, fx: fx, of: m}
+	volume, err := p.stream(ctx, i)
+	if err != nil {
+		return newDataset{}, r.judged(ctx, fx, m, err)
+	}
+	if err := r.spool.whole(m); err != nil {
+		return newDataset{}, fmt.Errorf("spool folder %s: %w", r.spool.dir, err)
+	}
+	return r.check(ctx, fx, m, volume)
+}
+
+// receivedBefore looks what became of a receive that was cut off. A half-received dataset zfs takes away by itself, which
+// takes a moment; one that stays is for abort.
+func (r *restoring) receivedBefore(ctx context.Context, fx workflow.Fx, i int, m *manifest.Manifest) (newDataset, bool, error) {
+	err := fx.Note(func(_ *state.Tx, run *state.Run) error {
+		run.Restore.Passed = 0
+		return nil
+	})
+	if err != nil {
+		return newDataset{}, false, err
+	}
+	got, err := r.check(ctx, fx, m, false)
+	switch {
+	case err == nil:
+		return got, true, nil
+	case errors.Is(err, zfs.ErrNoDataset) && i == 0:
+		return newDataset{}, false, nil
+	case errors.Is(err, zfs.ErrNoSnapshot) && i > 0:
+		return newDataset{}, false, nil
+	case !errors.Is(err, zfs.ErrNoSnapshot):
+		return newDataset{}, false, err
+	}
+	for range busyTries {
+		switch _, err := r.kit.zfs(fx).Info(ctx, r.plan.Into); {
+		case errors.Is(err, zfs.ErrNoDataset):
+			return newDataset{}, false, nil
+		case err != nil:
+			return newDataset{}, false, err
+		}
+		if err := remote.Pause(ctx, busyPause); err != nil {
+			return newDataset{}, false, err
+		}
+	}
+	return newDataset{}, false, &workflow.Hopeless{Err: fmt.Errorf("%s is there, without the snapshot that was to be received: half a receive that was cut off, or somebody else's", r.plan.Into)}
+}
+
+// check compares what was received with the manifest.
+func (r *restoring) check(ctx context.Context, fx workflow.Fx, m *manifest.Manifest, volume bool) (newDataset, error) {
+	if _, err := r.kit.received(ctx, fx, r.plan.Into, m.Snapshot, m.SnapshotGUID); err != nil {
+		return newDataset{}, err
+	}
+	info, err := r.kit.zfs(fx).Info(ctx, r.plan.Into)
+	return newDataset{GUID: info.GUID.String(), Volume: volume || info.Type == "volume"}, err
+}
+
+// received is the snapshot of a backup in the dataset, or an error if it is another, or not there.
+func (k *Kit) received(ctx context.Context, w workflow.World, into zfs.Dataset, name, guid string) (zfs.Snapshot, error) {
+	snapshot, err := into.Snapshot(name)
+	if err != nil {
+		return snapshot, err
+	}
+	got, err := k.zfs(w).Snapshot(ctx, snapshot)
+	if err == nil && got.GUID.String() != guid {
+		err = &workflow.Hopeless{Err: fmt.Errorf("%s has GUID %s, the manifest says %s: do not use it", snapshot, got.GUID, guid)}
+	}
+	return snapshot, err
+}
+
+// stillOurs makes sure that the dataset is the one that the first receive made.
+func (r *restoring) stillOurs(ctx context.Context, fx workflow.Fx, run state.Run) error {
+	info, err := r.kit.zfs(fx).Info(ctx, r.plan.Into)
+	switch {
+	case errors.Is(err, zfs.ErrNoDataset):
+		return &workflow.Hopeless{Err: err}
+	case err == nil && info.GUID.String() != run.Restore.Made:
+		return &workflow.Hopeless{Err: fmt.Errorf("%s is another dataset than the one that was made", r.plan.Into)}
+	}
+	return err
+}
+
+// passing is one stream on its way from the chunks into zfs receive.
+type passing struct {
+	*restoring
+	session *workflow.Session
+	fx      workflow.Fx
+	of      *manifest.Manifest
+	done    int64 // bytes of it that were passed on
+}
+
+// stream receives the stream. Nothing is started before the first chunk was proved, and what is opened of it begins with
+// the snapshot that the manifest names.
+func (p *passing) stream(ctx context.Context, i int) (volume bool, err error) {
 	out, in := io.Pipe()
 	opening, stop := context.WithCancelCause(ctx)
 	opened := make(chan error, 1)
 	go func() {
-		err := r.open(opening, m, in)
+		err := p.open(opening, in)
 		in.CloseWithError(err) // nil is the end of the stream
 		opened <- err
 	}()
-	err := r.pass(ctx, i, m, out)
+	volume, err = p.pass(ctx, i, out)
 	stop(errReceiverGone)
 	out.CloseWithError(errReceiverGone)
 	if cause := <-opened; cause != nil && !errors.Is(cause, errReceiverGone) {
-		return cause // of which what zfs says is only the echo
+		return volume, cause // of which what zfs says is only the echo
 	}
-	return err
+	return volume, err
 }
 
 var (
@@ -94,7 +242,8 @@ var (
 	errNoMore       = errors.New("no more is fetched")
 )
 
-func (r *restoring) pass(ctx context.Context, i int, m *manifest.Manifest, out *io.PipeReader) error {
+func (p *passing) pass(ctx context.Context, i int, out *io.PipeReader) (volume bool, err error) {
+	m := p.of
 	var base uint64
 	if m.Base != nil {
 		base = guid(m.Base.SnapshotGUID)
@@ -103,72 +252,89 @@ func (r *restoring) pass(ctx context.Context, i int, m *manifest.Manifest, out *
 	all := io.TeeReader(out, &ends)
 	verified, begin, err := stream.Verify(all, guid(m.SnapshotGUID), base)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if i == 0 {
-		r.began, r.volume = r.world.Now(), begin.Volume
-	}
-	// What could be rolled back by force is only what this restore made.
-	args := zfs.ReceiveArgs{Force: i > 0, Volume: begin.Volume}
-	if err := r.kit.zfs(r.world).Receive(ctx, verified, r.plan.Into, args); err != nil {
-		return err
+	args := zfs.ReceiveArgs{Increment: i > 0, Volume: begin.Volume}
+	if err := p.kit.zfs(p.fx).Receive(ctx, verified, p.plan.Into, args); err != nil {
+		return begin.Volume, err
 	}
 	// zfs stops reading at the stream's END, and says nothing of what comes behind it, or whether that opened.
 	if _, err = io.Copy(io.Discard, all); err != nil {
-		return err
+		return begin.Volume, err
 	}
 	if err := ends.Check(guid(m.SnapshotGUID), base); err != nil {
-		return &badEnd{err}
+		return begin.Volume, &badEnd{err}
 	}
-	return nil
+	return begin.Volume, nil
 }
 
-// badEnd is the error of a stream that zfs received to its END, and that goes on behind it.
-type badEnd struct{ error }
-
-func (e *badEnd) Unwrap() error { return e.error }
-
-// open proves and opens the chunks of a backup, one after the other.
-func (r *restoring) open(ctx context.Context, m *manifest.Manifest, to io.Writer) error {
-	for _, c := range m.Chunks {
-		err := r.openNext(ctx, c, to)
+// open proves and opens the chunks of the backup, one after the other.
+func (p *passing) open(ctx context.Context, to io.Writer) error {
+	for _, c := range p.of.Chunks {
+		err := p.openNext(ctx, c, to)
+		if err == nil {
+			err = p.fx.Note(func(_ *state.Tx, run *state.Run) error {
+				run.Restore.Passed = p.done
+				return nil
+			})
+		}
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		default:
-			return fmt.Errorf("chunk %d of %s, %s: %w", c.N, m.Name, c.Name, err)
+			return fmt.Errorf("chunk %d of %s, %s: %w", c.N, p.of.Name, c.Name, err)
 		}
 	}
 	return nil
 }
 
 // openNext takes the next chunk from who fetches, which is the one that C describes.
-func (r *restoring) openNext(ctx context.Context, c manifest.Chunk, to io.Writer) error {
+func (p *passing) openNext(ctx context.Context, c manifest.Chunk, to io.Writer) error {
 	var got fetched
 	select {
-	case got = <-r.chunks:
+	case got = <-p.chunks:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	if got.err != nil {
 		return got.err
 	}
-	if got.file == nil {
+	if got.name != spooled(p.of, c) {
 		return errNoMore
 	}
-	defer got.file.Close()
-	return chunk.OpenFile(ctx, got.file, chunk.Digest{Size: c.Size, SHA256: c.SHA256},
-		chunk.Digest{Size: c.Plain, SHA256: c.PlainSHA256}, r.sealer, r.counting(to))
+	began := p.done
+	err := p.openFile(ctx, got.name, c, to)
+	if got.found && p.done == began && errors.Is(err, chunk.ErrDiffers) {
+		// What an earlier process fetched may have come to harm since, in a power cut say.
+		if err = p.get(ctx, p.of, c); err == nil {
+			err = p.openFile(ctx, got.name, c, to)
+		}
+	}
+	if err != nil {
+		if errors.Is(err, chunk.ErrDiffers) {
+			return errors.Join(err, p.spool.drop(got.name, c.Size))
+		}
+		return err
+	}
+	return p.spool.received(got.name, c.Size)
 }
 
-func (r *restoring) counting(to io.Writer) io.Writer {
-	return writerFunc(func(p []byte) (int, error) {
-		n, err := to.Write(p)
-		r.done += int64(n)
-		if r.progress != nil {
-			r.progress(r.done, r.plan.StreamBytes)
-		}
+func (p *passing) openFile(ctx context.Context, name string, c manifest.Chunk, to io.Writer) error {
+	f, err := p.spool.root.Open(name)
+	if err != nil {
+		return fmt.Errorf("spool folder: %w", err)
+	}
+	defer f.Close()
+	return chunk.OpenFile(ctx, f, chunk.Digest{Size: c.Size, SHA256: c.SHA256},
+		chunk.Digest{Size: c.Plain, SHA256: c.PlainSHA256}, p.sealer, p.counting(to))
+}
+
+func (p *passing) counting(to io.Writer) io.Writer {
+	return writerFunc(func(b []byte) (int, error) {
+		n, err := to.Write(b)
+		p.done += int64(n)
+		p.session.Progress(p.done, p.of.StreamBytes, false)
 		return n, err
 	})
 }
@@ -176,30 +342,3 @@ func (r *restoring) counting(to io.Writer) io.Writer {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-// check compares what was received with the manifest.
-func (r *restoring) check(ctx context.Context, i int, m *manifest.Manifest, s zfs.Snapshot) error {
-	program := r.kit.zfs(r.world)
-	got, err := program.Snapshot(ctx, s)
-	if err != nil {
-		return err
-	}
-	if got.GUID.String() != m.SnapshotGUID {
-		return fmt.Errorf("%s has GUID %s, the manifest says %s: do not use it", s, got.GUID, m.SnapshotGUID)
-	}
-	if i > 0 {
-		return nil
-	}
-	info, err := program.Info(ctx, r.plan.Into)
-	r.made = info.GUID
-	return err
-}
-
-// stillOurs makes sure that the dataset is the one that the first receive made.
-func (r *restoring) stillOurs(ctx context.Context) error {
-	info, err := r.kit.zfs(r.world).Info(ctx, r.plan.Into)
-	if err == nil && info.GUID != r.made {
-		err = fmt.Errorf("%s is another dataset than the one that was made", r.plan.Into)
-	}
-	return err
-}

@@ -5,81 +5,258 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"zfs2cloud/actions/manifest"
 )
 
-// spool is a folder of our own, 0700, for chunks that wait to be proved and opened. A file loses its name as soon
-// as it is open, so that nobody else finds it, and that it is gone when we are, however that comes about.
+// spool is a restore's own folder, 0700, for chunk files that wait to be proved and opened. It has the run's name, so
+// that whoever goes on with the run finds what was fetched. What lies there is believed as little as what comes from
+// the remote: it is proved when it is opened.
 type spool struct {
 	dir  string
 	root *os.Root
-	next int
+	most int64 // bytes that may lie there at once
+	flow int64 // of which this is never kept: room for what is being received, and for what comes next
+
+	mu    sync.Mutex
+	used  int64
+	kept  int64 // of files that were received, and stay in case the stream has to be received again
+	freed chan struct{}
 }
 
-func openSpool(dir string) (*spool, error) {
-	own, err := os.MkdirTemp(dir, "zfs2cloud-restore-") // 0700
+const partSuffix = ".part" // of a file that is being fetched
+
+func spoolDir(parent, run string) string { return filepath.Join(parent, "zfs2cloud-restore-"+run) }
+
+// openSpool opens a run's folder, and makes it if it is not there.
+func openSpool(parent, run string, most, flow int64) (*spool, error) {
+	dir := spoolDir(parent, run)
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(own)
-	if err != nil {
-		return nil, errors.Join(err, os.Remove(own))
+	if err := checkOwnFolder(root, dir); err != nil {
+		return nil, errors.Join(err, root.Close())
 	}
-	return &spool{dir: own, root: root}, nil
+	return &spool{dir: dir, root: root, most: max(most, flow), flow: flow, freed: make(chan struct{}, 1)}, nil
 }
 
-func (s *spool) close() error { return errors.Join(s.root.Close(), os.Remove(s.dir)) }
-
-func (s *spool) file() (*os.File, error) {
-	s.next++
-	name := strconv.Itoa(s.next)
-	f, err := s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+// checkOwnFolder is an error unless a folder in a place that all may write to, such as /var/tmp, is ours alone.
+func checkOwnFolder(root *os.Root, dir string) error {
+	opened, err := root.Stat(".")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.root.Remove(name); err != nil {
-		return nil, errors.Join(err, f.Close())
+	named, err := os.Lstat(dir)
+	if err != nil {
+		return err
 	}
-	return f, nil
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return err
+	}
+	if !os.SameFile(opened, named) || int(st.Uid) != os.Geteuid() || named.Mode().Perm() != 0o700 {
+		return fmt.Errorf("%s is not a folder that is this user's alone", dir)
+	}
+	return nil
+}
+
+func (s *spool) close() error { return s.root.Close() }
+
+// remove removes a run's folder. That it is gone is no error.
+func removeSpool(parent, run string) error { return os.RemoveAll(spoolDir(parent, run)) }
+
+// spooled is the name of a chunk's file.
+func spooled(m *manifest.Manifest, c manifest.Chunk) string {
+	return fmt.Sprintf("%s.%06d", m.Name, c.N)
+}
+
+// inherit looks at what an earlier process left, of which the chunks of CHAIN are to come, the next first. What there is no
+// room for goes, and so does what was not fetched to its end: the next two may stay, and of those behind them as many as
+// may be kept.
+func (s *spool) inherit(chain []*manifest.Manifest) error {
+	list, err := fs.ReadDir(s.root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	there := map[string]int64{}
+	for _, e := range list {
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		there[e.Name()] = -1
+		if info.Mode().IsRegular() {
+			there[e.Name()] = info.Size()
+		}
+	}
+	nth := 0
+	var kept int64
+	for _, m := range chain {
+		if len(there) == 0 {
+			break
+		}
+		for _, c := range m.Chunks {
+			name := spooled(m, c)
+			size, ok := there[name]
+			fits := nth < 2 || kept+c.Size <= s.most-s.flow
+			nth++
+			if !ok || size != c.Size || !fits {
+				continue
+			}
+			if nth > 2 {
+				kept += size
+			}
+			s.used += size
+			delete(there, name)
+		}
+	}
+	for name := range there {
+		if err := s.root.RemoveAll(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// has tells whether a chunk's file is there.
+func (s *spool) has(name string, size int64) bool {
+	info, err := s.root.Lstat(name)
+	return err == nil && info.Mode().IsRegular() && info.Size() == size
+}
+
+// reserve waits for room.
+func (s *spool) reserve(ctx context.Context, size int64) error {
+	for {
+		s.mu.Lock()
+		if s.used+size <= s.most || s.used == 0 {
+			s.used += size
+			s.mu.Unlock()
+			return nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// create makes the file of a chunk that is to be fetched.
+func (s *spool) create(name string) (*os.File, error) {
+	return s.root.OpenFile(name+partSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+}
+
+// fetched gives a chunk that was fetched to its end its name.
+func (s *spool) fetched(name string) error { return s.root.Rename(name+partSuffix, name) }
+
+// drop removes a chunk's file.
+func (s *spool) drop(name string, size int64) error {
+	for _, n := range []string{name, name + partSuffix} {
+		if err := s.root.Remove(n); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	s.give(size)
+	return nil
+}
+
+// give gives room back.
+func (s *spool) give(size int64) {
+	s.mu.Lock()
+	s.used -= size
+	s.mu.Unlock()
+	select {
+	case s.freed <- struct{}{}:
+	default: // who waits looks again anyhow
+	}
+}
+
+// received is told that a chunk's file was received. It stays if there is room: a stream that has to be received again has
+// its first chunks here.
+func (s *spool) received(name string, size int64) error {
+	s.mu.Lock()
+	keep := s.kept+size <= s.most-s.flow
+	if keep {
+		s.kept += size
+	}
+	s.mu.Unlock()
+	if keep {
+		return nil
+	}
+	return s.drop(name, size)
+}
+
+// whole is told that a backup was received to its end: none of its chunks is needed any more.
+func (s *spool) whole(m *manifest.Manifest) error {
+	list, err := fs.ReadDir(s.root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if !strings.HasPrefix(e.Name(), m.Name+".") {
+			continue
+		}
+		if err := s.root.Remove(e.Name()); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	kept := s.kept
+	s.kept = 0
+	s.mu.Unlock()
+	s.give(kept)
+	return nil
 }
 
 // fetched is a chunk file as it came, not yet proved.
 type fetched struct {
-	file *os.File
-	err  error
+	name  string
+	found bool // it was there already
+	err   error
 }
 
-// fetch gets all chunks of the chain, one after the other, and hands each over. There is no room between the two
-// sides: while one chunk is being received the next is fetched, and then waits.
-func (r *restoring) fetch(ctx context.Context, to chan<- fetched) {
+// fetch gets all chunks of the chain from backup I on, one after the other, as far ahead as there is room.
+func (r *restoring) fetch(ctx context.Context, i int, to chan<- fetched) {
 	defer close(to)
-	for _, m := range r.plan.Chain {
+	for _, m := range r.plan.Chain[i:] {
 		for _, c := range m.Chunks {
-			f, err := r.get(ctx, m, c)
-			select {
-			case to <- fetched{f, err}:
-			case <-ctx.Done():
-				if f != nil {
-					f.Close()
+			f := fetched{name: spooled(m, c)}
+			if f.found = r.spool.has(f.name, c.Size); !f.found {
+				if f.err = r.spool.reserve(ctx, c.Size); f.err == nil {
+					f.err = r.get(ctx, m, c)
 				}
+			}
+			select {
+			case to <- f:
+			case <-ctx.Done():
 				return
 			}
-			if err != nil {
+			if f.err != nil {
 				return
 			}
 		}
 	}
 }
 
-func (r *restoring) get(ctx context.Context, m *manifest.Manifest, c manifest.Chunk) (*os.File, error) {
-	f, err := r.spool.file()
+// get fetches one chunk into the spool folder, where room is reserved for it.
+func (r *restoring) get(ctx context.Context, m *manifest.Manifest, c manifest.Chunk) error {
+	name := spooled(m, c)
+	f, err := r.spool.create(name)
 	if err != nil {
-		return nil, fmt.Errorf("spool folder: %w", err)
+		return fmt.Errorf("spool folder: %w", err)
 	}
 	out := &spoolWriter{f: f}
 	err = r.kit.retry(ctx, func(ctx context.Context) error {
@@ -89,13 +266,12 @@ func (r *restoring) get(ctx context.Context, m *manifest.Manifest, c manifest.Ch
 		return r.plan.catalog.Remote.Get(ctx, r.world, path.Join(m.Name, c.Name), c.Size, out)
 	})
 	if out.err != nil {
-		err = fmt.Errorf("spool folder %s: %w; --spool names another", filepath.Dir(r.spool.dir), out.err)
+		err = fmt.Errorf("spool folder %s: %w", filepath.Dir(r.spool.dir), out.err)
 	}
-	if err != nil {
-		f.Close()
-		return nil, err
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
 	}
-	return f, nil
+	return r.spool.fetched(name)
 }
 
 func rewind(f *os.File) error {

@@ -23,6 +23,9 @@ const (
 	stepHook   = "script"
 	stepHold   = "hold"
 	stepFinish = "finish"
+
+	stepReceive    = "receive" // of a restore, as its end is
+	stepEndRestore = "end"
 )
 
 // Steps lists what each built-in step does.
@@ -40,6 +43,8 @@ func (k *Kit) Steps() map[string]workflow.StepDef {
 		StepUnlock:             {Kind: workflow.Unlock, Run: k.unlock},
 		StepShowConfig:         {Kind: workflow.Plain, Run: k.showConfig},
 		stepFinish:             {Kind: workflow.Plain, Run: k.finish},
+		stepReceive:            {Kind: workflow.Plain, Run: k.receive},
+		stepEndRestore:         {Kind: workflow.Plain, Run: k.endRestore},
 	}
 }
 

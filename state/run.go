@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Run is one backup run, or one typed step, from its start to its end. It is frozen in what it does and
+// Run is one backup run, one typed step or one restore, from its start to its end. It is frozen in what it does and
 // goes on in whatever process resumes it.
 type Run struct {
 	ID          string `json:"id"`
@@ -17,6 +17,8 @@ type Run struct {
 	// Typed is the built-in step that was typed as a command; empty for a run of the sequence.
 	Typed  string `json:"typed,omitempty"`
 	Frozen Frozen `json:"frozen"`
+	// Restore is set in a run that restores. It has no job, and DatasetGUID is a word for what it makes.
+	Restore *Restore `json:"restore,omitempty"`
 
 	State   Cell   `json:"state"`
 	Bracket Cell   `json:"bracket"`

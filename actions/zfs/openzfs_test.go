@@ -94,11 +94,14 @@ func TestOpenZFSAnswers(t *testing.T) {
 
 func TestOpenZFSReceivesWithoutForeignProperties(t *testing.T) {
 	t.Parallel()
-	const bare = "receive -u -F tank/r"
-	const guarded = "receive -u -F -o canmount=noauto -x mountpoint -x sharenfs -x sharesmb tank/r"
-	for volume, want := range map[bool]string{false: guarded, true: bare} {
+	for args, want := range map[zfs.ReceiveArgs]string{
+		{}:                              "receive -u -o readonly=on -o canmount=noauto -x mountpoint -x sharenfs -x sharesmb tank/r",
+		{Increment: true}:               "receive -u -o canmount=noauto -x mountpoint -x sharenfs -x sharesmb tank/r",
+		{Volume: true}:                  "receive -u -o readonly=on tank/r",
+		{Volume: true, Increment: true}: "receive -u tank/r",
+	} {
 		p, calls := standIn(t, openZFS)
-		must(t, p.Receive(t.Context(), strings.NewReader("x"), dataset(t, "tank/r"), zfs.ReceiveArgs{Force: true, Volume: volume}))
+		must(t, p.Receive(t.Context(), strings.NewReader("x"), dataset(t, "tank/r"), args))
 		if got := calls(); got[len(got)-1] != want {
 			t.Errorf("called: %q", got)
 		}

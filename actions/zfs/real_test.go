@@ -275,7 +275,7 @@ func TestSendAndReceive(t *testing.T) {
 	into := dataset(t, d.Pool().String()+"/restored")
 	must(t, p.Receive(ctx, bytes.NewReader(full), into, zfs.ReceiveArgs{}))
 	wants(t, p.Receive(ctx, bytes.NewReader(full), into, zfs.ReceiveArgs{}), zfs.ErrExists)
-	must(t, p.Receive(ctx, file(t, increment), into, zfs.ReceiveArgs{Force: true}))
+	must(t, p.Receive(ctx, file(t, increment), into, zfs.ReceiveArgs{Increment: true}))
 	other := dataset(t, d.Pool().String()+"/other")
 	zfstest.Run(t, "zfs", "create", "-o", "mountpoint=none", other.String())
 	take(t, p, snapshot(t, other, "base"), nil)

@@ -21,13 +21,28 @@ var (
 	crashShare = flag.Int("crashshare", 1, "only one in so many points")
 )
 
-// crashing are the commands that are crashed: what comes before one, and what holds in the end.
-var crashing = []struct{ name, before, command, later, after string }{
-	{"run", "exits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", "days 1\n", ""},
+// crashing are the commands that are crashed: what comes before one, what may come after the crash, and what holds in the end.
+var crashing = []struct {
+	name, before, command string
+	ways                  []way
+	end                   string
+}{
+	{"run", "exits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", waysOfRuns, "days 1\n" + endOfRuns},
 	// An old chain of two goes from the remote.
 	{"prune", "config config.ini remote_keep_fulls=1\nexits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\ndays 40\nchange\nexits 0 zfs2cloud run\n",
-		"zfs2cloud prune-remote -y", "days 41\n", "exits 0 zfs2cloud prune-remote -y\nexec sh -c 'ls -d remote/2*-full'\nstdout -count=1 .\n"},
+		"zfs2cloud prune-remote -y", waysOfRuns, "days 41\n" + endOfRuns + "exits 0 zfs2cloud prune-remote -y\nexec sh -c 'ls -d remote/2*-full'\nstdout -count=1 .\n"},
+	// A chain of two comes back.
+	{"restore", "exits 0 zfs2cloud run\ndays 1\nchange\n[mount] exec cp -a $DATA before\nexits 0 zfs2cloud run\nmkdir waiting\n", theRestore, []way{
+		{"resume", onRestore + `if [ "$ID" ]; then zfs2cloud resume $ID; elif ! zfs list $POOL/cut; then ` + theRestore + "; fi'\n"},
+		{"again", onRestore + `if [ "$ID" ] || ! zfs list $POOL/cut; then ` + theRestore + "; fi'\n"},
+		{"abort", onRestore + `if [ "$ID" ]; then zfs2cloud abort $ID; fi; if zfs list $POOL/cut; then zfs destroy -r $POOL/cut; fi; ` + theRestore + "'\n"},
+	}, "restored $POOL/cut before\ncount 0 waiting/*\nexits 0 zfs2cloud status\n! stdout resume\n"},
 }
+
+const (
+	theRestore = "zfs2cloud restore -y --spool waiting $POOL/cut"
+	onRestore  = `exec sh -c 'set -e; ID=$(zfs2cloud status | sed -n "s/^next  *zfs2cloud resume //p"); `
+)
 
 // listPoints writes down the points of a command.
 const listPoints = `%senv ZFS2CLOUD_CRASH_LOG=%s
@@ -38,16 +53,20 @@ const crashThere = `%senv ZFS2CLOUD_CRASH_AT=%s
 exec sh -c '%s; true'
 env ZFS2CLOUD_CRASH_AT=
 exits 0 zfs2cloud status
-%s%sexits 0 zfs2cloud run
+%s%s`
+
+const endOfRuns = `exits 0 zfs2cloud run
 exits 0 zfs2cloud resume
 stdout 'nothing to resume'
-%s[mount] exec cp -a $DATA before
+[mount] exec cp -a $DATA before
 exits 0 zfs2cloud restore -y $POOL/new
 restored $POOL/new before
 `
 
-// ways are what comes after the crash.
-var ways = []struct{ name, script string }{
+// way is what comes after the crash.
+type way struct{ name, script string }
+
+var waysOfRuns = []way{
 	{"resume", "exits 0 zfs2cloud resume\n"},
 	{"run", "exits 0 zfs2cloud run\n"},
 	{"abort", "exits 0 zfs2cloud abort\n"},
@@ -77,14 +96,14 @@ func TestCrashPoints(t *testing.T) {
 			if i > 0 && strings.Contains(p, ".before") || turn.IntN(*crashShare) != 0 {
 				continue
 			}
-			first := turn.IntN(len(ways))
-			for w := range ways {
+			first := turn.IntN(len(c.ways))
+			for w := range c.ways {
 				if w > 0 && !*crashAll {
 					break
 				}
-				way := ways[(first+w)%len(ways)]
+				way := c.ways[(first+w)%len(c.ways)]
 				name := fmt.Sprintf("%s_%03d_%s_%s.txtar", c.name, i, strings.NewReplacer(" ", "_", "#", "_", ".", "_").Replace(p), way.name)
-				script := fmt.Sprintf(crashThere, c.before, "'"+p+"'", c.command, way.script, c.later, c.after)
+				script := fmt.Sprintf(crashThere, c.before, "'"+p+"'", c.command, way.script, c.end)
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o600); err != nil {
 					t.Fatal(err)
 				}

@@ -46,11 +46,7 @@ func (a *App) draw(r state.Run) *live {
 	if !l.on {
 		return l
 	}
-	to := r.Frozen.Remote
-	if to == "" {
-		to = r.Frozen.IntermediateDir
-	}
-	fmt.Fprintf(a.Err, "%s to %s, run %s\n", r.Frozen.Dataset, safe(to), r.ID)
+	fmt.Fprintf(a.Err, "%s, run %s\n", runHead(r), r.ID)
 	l.quiet = context.AfterFunc(a.Stop.Soft(), func() {
 		l.say("%s\n", l.stopping())
 	})

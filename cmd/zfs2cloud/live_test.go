@@ -89,17 +89,3 @@ func TestLiveOver(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
-
-// The live line of a restore is redrawn in place, which works only while it does not wrap.
-func TestRestoreLine(t *testing.T) {
-	for columns, want := range map[int]string{
-		80: "  running  58%  24.2 of 41.6 GiB  6m 12s left  47.9 MiB/s",
-		50: "  running  58%  24.2 of 41.6 GiB  6m 12s left",
-		40: "  running  58%  24.2 of 41.6 GiB",
-		20: "  running  58%",
-	} {
-		if got := restoreText(242<<30/10, 416<<30/10, 479<<20/10, columns); got != want {
-			t.Errorf("%d columns: %q, want %q", columns, got, want)
-		}
-	}
-}

@@ -218,6 +218,10 @@ func (t *taken) tellNews(news []string, now state.Run) {
 // done prints the one line of a run that succeeded: on a terminal, or with -v. To who asked what a prune would do it is
 // the answer.
 func (t *taken) done(r state.Run) {
+	if r.Restore != nil {
+		t.restored(r)
+		return
+	}
 	a := t.app
 	b, ok := t.backup(r)
 	asked := r.Typed != "" && actions.OnlyLooks(r.Steps[0])

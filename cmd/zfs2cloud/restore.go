@@ -9,53 +9,40 @@ import (
 	"zfs2cloud/actions"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/settings"
+	"zfs2cloud/cmd/internal/config"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
 )
 
 // RestoreCmd is `zfs2cloud restore`.
 type RestoreCmd struct {
 	Source
-	Yes    bool   `short:"y" help:"Do not ask before it begins."`
-	Backup string `default:"latest" placeholder:"STAMP|latest" help:"Which backup (${default})."`
-	Spool  string `default:"/var/tmp" placeholder:"DIR" help:"Where about two chunks at a time wait until they are checked (${default})."`
-	Into   string `arg:"" name:"newdataset" help:"The dataset to be made. Its parent must exist."`
+	Yes      bool   `short:"y" help:"Do not ask before it begins."`
+	Backup   string `default:"latest" placeholder:"STAMP|latest" help:"Which backup (${default})."`
+	At       string `placeholder:"TIME" help:"The newest backup not later than that: 2026-11-25, 2026-11-25T03:00 or a stamp."`
+	Spool    string `default:"/var/tmp" placeholder:"DIR" help:"Where about two chunks at a time wait until they are received (${default})."`
+	SpoolMax string `placeholder:"SIZE" help:"Fetch ahead, and keep what was received, up to so much there."`
+	Into     string `arg:"" name:"newdataset" help:"The dataset to be made. Its parent must exist."`
 }
 
-// Run restores a backup into a new dataset.
+// Run restores a backup into a new dataset. It is a run as a backup is one: what was cut off is gone on with.
 func (c *RestoreCmd) Run(a *App) error {
 	if !c.Yes && !a.DryRun && !a.canAsk() {
 		return &refusal{Err: errors.New("restore asks before it begins, and there is no terminal to ask on: -y goes on without")}
 	}
-	spool, err := absolute(c.Spool)
-	if err != nil {
-		return &refusal{Err: err}
-	}
-	ctx := a.Stop.Soft()
-	kit, catalog, err := c.open(ctx, a, func(catalog *actions.Catalog) error {
-		_, _, err := catalog.Target(ctx, c.Into)
-		return err
-	})
+	old, unfinished, err := a.findRestore(func(r state.Run) bool { return r.Restore.Into == c.Into })
 	if err != nil {
 		return &unrestored{err}
 	}
-	plan, err := catalog.PlanRestore(ctx, actions.RestoreRequest{Backup: c.Backup, Into: c.Into, Spool: spool})
+	b, err := c.plan(a, old, unfinished)
 	if err != nil {
 		return &unrestored{err}
-	}
-	a.printPlan(plan)
-	if c.Backup == actions.Latest {
-		missed, err := c.missed(ctx, a, kit, catalog)
-		if err != nil {
-			return &unrestored{err}
-		}
-		if missed != "" {
-			a.planRow("note", "%s", missed)
-		}
 	}
 	if a.DryRun {
 		return nil
 	}
 	if !c.Yes {
-		yes, err := a.confirm(ctx)
+		yes, err := a.confirm(a.Stop.Soft())
 		if err == nil && !yes {
 			err = &refusal{Err: errors.New("not confirmed")}
 		}
@@ -63,17 +50,102 @@ func (c *RestoreCmd) Run(a *App) error {
 			return &unrestored{err}
 		}
 	}
-	began := a.World.Now()
-	made, err := kit.Restore(ctx, a.World, plan, a.restoreLine(began))
-	a.endLine()
+	if unfinished {
+		return a.goOn(old, b, false)
+	}
+	from, config, err := c.Source.record(a)
 	if err != nil {
+		return &unrestored{err}
+	}
+	return a.drivePlan(c.Into, b, false, func(t *taken) (*workflow.Session, error) {
+		if len(t.unfinished) > 0 { // another command was quicker
+			return nil, &unrestored{a.unfinishedRestore(t.unfinished[0])}
+		}
+		return t.engine.Begin(b.plan.NewRestore(from, config))
+	})
+}
+
+// bound is a plan with the kit that can carry it out.
+type bound struct {
+	kit  *actions.Kit
+	plan *actions.RestorePlan
+}
+
+// plan finds out what there is to be done, and says it: of the run that is unfinished, what is left of it.
+func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error) {
+	request := actions.RestoreRequest{Backup: c.Backup, Into: c.Into}
+	var err error
+	if request.Spool, err = absolute(c.Spool); err != nil {
+		return nil, &refusal{Err: err}
+	}
+	if c.SpoolMax != "" {
+		if request.SpoolBytes, err = config.ParseSize(c.SpoolMax); err != nil {
+			return nil, &refusal{Err: fmt.Errorf("--spool-max %q: %w: 500M or 10G, say", c.SpoolMax, err)}
+		}
+	}
+	if c.At != "" {
+		if request.At, err = parseMoment(c.At); err != nil {
+			return nil, &refusal{Err: err}
+		}
+	}
+	ctx := a.Stop.Soft()
+	kit, catalog, err := c.open(ctx, a, func(catalog *actions.Catalog) error {
+		if unfinished {
+			return c.sameAs(a, old, catalog)
+		}
+		_, _, err := catalog.Target(ctx, c.Into)
 		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	fmt.Fprintf(a.Out, "done %s: %s, %s, every chunk checked\n", made.Snapshot, size(plan.Bytes), duration(a.World.Now().Sub(began)))
-	if a.Terminal && !made.Volume {
-		fmt.Fprintf(a.Err, "It is not mounted yet: %s\n", kit.MountCommand(ctx, a.World, plan.Into))
+	if unfinished {
+		return a.replan(ctx, kit, catalog, old)
 	}
-	return nil
+	plan, err := catalog.PlanRestore(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	a.printPlan(plan)
+	if c.Backup == actions.Latest && c.At == "" {
+		missed, err := c.missed(ctx, a, kit, catalog)
+		if err != nil {
+			return nil, err
+		}
+		if missed != "" {
+			a.planRow("note", "%s", missed)
+		}
+	}
+	return &bound{kit, plan}, nil
+}
+
+// sameAs is an error if the unfinished run into this dataset is of something else than what is asked for.
+func (c *RestoreCmd) sameAs(a *App, old state.Run, catalog *actions.Catalog) error {
+	newest := old.Restore.Chain[len(old.Restore.Chain)-1]
+	asked := c.At == "" && (c.Backup == actions.Latest || c.Backup == newest.Name || c.Backup == newest.Snapshot)
+	if asked && catalog.Remote.String() == old.Frozen.Remote {
+		return nil
+	}
+	return a.unfinishedRestore(old)
+}
+
+// parseMoment reads a moment that a person names, in local time; a stamp is in UTC. A day is meant to its end.
+func parseMoment(text string) (time.Time, error) {
+	if t, err := time.Parse("20060102150405", text); err == nil {
+		return t, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	if day, err := time.ParseInLocation("2006-01-02", text, time.Local); err == nil {
+		return day.AddDate(0, 0, 1).Add(-time.Second), nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("--at %q: neither a day such as 2026-11-25, a time such as 2026-11-25T03:00, nor a stamp", text)
 }
 
 // unrestored is an error that came before anything was done.
@@ -113,42 +185,4 @@ func genuine(m *manifest.Manifest) string {
 		return "not encrypted, so nothing proves who made it"
 	}
 	return "authentic"
-}
-
-// restoreLine draws how far it is, in place, on a terminal.
-func (a *App) restoreLine(began time.Time) func(done, total int64) {
-	if !a.Terminal || a.Verbose > 0 {
-		return nil
-	}
-	const often = 200 * time.Millisecond
-	var last time.Time
-	return func(done, total int64) {
-		now := a.World.Now()
-		took := now.Sub(began)
-		if now.Sub(last) < often || took < time.Second {
-			return
-		}
-		last = now
-		speed := perSecond(done, took)
-		fmt.Fprint(a.Err, "\r\x1b[K"+restoreText(done, total, speed, width(a.Err)))
-	}
-}
-
-// restoreText says as much as there is room for, and never so much that the terminal would wrap it.
-func restoreText(done, total int64, speed float64, columns int) string {
-	text := fmt.Sprintf("  running  %2d%%", percent(done, total))
-	for _, more := range []string{sizeOf(done, total, false), duration(left(total-done, speed)) + " left", rate(speed)} {
-		if columns > 0 && len(text)+2+len(more) >= columns {
-			break
-		}
-		text += "  " + more
-	}
-	return text
-}
-
-// endLine takes the live line away.
-func (a *App) endLine() {
-	if a.Terminal && a.Verbose == 0 {
-		fmt.Fprint(a.Err, "\r\x1b[K")
-	}
 }

@@ -9,7 +9,7 @@ import (
 	"zfs2cloud/workflow"
 )
 
-// ResumeCmd goes on with an unfinished run.
+// ResumeCmd goes on with an unfinished run, of a backup or a restore.
 type ResumeCmd struct {
 	ID    string `arg:"" optional:"" name:"run" help:"Which one; by default the job's oldest."`
 	Force bool   `help:"Also one that is stuck."`
@@ -17,6 +17,9 @@ type ResumeCmd struct {
 
 // Run takes the run through the rest of its plan.
 func (c *ResumeCmd) Run(a *App) error {
+	if r, ok := a.restoreNamed(c.ID); ok && !a.DryRun {
+		return a.resumeRestore(r, c.Force)
+	}
 	if a.DryRun {
 		return a.foreseeRest("resume", c.ID)
 	}
@@ -84,6 +87,9 @@ func (t *taken) choose(command, id string) (state.Run, bool, error) {
 		}
 	}
 	fmt.Fprintln(t.app.Out, said)
+	if r, ok, err := t.app.findRestore(func(state.Run) bool { return true }); err == nil && ok {
+		fmt.Fprintf(t.app.Err, "a restore is unfinished: %s\n", t.app.again(command+" "+r.ID))
+	}
 	return last, false, nil
 }
 
@@ -137,6 +143,9 @@ type AbortCmd struct {
 
 // Run closes the run's bracket and removes what it left.
 func (c *AbortCmd) Run(a *App) error {
+	if r, ok := a.restoreNamed(c.ID); ok && !a.DryRun {
+		return a.abortRestore(r)
+	}
 	if a.DryRun {
 		return a.foreseeRest("abort", c.ID)
 	}

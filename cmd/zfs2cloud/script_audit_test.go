@@ -169,11 +169,16 @@ func (f *fixture) auditRecords(path string) {
 	}
 }
 
-// auditHolds: no run that is over holds its snapshot, but for a typed one. zfs-fuse can't list holds, so we try
+// auditHolds: no run that is over holds its snapshot, but for a typed one, or has a spool folder. zfs-fuse can't list holds, so we try
 // to release them.
 func (f *fixture) auditHolds(runs []state.Run) {
 	for _, r := range runs {
 		over := workflow.Over(r.State)
+		if over && r.Restore != nil {
+			if left, err := filepath.Glob(filepath.Join(r.Restore.Spool, "zfs2cloud-restore-"+r.ID)); err != nil || len(left) > 0 {
+				f.t.Errorf("audit: restore %s is over, and left %v", r.ID, left)
+			}
+		}
 		if !over || r.KeepsHold || r.Snapshot == "" {
 			continue
 		}

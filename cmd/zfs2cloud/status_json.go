@@ -47,6 +47,8 @@ type statusRun struct {
 	Chunks      statusSums     `json:"chunks"`
 	ChunksList  *[]statusChunk `json:"chunks_list,omitempty"` // of status RUN
 
+	Restore *statusRestore `json:"restore"` // null for a backup
+
 	Job    string   `json:"job"`
 	Config string   `json:"config"`
 	Typed  *string  `json:"typed"`
@@ -55,6 +57,31 @@ type statusRun struct {
 	Why    *string  `json:"why"`
 	Deaths int      `json:"deaths"`
 	Notes  []string `json:"notes"`
+}
+
+// statusRestore is what a run restores. A step of the run receives one backup of the chain.
+type statusRestore struct {
+	Into        string       `json:"into"`
+	Spool       string       `json:"spool"`
+	Chain       []statusLink `json:"chain"`
+	PassedBytes int64        `json:"passed_bytes"` // of the stream that is being received
+}
+
+type statusLink struct {
+	Backup      string `json:"backup"`
+	Bytes       int64  `json:"bytes"`
+	StreamBytes int64  `json:"stream_bytes"`
+}
+
+func restoreJSON(rs *state.Restore) *statusRestore {
+	if rs == nil {
+		return nil
+	}
+	j := &statusRestore{Into: rs.Into, Spool: rs.Spool, PassedBytes: rs.Passed}
+	for _, l := range rs.Chain {
+		j.Chain = append(j.Chain, statusLink{Backup: l.Name, Bytes: l.Bytes, StreamBytes: l.StreamBytes})
+	}
+	return j
 }
 
 type statusStep struct {
@@ -180,7 +207,7 @@ func (s *sight) runsJSON() []statusRun {
 		j := statusRun{ID: r.ID, Dataset: r.Frozen.Dataset, Remote: placeOf(r), State: string(s.stateOf(r)), Alive: s.alive(r), Resumable: s.resumable(r),
 			Step: orNull(stepName(r)), Next: orNull(s.next(r)), Error: orNull(r.Error), Started: r.Started.UTC(), Updated: r.Updated.UTC(), Ended: utc(r.Ended),
 			Application: orNull(s.application(r)), Snapshot: orNull(snapshotName(r)), Backup: orNull(r.Backup), Steps: stepsJSON(r.Steps),
-			Job: r.Job, Config: r.Config, Typed: orNull(r.Typed), Host: r.Owner.Host, PID: r.Owner.PID, Why: orNull(r.Why), Deaths: len(r.Deaths),
+			Restore: restoreJSON(r.Restore), Job: r.Job, Config: r.Config, Typed: orNull(r.Typed), Host: r.Owner.Host, PID: r.Owner.PID, Why: orNull(r.Why), Deaths: len(r.Deaths),
 			Notes: append([]string{}, r.Notes...)}
 		if b, ok := s.backup(r); ok {
 			j.Chunks = statusSums{Sealed: b.Sums.Sealed, Uploaded: b.Sums.Uploaded, BytesSealed: b.Sums.BytesSealed, BytesUploaded: b.Sums.BytesUploaded}

@@ -281,8 +281,13 @@ func (s *sight) knowsRun(id string) bool {
 	return false
 }
 
-// knowsDataset tells whether a job on record has the dataset with this GUID.
+// knowsDataset tells whether a job or an unfinished restore on record has the dataset with this GUID.
 func (s *sight) knowsDataset(guid string) bool {
+	for _, r := range s.runs {
+		if r.Restore != nil && r.DatasetGUID == guid && !workflow.Over(r.State) {
+			return true
+		}
+	}
 	for _, j := range s.jobs {
 		if j.DatasetGUID == guid {
 			return true
@@ -296,6 +301,11 @@ func (s *sight) datasetName(guid string) string {
 	for _, j := range s.jobs {
 		if j.DatasetGUID == guid {
 			return j.Dataset
+		}
+	}
+	for _, r := range s.runs {
+		if r.Restore != nil && r.DatasetGUID == guid {
+			return r.Restore.Into
 		}
 	}
 	for _, l := range append(s.locks[:len(s.locks):len(s.locks)], s.notedLocks...) {

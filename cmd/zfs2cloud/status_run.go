@@ -31,7 +31,13 @@ func (s *sight) runBlock(r state.Run) block {
 	return s.interruptedBlock(r)
 }
 
-func runHead(r state.Run) string { return head(r.Frozen.Dataset, placeOf(r)) }
+// runHead says which dataset, and where it is backed up to, or restored from.
+func runHead(r state.Run) string {
+	if r.Restore != nil {
+		return safe(r.Restore.Into) + " from " + safe(r.Frozen.Remote)
+	}
+	return head(r.Frozen.Dataset, placeOf(r))
+}
 
 func (s *sight) runningBlock(r state.Run) block {
 	b := block{rank: rankRunning, word: "RUNNING", mood: good, subject: runHead(r)}
@@ -73,6 +79,9 @@ func (s *sight) progress(r state.Run) string {
 		case known && kind == workflow.Upload && done:
 			parts = append(parts, "upload done")
 		case i != now:
+		case r.Restore != nil && i < len(r.Restore.Chain):
+			what := fmt.Sprintf("receive %d of %d", i+1, len(r.Restore.Chain))
+			parts = append(parts, amount(what, r.Restore.Passed, r.Restore.Chain[i].StreamBytes, false, pace(r, step, r.Restore.Passed)))
 		case known && kind == workflow.Export:
 			parts = append(parts, amount("export", backup.Sums.PlainSealed, backup.Estimate, true, pace(r, step, backup.Sums.PlainSealed)))
 		case known && kind == workflow.Upload:
@@ -157,13 +166,19 @@ func (s *sight) sayWhere(b *block, r state.Run, where string) {
 }
 
 func (s *sight) orLeaveIt(r state.Run) string {
-	if s.owners[r.DatasetGUID].alive {
+	switch {
+	case s.owners[r.DatasetGUID].alive:
 		return "once that is over"
+	case r.Restore != nil:
+		return "" // no run does it
 	}
 	return "(or leave it: the next run does it first)"
 }
 
 func (s *sight) chunkWords(r state.Run) string {
+	if r.Restore != nil {
+		return restoredWords(r)
+	}
 	backup, known := s.backup(r)
 	if !known {
 		return ""
@@ -339,7 +354,9 @@ func (s *sight) stuckBlock(r state.Run) block {
 		sayError(&b, r.Error)
 	}
 	s.sayWhere(&b, r, "")
-	b.say("No run starts by itself now (exit 5)")
+	if r.Restore == nil {
+		b.say("No run starts by itself now (exit 5)")
+	}
 	again, label := s.next(r), "next"
 	if n := len(r.Deaths); n > 0 {
 		b.next(label, kernelLog(r.Deaths[n-1].At), "says whether the kernel killed it")

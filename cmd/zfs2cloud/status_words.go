@@ -13,7 +13,7 @@ import (
 	"zfs2cloud/workflow"
 )
 
-// printWords prints a block for each job, the worst first.
+// printWords prints a block for each job and each unfinished restore, the worst first.
 func (s *sight) printWords(w io.Writer) error {
 	var blocks []block
 	if s.err != nil {
@@ -21,6 +21,11 @@ func (s *sight) printWords(w io.Writer) error {
 	}
 	for _, j := range s.jobs {
 		blocks = append(blocks, s.jobBlock(j))
+	}
+	for _, r := range s.runs {
+		if r.Restore != nil && !workflow.Over(r.State) {
+			blocks = append(blocks, s.runBlock(r))
+		}
 	}
 	blocks = append(blocks, s.strangers()...)
 	if s.err == nil && len(blocks) == 0 {

@@ -29,7 +29,7 @@ var exits = []struct {
 	meaning string
 }{
 	{exitDone, "done"},
-	{exitFailed, "a step of a stored run failed: `resume` goes on, and so does the next `run`; or a look or a restore failed"},
+	{exitFailed, "a step of a stored run failed, of a backup or a restore: `resume` goes on, with a backup the next `run` does too; or a look failed"},
 	{exitRefused, "nothing was done: usage, config, or something is missing (a program, the passphrase, the dataset)"},
 	{exitLocked, "the dataset is locked by a live run or an operator"},
 	{exitInterrupted, "interrupted at a checkpoint; `resume` goes on"},

@@ -205,7 +205,7 @@ func (l *loader) size(f field, into *int64) {
 		l.notWords(f, err)
 		return
 	}
-	n, err := parseSize(word)
+	n, err := ParseSize(word)
 	if err != nil {
 		l.bad(f, err.Error(), "bytes, or a number with K, M, G (binary) or KB, MB, GB (decimal): 1G")
 		return

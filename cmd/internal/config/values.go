@@ -13,8 +13,8 @@ import (
 
 var sizeForm = regexp.MustCompile(`^([0-9]+)(?:(b)|([kKmMGTPE])(iB|B)?)?$`)
 
-// parseSize reads what `split --bytes` of GNU coreutils takes: K and KiB are 1024, KB is 1000, b is 512.
-func parseSize(s string) (int64, error) {
+// ParseSize reads what `split --bytes` of GNU coreutils takes: K and KiB are 1024, KB is 1000, b is 512.
+func ParseSize(s string) (int64, error) {
 	m := sizeForm.FindStringSubmatch(s)
 	if m == nil {
 		return 0, errors.New("not a size")

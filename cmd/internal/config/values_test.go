@@ -15,7 +15,7 @@ func TestSize(t *testing.T) {
 		"1GiB": 1 << 30, "7m": 7 << 20, "2T": 2 << 40, "1E": 1 << 60,
 		"": 0, "0": 0, "0G": 0, "G": 0, "1g": 0, "-1": 0, "1.5G": 0, "8E": 0, "99999999999999999999": 0, "1Gi": 0, "1 G": 0,
 	} {
-		if got, err := parseSize(in); got != want || (err == nil) != (want != 0) {
+		if got, err := ParseSize(in); got != want || (err == nil) != (want != 0) {
 			t.Errorf("%q: %d, %v; want %d", in, got, err, want)
 		}
 	}

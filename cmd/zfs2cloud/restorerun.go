@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"zfs2cloud/actions"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// A restore is a run that no config calls: what it needs to go on is in its record.
+
+// findRestore finds the newest unfinished run that restores and that is meant. A database that is damaged has none: it is
+// moved aside by who begins one.
+func (a *App) findRestore(meant func(state.Run) bool) (found state.Run, ok bool, err error) {
+	basics, _ := a.basics() // without a config, what stands in for it is right
+	err = state.New(basics.StateDB).View(func(tx *state.Tx) error {
+		runs, err := tx.Runs()
+		for _, r := range runs {
+			if !ok && r.Restore != nil && !workflow.Over(r.State) && meant(r) {
+				found, ok = r, true
+			}
+		}
+		return err
+	})
+	if _, damaged := errors.AsType[*state.DamagedError](err); damaged {
+		return state.Run{}, false, nil
+	}
+	return found, ok, err
+}
+
+// restoreNamed is the unfinished restore that a resume or an abort is of: the one with this id; or, if none is named and
+// there is no config that could mean another run, the newest. A database that can't be read has none: what there is to
+// do all the same is for who takes the dataset.
+func (a *App) restoreNamed(id string) (state.Run, bool) {
+	if id == "" {
+		if basics, err := a.basics(); err == nil && basics.Dataset != "" {
+			return state.Run{}, false
+		}
+	}
+	r, ok, err := a.findRestore(func(r state.Run) bool { return id == "" || r.ID == id })
+	if err != nil {
+		a.Log.Warn("the database can't be read", "err", err)
+	}
+	return r, ok
+}
+
+// record is the source as it is kept with a run, and the config that stands behind it, if one does.
+func (s Source) record(a *App) (from state.Source, config string, err error) {
+	from = state.Source{Remote: s.Remote, Encryption: s.Encryption}
+	if from.RcloneConf, err = absolute(s.RcloneConfig); err != nil {
+		return from, "", err
+	}
+	if from.PassphraseFile, err = absolute(s.PassphraseFile); err != nil || s.Remote != "" {
+		return from, "", err
+	}
+	return from, a.Config, nil
+}
+
+// resumeRestore goes on with a restore that was cut off.
+func (a *App) resumeRestore(r state.Run, force bool) error {
+	if workflow.RunMachine.In(r.State, workflow.RunStuck) && !force {
+		return a.takeAndTell(r.Restore.Into, &actions.Kit{}, func(*taken) error { return &runError{Run: r, Err: &workflow.StuckError{Run: r}} })
+	}
+	from := r.Restore.From
+	source := Source{Remote: from.Remote, RcloneConfig: from.RcloneConf, PassphraseFile: from.PassphraseFile, Encryption: from.Encryption}
+	of := *a
+	if of.Config = r.Config; from.Remote != "" {
+		of.ConfigFlag = ""
+	}
+	ctx := a.Stop.Soft()
+	kit, catalog, err := source.open(ctx, &of, func(*actions.Catalog) error { return nil })
+	if err != nil {
+		return err
+	}
+	b, err := a.replan(ctx, kit, catalog, r)
+	if err != nil {
+		return err
+	}
+	return a.goOn(r, b, force)
+}
+
+// replan looks whether all is there still that a run needs, and says what is left to do.
+func (a *App) replan(ctx context.Context, kit *actions.Kit, catalog *actions.Catalog, r state.Run) (*bound, error) {
+	plan, err := catalog.ResumeRestore(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("%w\nRun %s stays as it is: %s", err, r.ID, restoredWords(r))
+	}
+	newest := plan.Newest()
+	a.planRow("from", "%s %s as of %s, %s", newest.Host, newest.Dataset, newest.Created.Local().Format("2 Jan 2006 15:04 MST"), age(a.World.Now(), newest.Created))
+	a.planRow("chain", "%s: all there, %s", chainText(plan.Chain), genuine(newest))
+	a.planRow("into", "%s: goes on with run %s, %s", plan.Into, r.ID, restoredWords(r))
+	return &bound{kit, plan}, nil
+}
+
+// goOn takes an unfinished run to its end.
+func (a *App) goOn(r state.Run, b *bound, force bool) error {
+	return a.drivePlan(r.Restore.Into, b, force, func(t *taken) (*workflow.Session, error) { return t.engine.Open(r.ID, t.dataset) })
+}
+
+// drivePlan takes the run that BEGIN opens through its plan.
+func (a *App) drivePlan(into string, b *bound, force bool, begin func(*taken) (*workflow.Session, error)) error {
+	return a.takeAndTell(into, b.kit, func(t *taken) error {
+		s, err := begin(t)
+		if err != nil {
+			return err
+		}
+		b.kit.Restore(b.plan)
+		return t.drive(s, force)
+	})
+}
+
+// takeAndTell does something while this process owns what is to be restored, and tells how that went.
+func (a *App) takeAndTell(into string, kit *actions.Kit, do func(*taken) error) error {
+	basics, _ := a.basics() // as in findRestore
+	t := &taken{app: a, dataset: into, store: state.New(basics.StateDB), kit: kit}
+	defer t.close()
+	err := t.own(actions.RestoreKey(into), grip{})
+	if err == nil {
+		err = do(t)
+	}
+	return t.restoreFailed(err)
+}
+
+// abortRestore gives a restore up. It needs neither remote nor passphrase.
+func (a *App) abortRestore(r state.Run) error {
+	basics, _ := a.basics() // as in findRestore
+	words := basics.ZFS
+	if len(words) == 0 {
+		words = []string{"zfs"}
+	}
+	kit := &actions.Kit{ZFS: words, Host: a.Host, Pause: a.Pause, Log: a.Log}
+	return a.takeAndTell(r.Restore.Into, kit, func(t *taken) error {
+		s, err := t.engine.Open(r.ID, t.dataset)
+		if err != nil {
+			return err
+		}
+		if err := t.engine.Abort(s, "aborted by an operator", false); err != nil {
+			return &runError{Run: s.Run(), Err: err}
+		}
+		fmt.Fprintf(a.Out, "run %s aborted\n", r.ID)
+		for _, n := range s.Run().Notes {
+			fmt.Fprintf(a.Out, "  %s\n", safe(n))
+		}
+		return nil
+	})
+}
+
+// unfinishedRestore says that a dataset is being restored into already.
+func (a *App) unfinishedRestore(r state.Run) error {
+	return &refusal{Err: fmt.Errorf("run %s, which restores %s from %s into %s, is unfinished\nTo finish it: %s\n  or give it up: %s", r.ID,
+		r.Restore.Chain[len(r.Restore.Chain)-1].Name, safe(r.Frozen.Remote), safe(r.Restore.Into), a.again("resume "+r.ID), a.again("abort "+r.ID))}
+}
+
+// restored prints the one line of a restore that came to its end.
+func (t *taken) restored(r state.Run) {
+	a, rs := t.app, r.Restore
+	for _, n := range r.Notes {
+		fmt.Fprintf(a.Err, "note: %s\n", safe(n))
+	}
+	var bytes int64
+	for _, l := range rs.Chain {
+		bytes += l.Bytes
+	}
+	began := r.Started
+	if since := t.engine.Owner.Since; since.After(began) {
+		began = since
+	}
+	fmt.Fprintf(a.Out, "done %s@%s: %s, %s, every chunk checked\n", rs.Into, rs.Chain[len(rs.Chain)-1].Snapshot, size(bytes), duration(a.World.Now().Sub(began)))
+	if into, err := zfs.ParseDataset(rs.Into); err == nil && a.Terminal && !rs.Volume {
+		fmt.Fprintf(a.Err, "It is not mounted yet: %s\n", t.kit.MountCommand(a.Stop.Soft(), a.World, into))
+	}
+}
+
+// restoreFailed makes of a restore's error what a person reads who sits there: what failed, what there is, what to type.
+func (t *taken) restoreFailed(err error) error {
+	a := t.app
+	var run *runError
+	var owned *state.OwnedError
+	var text string
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &run):
+		text = t.restoreText(run)
+	case errors.As(err, &owned):
+		text = a.ownedText(t, owned)
+	default:
+		return err
+	}
+	t.left()
+	return &reported{Err: err, Text: text}
+}
+
+func (t *taken) restoreText(e *runError) string {
+	a, r := t.app, e.Run
+	var gone *workflow.GivenUp
+	cause := e.Err
+	if errors.As(e.Err, &gone) {
+		cause = &workflow.StepError{Step: r.Steps[atFault(r)], Err: gone.Err}
+	}
+	if errors.Is(e.Err, workflow.ErrInterrupted) {
+		return fmt.Sprintf("interrupted: run %s stopped, with %s\nNext: %s\n  or give it up: %s", r.ID, restoredWords(r), a.again("resume "+r.ID), a.again("abort "+r.ID))
+	}
+	text := a.subject(t) + strings.Join(withoutEcho(strings.Split(strings.TrimSpace(safeLines(cause.Error())), "\n")), "\n")
+	for _, n := range r.Notes {
+		text += "\n" + safe(n)
+	}
+	resume := "resume "
+	switch {
+	case workflow.RunMachine.In(r.State, workflow.RunAborted):
+		return text
+	case workflow.RunMachine.In(r.State, workflow.RunAborting):
+		return text + "\nIts giving up goes on with: " + a.again("abort "+r.ID)
+	case workflow.RunMachine.In(r.State, workflow.RunStuck):
+		resume = "resume --force "
+	}
+	return fmt.Sprintf("%s\nRun %s has %s. Remove the cause, then: %s\n  or give it up: %s", text, r.ID, restoredWords(r), a.again(resume+r.ID), a.again("abort "+r.ID))
+}
+
+// atFault is the step that a run failed in.
+func atFault(r state.Run) int {
+	for i, step := range r.Steps {
+		if !workflow.StepMachine.In(step.State, workflow.StepDone) {
+			return i
+		}
+	}
+	return len(r.Steps) - 1
+}
+
+// restoredWords says how much of a chain is restored.
+func restoredWords(r state.Run) string {
+	done := 0
+	for _, step := range r.Steps[:len(r.Restore.Chain)] {
+		if workflow.StepMachine.In(step.State, workflow.StepDone) {
+			done++
+		}
+	}
+	return fmt.Sprintf("%d of %s received", done, counted(len(r.Restore.Chain), "backup"))
+}

@@ -1,0 +1,42 @@
+package state
+
+import "time"
+
+// Restore is what a run that restores makes, and from what. But for what comes of it, it is frozen as Frozen is.
+type Restore struct {
+	From Source `json:"from"`
+	Into string `json:"into"` // the new dataset
+	// Spool is the folder in which the run has one of its own, for at most SpoolBytes of chunk files.
+	Spool      string `json:"spool"`
+	SpoolBytes int64  `json:"spool_bytes"`
+	Chain      []Link `json:"chain"` // in the order in which they are received, the full first
+
+	Began  *time.Time `json:"began,omitempty"`  // just before the first receive was started
+	Made   string     `json:"made,omitempty"`   // GUID of the dataset that it made
+	Volume bool       `json:"volume,omitempty"` // what it made is one
+	Passed int64      `json:"passed,omitempty"` // bytes of the stream that is being received
+
+	// What a receive that failed found: that the dataset is another's, made meanwhile; the backup whose snapshot is there
+	// though its stream was not what it should be.
+	Foreign bool   `json:"foreign,omitempty"`
+	Bad     string `json:"bad,omitempty"`
+}
+
+// Source says where backups are read from, as a person said it: what is empty is as the run's config says, and without
+// one as it is where nothing is said.
+type Source struct {
+	Remote         string `json:"remote,omitempty"`
+	RcloneConf     string `json:"rclone_conf,omitempty"`
+	PassphraseFile string `json:"passphrase_file,omitempty"`
+	Encryption     string `json:"encryption,omitempty"` // gpg or none
+}
+
+// Link is one backup of a chain.
+type Link struct {
+	Name           string `json:"name"`
+	ManifestSHA256 string `json:"manifest_sha256"` // of the stored object
+	Snapshot       string `json:"snapshot"`        // the part after @
+	SnapshotGUID   string `json:"snapshot_guid"`
+	Bytes          int64  `json:"bytes"`        // of its chunk files
+	StreamBytes    int64  `json:"stream_bytes"` // of what comes out of them
+}
