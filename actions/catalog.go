@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ type Entry struct {
 	// Python says that it was made by the Python tool: one message in pieces, without a manifest.
 	Python bool
 
-	sha     string // of the manifest's object
+	sha     string // of the manifest's object, whether it opens or not
 	objects map[string]remote.Object
 }
 
@@ -171,15 +172,29 @@ func (c *Catalog) fetch(ctx context.Context, folder string) (*manifest.Manifest,
 // whole compares the listing with the manifest. What is in the objects is proved when they are fetched. A size that
 // the store does not know is no answer, and so no objection.
 func (e *Entry) whole() error {
-	for _, want := range e.Manifest.Chunks {
-		switch have, ok := e.objects[want.Name]; {
-		case !ok:
-			return fmt.Errorf("chunk %d, %s, is not there", want.N, want.Name)
-		case have.Size >= 0 && have.Size != want.Size:
-			return fmt.Errorf("chunk %d, %s, has %d bytes instead of %d", want.N, want.Name, have.Size, want.Size)
-		}
+	for c, lacks := range e.lacking() {
+		return fmt.Errorf("chunk %d, %s, %s", c.N, c.Name, lacks)
 	}
 	return nil
+}
+
+// lacking gives the chunks that are not listed as the manifest has them, and says in words what is.
+func (e *Entry) lacking() iter.Seq2[manifest.Chunk, string] {
+	return func(yield func(manifest.Chunk, string) bool) {
+		for _, want := range e.Manifest.Chunks {
+			have, ok := e.objects[want.Name]
+			lacks := ""
+			switch {
+			case !ok:
+				lacks = "is not there"
+			case have.Size >= 0 && have.Size != want.Size:
+				lacks = fmt.Sprintf("has %d bytes instead of %d", have.Size, want.Size)
+			}
+			if lacks != "" && !yield(want, lacks) {
+				return
+			}
+		}
+	}
 }
 
 // Misses says in words how a remote fails to show a backup that was committed there, or nothing: it may have been rolled

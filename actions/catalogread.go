@@ -3,6 +3,8 @@ package actions
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,11 +44,13 @@ func (c *Catalog) read(ctx context.Context, name string) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, sha, err := manifest.Open(ctx, c.sealer, object, name)
+	sum := sha256.Sum256(object)
+	e.sha = hex.EncodeToString(sum[:])
+	m, _, err := manifest.Open(ctx, c.sealer, object, name)
 	if err != nil && (ctx.Err() != nil || couldNotRun(err)) {
 		return nil, err
 	}
-	e.Manifest, e.sha, e.Why = m, sha, err
+	e.Manifest, e.Why = m, err
 	return e, nil
 }
 

@@ -25,6 +25,8 @@ type choice struct {
 	Flags []string `json:"flags"`
 	// Expired are backups that were found to be no longer whole where they were committed.
 	Expired []string `json:"expired,omitempty"`
+	// Bad is the backup that it would have been based on, or hung on, if that had not been found bad.
+	Bad string `json:"bad,omitempty"`
 }
 
 // question is what a choice is made from.
@@ -73,6 +75,10 @@ func (k *Kit) choose(q question, whole func(state.Backup) (bool, error), opens f
 	}
 	if q.snapshots[i].CreateTXG >= q.target.CreateTXG {
 		return full("%s is not older than the snapshot to be sent", base.Name)
+	}
+	if bad, is := badLink(q.backups, base); is {
+		c.Bad = bad.Name
+		return full("%s was found bad by verify", bad.Name)
 	}
 	if same, err := opens(base); err != nil {
 		return c, err
@@ -152,6 +158,34 @@ func chainOf(backups []state.Backup, b state.Backup) (root state.Backup, whole b
 		b = next
 	}
 	return state.Backup{}, false
+}
+
+// badLink is the first of a backup and those it is based on that was found bad.
+func badLink(backups []state.Backup, b state.Backup) (state.Backup, bool) {
+	ok := true
+	for range backups { // no chain is longer
+		if !ok || b.Bad != nil {
+			break
+		}
+		b, ok = baseOf(backups, b)
+	}
+	return b, ok && b.Bad != nil
+}
+
+// BadBase is what keeps the next backup from being an incremental: the first of the newest chain that was found bad.
+func BadBase(backups []state.Backup, strategy settings.Strategy) (state.Backup, bool) {
+	_, base, ok := newestChain(backups, strategy)
+	if !ok {
+		return state.Backup{}, false
+	}
+	return badLink(backups, base)
+}
+
+// sound tells whether a backup can be restored: all from its full on are committed, and none was found bad.
+func sound(backups []state.Backup, b state.Backup) bool {
+	_, whole := chainOf(backups, b)
+	_, bad := badLink(backups, b)
+	return whole && !bad
 }
 
 // opensWith tells whether today's passphrase opens a backup.

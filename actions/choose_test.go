@@ -78,6 +78,13 @@ func aChain(t *testing.T) (backups []state.Backup, snapshots []zfs.SnapshotInfo)
 	return backups, []zfs.SnapshotInfo{snapshotNamed(t, "20261101030000", 11, 100), snapshotNamed(t, "20261102030000", 12, 200), snapshotNamed(t, "20261103030000", 13, 300)}
 }
 
+// spoiled is the backups with one that was found bad.
+func spoiled(backups []state.Backup, i int) []state.Backup {
+	backups = slices.Clone(backups)
+	backups[i].Bad = &state.Bad{Level: "hashed", What: "chunk 3"}
+	return backups
+}
+
 func TestChoose(t *testing.T) {
 	backups, snapshots := aChain(t)
 	target := snapshotNamed(t, "20261104030000", 14, 400)
@@ -126,6 +133,15 @@ func TestChoose(t *testing.T) {
 		"gone from the remote":  {whole: no, why: "no longer whole", expired: "20261101030000-full"},
 		"can't look":            {whole: func(state.Backup) (bool, error) { return false, unknown }, err: unknown},
 		"can't tell passphrase": {opens: func(state.Backup) (bool, error) { return false, unknown }, err: unknown},
+		"found bad":             {change: func(q *question, _ *settings.Settings) { q.backups = spoiled(q.backups, 0); q.incr = true }, why: "20261101030000-full was found bad by verify"},
+		"an incremental found bad, which none is based on": {change: func(q *question, _ *settings.Settings) { q.backups = spoiled(q.backups, 2) },
+			base: "20261101030000-full"},
+		"an incremental found bad": {change: func(q *question, s *settings.Settings) {
+			q.backups, s.Strategy = spoiled(q.backups, 2), settings.SinceLastIncremental
+		}, why: "20261103030000 was found bad"},
+		"one below found bad": {change: func(q *question, s *settings.Settings) {
+			q.backups, s.Strategy = spoiled(q.backups, 1), settings.SinceLastIncremental
+		}, why: "20261102030000 was found bad"},
 		"a link of the chain is gone": {change: func(_ *question, s *settings.Settings) { s.Strategy = settings.SinceLastIncremental },
 			whole: func(b state.Backup) (bool, error) { return b.Name != "20261102030000", nil }, why: "20261102030000 is no longer whole", expired: "20261102030000"},
 	}

@@ -32,6 +32,9 @@ func (k *Kit) Clean(ctx context.Context, s *workflow.Session) error {
 			}
 		}
 	}
+	if err := clearSpools(run.Frozen.IntermediateDir, spoolPrefix(run.Job)); err != nil {
+		k.Log.Warn("left by a verification that was killed", "err", err)
+	}
 	err := k.letGo(ctx, s)
 	if errors.Is(err, zfs.ErrNoPool) {
 		// A run after the pool was imported again lets go of what those before it held.

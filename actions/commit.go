@@ -272,6 +272,9 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (free bool, er
 	whole := u.kit.wholeAt(ctx, u.s.Look(), u.place, u.s.View)
 	for b, ok := baseOf(backups, u.backup); ok; b, ok = baseOf(backups, b) {
 		is := workflow.BackupMachine.In(b.State, workflow.BackupCommitted)
+		if is && b.Bad != nil {
+			return false, &workflow.Hopeless{Err: fmt.Errorf("its base %s was found bad by verify", b.Name)}
+		}
 		if is {
 			is, err = whole(b)
 		}

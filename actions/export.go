@@ -29,6 +29,9 @@ func (k *Kit) export(ctx context.Context, s *workflow.Session, args []string) er
 		return err
 	}
 	s.Log().Info("chosen", "full", c.Full, "why", c.Reason)
+	if c.Bad != "" {
+		k.tell("the backup is a full, since " + c.Reason)
+	}
 	if err := k.beginBackup(ctx, s, target, c); err != nil {
 		return err
 	}
@@ -205,7 +208,7 @@ func expire(tx *state.Tx, job, name string) error {
 			return err
 		}
 	}
-	return tx.PutBackup(b)
+	return errors.Join(tx.DropVerified(job, name), tx.PutBackup(b))
 }
 
 // beginBackup claims the backup's folder, seals a canary with the passphrase, and puts the backup on record.

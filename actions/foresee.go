@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"zfs2cloud/actions/units"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -103,6 +104,8 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 		return f.prunedSnapshots(p.Args), nil
 	case StepPruneRemote:
 		return f.prunedRemote(p.Args), nil
+	case StepVerify:
+		return f.verified(p.Args)
 	case StepShowConfig:
 		return []string{"would print the settings"}, nil
 	}
@@ -156,6 +159,31 @@ func (f *Foresight) prunedRemote(args []string) (lines []string) {
 		lines = []string{"would delete no backup"}
 	}
 	return lines
+}
+
+// verified goes by the records. What a step before exports is not among them yet.
+func (f *Foresight) verified(args []string) (lines []string, err error) {
+	q, err := ParseVerify(args)
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := q.choose(f.holdings.backups)
+	if err != nil {
+		return nil, err
+	}
+	if f.exports && !q.All {
+		return []string{fmt.Sprintf("would verify it, and what it is based on: %s", q.Level)}, nil
+	}
+	for _, b := range chosen {
+		lines = append(lines, fmt.Sprintf("would verify %s, %s: %s, %s", b.Name, q.Level, plural(b.Sums.Sealed, "chunk", "chunks"), units.Size(b.Sums.BytesSealed)))
+	}
+	if f.exports {
+		lines = append(lines, fmt.Sprintf("would verify the new one, %s", q.Level))
+	}
+	if len(lines) == 0 {
+		lines = []string{"would verify nothing"}
+	}
+	return lines, nil
 }
 
 func (f *Foresight) prunedSnapshots(args []string) (lines []string) {

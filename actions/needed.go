@@ -60,8 +60,7 @@ func (h holdings) keepSnapshot(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo)
 				return b.Name + " is not committed"
 			}
 		case workflow.BackupMachine.In(b.State, workflow.BackupCommitted):
-			_, whole := chainOf(h.backups, b)
-			redundant = redundant || whole && notBefore(b, s, snapshots)
+			redundant = redundant || sound(h.backups, b) && notBefore(b, s, snapshots)
 		}
 	}
 	if full, base, ok := newestChain(h.backups, h.strategy); ok && (base.SnapshotGUID == id || full.SnapshotGUID == id) {
@@ -98,6 +97,8 @@ func (h holdings) keepFolder(b state.Backup, inPlace bool, keep settings.Keep, n
 		return "it is gone from its place, and no full since is committed" // these files may be all that is left of it
 	case workflow.BackupMachine.In(b.State, workflow.BackupExpired, workflow.BackupAbandoned):
 		return ""
+	case b.Bad != nil && !inPlace && NewestWhole(h.backups).Name < b.Name:
+		return "it was found bad at its place, and nothing sound since is committed" // these files may be all that is left of it
 	}
 	if !inPlace {
 		return "" // committed on the remote
@@ -156,7 +157,7 @@ func (h holdings) keepChain(root string, keep settings.Keep, now time.Time) stri
 	for _, o := range h.backups {
 		switch {
 		case !h.restorable(o):
-		case o.Full && o.Name > root:
+		case o.Full && o.Name > root && sound(h.backups, o):
 			newer++
 		case h.rootOf(o) == root:
 			last = o
@@ -171,7 +172,8 @@ func (h holdings) keepChain(root string, keep settings.Keep, now time.Time) stri
 	return ""
 }
 
-// restorable tells by what is on record whether a backup is worth something.
+// restorable tells by what is on record whether a backup is worth something. One that was found bad may be, in part: it
+// goes by the same limits as others.
 func (h holdings) restorable(b state.Backup) bool {
 	_, whole := chainOf(h.backups, b)
 	return whole
@@ -210,7 +212,7 @@ func (h holdings) fullSince(b state.Backup) bool {
 // NewestWhole is the newest backup that can be restored, by what is on record; the zero Backup if there is none.
 func NewestWhole(backups []state.Backup) (newest state.Backup) {
 	for _, b := range backups {
-		if _, whole := chainOf(backups, b); whole {
+		if sound(backups, b) {
 			newest = b
 		}
 	}

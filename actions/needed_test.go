@@ -38,6 +38,9 @@ func TestKeepSnapshot(t *testing.T) {
 		{"base of one that is not committed", holdings{backups: append(backups[:3:3], half)}, middle, true},
 		{"all later backups hang on a full that is gone", holdings{backups: lost}, middle, true},
 		{"that full's own", holdings{backups: lost}, snapshots[0], true},
+		{"the newest backup was found bad", holdings{backups: spoiled(backups, 2)}, newest, true},
+		{"one before it was found bad", holdings{backups: spoiled(backups, 1)}, newest, true},
+		{"one before it was found bad, and an older one is asked for", holdings{backups: spoiled(backups, 2)}, middle, false},
 		{"only the chain's full is committed", holdings{backups: backups[:1]}, middle, true},
 	}
 	for _, c := range tests {
@@ -74,6 +77,9 @@ func TestKeepFolder(t *testing.T) {
 		{"gone from its place, no full since", append(backups[:3:3], away), nil, away, false, true},
 		{"gone from its place, a full since", append(two[:5:5], away), nil, away, false, false},
 		{"in place: its removal was cut off", append(backups[:3:3], away), nil, away, true, false},
+		{"found bad on the remote, nothing sound since", spoiled(backups, 2), nil, spoiled(backups, 2)[2], false, true},
+		{"found bad on the remote, and the full since too", spoiled(spoiled(two, 2), 3), nil, spoiled(two, 2)[2], false, true},
+		{"found bad on the remote, a full since", spoiled(two, 2), nil, spoiled(two, 2)[2], false, false},
 		{"in place: the newest", two, nil, onSecond, true, true},
 		{"in place: its full", two, nil, second, true, true},
 		{"in place: an older chain's end", two, nil, backups[2], true, false},

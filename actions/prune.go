@@ -123,7 +123,7 @@ func expireRecord(tx *state.Tx, b state.Backup) error {
 	if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupExpire); err != nil {
 		return err
 	}
-	return tx.PutBackup(b)
+	return errors.Join(tx.DropVerified(b.Job, b.Name), tx.PutBackup(b))
 }
 
 // removeManifest takes the manifest away first, so that a removal that is cut off leaves no backup that looks

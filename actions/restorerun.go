@@ -25,7 +25,7 @@ type restoring struct {
 	sealer chunk.Sealer
 	spool  *spool
 
-	chunks chan fetched
+	chunks chan arrived
 	stop   context.CancelFunc
 }
 
@@ -52,7 +52,7 @@ func (r *restoring) begin(ctx context.Context, fx workflow.Fx, run state.Run, i 
 	r.spool = spool
 	fetching, stop := context.WithCancel(ctx)
 	r.stop = stop
-	r.chunks = make(chan fetched, 64) // how far ahead is for the room to say
+	r.chunks = make(chan arrived, 64) // how far ahead is for the room to say
 	go r.fetch(fetching, i, r.chunks)
 	return nil
 }
@@ -291,7 +291,7 @@ func (p *passing) open(ctx context.Context, to io.Writer) error {
 
 // openNext takes the next chunk from who fetches, which is the one that C describes.
 func (p *passing) openNext(ctx context.Context, c manifest.Chunk, to io.Writer) error {
-	var got fetched
+	var got arrived
 	select {
 	case got = <-p.chunks:
 	case <-ctx.Done():

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -221,19 +219,19 @@ func (s *spool) whole(m *manifest.Manifest) error {
 	return nil
 }
 
-// fetched is a chunk file as it came, not yet proved.
-type fetched struct {
+// arrived is a chunk file in the spool folder, not yet proved.
+type arrived struct {
 	name  string
 	found bool // it was there already
 	err   error
 }
 
 // fetch gets all chunks of the chain from backup I on, one after the other, as far ahead as there is room.
-func (r *restoring) fetch(ctx context.Context, i int, to chan<- fetched) {
+func (r *restoring) fetch(ctx context.Context, i int, to chan<- arrived) {
 	defer close(to)
 	for _, m := range r.plan.Chain[i:] {
 		for _, c := range m.Chunks {
-			f := fetched{name: spooled(m, c)}
+			f := arrived{name: spooled(m, c)}
 			if f.found = r.spool.has(f.name, c.Size); !f.found {
 				if f.err = r.spool.reserve(ctx, c.Size); f.err == nil {
 					f.err = r.get(ctx, m, c)
@@ -258,37 +256,8 @@ func (r *restoring) get(ctx context.Context, m *manifest.Manifest, c manifest.Ch
 	if err != nil {
 		return fmt.Errorf("spool folder: %w", err)
 	}
-	out := &spoolWriter{f: f}
-	err = r.kit.retry(ctx, func(ctx context.Context) error {
-		if err := errors.Join(f.Truncate(0), rewind(f)); err != nil {
-			return err
-		}
-		return r.plan.catalog.Remote.Get(ctx, r.world, path.Join(m.Name, c.Name), c.Size, out)
-	})
-	if out.err != nil {
-		err = fmt.Errorf("spool folder %s: %w", filepath.Dir(r.spool.dir), out.err)
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := errors.Join(r.kit.fetch(ctx, r.world, r.plan.catalog.Remote, wanted{m.Name, c}, f), f.Close()); err != nil {
 		return err
 	}
 	return r.spool.fetched(name)
-}
-
-func rewind(f *os.File) error {
-	_, err := f.Seek(0, io.SeekStart)
-	return err
-}
-
-// spoolWriter keeps an error of writing apart from what the remote says.
-type spoolWriter struct {
-	f   *os.File
-	err error
-}
-
-func (w *spoolWriter) Write(p []byte) (int, error) {
-	n, err := w.f.Write(p)
-	if err != nil {
-		w.err = err
-	}
-	return n, err
 }

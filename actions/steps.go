@@ -19,6 +19,7 @@ const (
 	StepPruneRemote        = "prune-remote"
 	StepUpload             = "upload-intermediate-to-remote"
 	StepShowConfig         = "show-config"
+	StepVerify             = "verify"
 
 	stepHook   = "script"
 	stepHold   = "hold"
@@ -41,6 +42,7 @@ func (k *Kit) Steps() map[string]workflow.StepDef {
 		StepPruneRemote:        {Kind: workflow.Plain, Run: k.pruneRemote},
 		StepUpload:             {Kind: workflow.Upload, Run: k.upload},
 		StepUnlock:             {Kind: workflow.Unlock, Run: k.unlock},
+		StepVerify:             {Kind: workflow.Plain, Run: k.verify},
 		StepShowConfig:         {Kind: workflow.Plain, Run: k.showConfig},
 		stepFinish:             {Kind: workflow.Plain, Run: k.finish},
 		stepReceive:            {Kind: workflow.Plain, Run: k.receive},

@@ -53,6 +53,8 @@ type Backup struct {
 	Committed *time.Time `json:"committed,omitempty"`
 	// Seen is when a listing last showed it whole at its place.
 	Seen *time.Time `json:"seen,omitempty"`
+	// Bad is what the first verification found that found it bad.
+	Bad *Bad `json:"bad,omitempty"`
 	// Pruned says that its intermediate folder was removed.
 	Pruned bool `json:"pruned,omitempty"`
 }

@@ -1,7 +1,7 @@
 package state
 
 // Buckets names every bucket of the file; doc.go draws what is in them.
-var Buckets = []string{BucketJobs, BucketRuns, BucketJournal, BucketBackups, BucketChunks, BucketLocks}
+var Buckets = []string{BucketJobs, BucketRuns, BucketJournal, BucketBackups, BucketChunks, BucketLocks, BucketVerified}
 
 const (
 	BucketJobs    = "jobs"    // JOB                       -> Job
@@ -10,4 +10,6 @@ const (
 	BucketBackups = "backups" // JOB/NAME                  -> Backup
 	BucketChunks  = "chunks"  // JOB/NAME/NUMBER.GENERATION -> Chunk
 	BucketLocks   = "locks"   // DATASET GUID              -> Lock
+	// JOB/NAME/LEVEL/ and JOB/NAME/LEVEL/NUMBER -> Verified
+	BucketVerified = "verified"
 )

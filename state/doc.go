@@ -38,6 +38,9 @@
 //	    JOB/NAME/NUMBER.GENERATION    Chunk
 //	locks
 //	    DATASET GUID                  Lock
+//	verified
+//	    JOB/NAME/LEVEL/               Verified, of the backup as a whole
+//	    JOB/NAME/LEVEL/NUMBER         Verified, of a chunk
 //
 // # Who is alive
 //

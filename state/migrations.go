@@ -31,6 +31,8 @@ type migration struct {
 // changed; a new schema is a new row at the end, with a test of its own.
 var migrations = []migration{
 	{"create the buckets", createBuckets},
+	// An older program would take a backup for a base that was found bad, and lose the word of it.
+	{"create the ledger of verifications", createBuckets},
 }
 
 func createBuckets(tx *Tx) error {

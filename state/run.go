@@ -97,16 +97,18 @@ type Progress struct {
 	Steps    int `json:"steps"`
 	Sealed   int `json:"sealed"`
 	Uploaded int `json:"uploaded"`
+	Verified int `json:"verified,omitempty"` // chunks that were proved
 }
 
 // Beyond tells whether anything of p is higher than in q.
 func (p Progress) Beyond(q Progress) bool {
-	return p.Steps > q.Steps || p.Sealed > q.Sealed || p.Uploaded > q.Uploaded
+	return p.Steps > q.Steps || p.Sealed > q.Sealed || p.Uploaded > q.Uploaded || p.Verified > q.Verified
 }
 
 // Raise lifts p to at least q.
 func (p *Progress) Raise(q Progress) {
 	p.Steps, p.Sealed, p.Uploaded = max(p.Steps, q.Steps), max(p.Sealed, q.Sealed), max(p.Uploaded, q.Uploaded)
+	p.Verified = max(p.Verified, q.Verified)
 }
 
 // Death is an end of a process that said nothing, without progress since it began.

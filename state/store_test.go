@@ -202,26 +202,45 @@ func TestMigrations(t *testing.T) {
 	ok(t, s.Update(func(tx *Tx) error { return nil }))
 	ok(t, s.View(func(tx *Tx) error {
 		version, _, err := Get[int](tx, bucketMeta, keySchema)
-		same(t, version, 1)
+		same(t, version, len(migrations))
 		for _, bucket := range Buckets {
 			if tx.bolt.Bucket([]byte(bucket)) == nil {
-				t.Errorf("schema 1 has no bucket %s", bucket)
+				t.Errorf("schema %d has no bucket %s", version, bucket)
 			}
 		}
 		return err
 	}))
 
+	t.Run("from the first", func(t *testing.T) {
+		s := newStore(t)
+		ok(t, s.Update(func(tx *Tx) error {
+			ok(t, tx.PutJob(Job{ID: "a"}))
+			ok(t, tx.bolt.DeleteBucket([]byte(BucketVerified)))
+			return Put(tx, bucketMeta, keySchema, 1)
+		}))
+		ok(t, s.View(func(tx *Tx) error {
+			_, known, err := tx.VerifiedWhole("a", "b", "listed")
+			same(t, known, false)
+			return err
+		}))
+		ok(t, s.Update(func(tx *Tx) error { return tx.PutVerified(Verified{Job: "a", Backup: "b", Level: "listed"}) }))
+		ok(t, s.View(func(tx *Tx) error {
+			_, known, err := tx.VerifiedWhole("a", "b", "listed")
+			same(t, known, true)
+			return err
+		}))
+	})
 	t.Run("in order, from where the database is", func(t *testing.T) {
 		var done []string
 		step := func(name string) migration {
 			return migration{name, func(*Tx) error { done = append(done, name); return nil }}
 		}
-		list := []migration{step("one"), step("two"), step("three")}
+		list := []migration{step("one"), step("two"), step("three"), step("four")}
 		ok(t, s.Update(func(tx *Tx) error {
 			ok(t, tx.migrate(list))
 			return tx.migrate(list)
 		}))
-		same(t, slices.Equal(done, []string{"two", "three"}), true)
+		same(t, slices.Equal(done, []string{"three", "four"}), true)
 	})
 	t.Run("a newer one is refused", func(t *testing.T) {
 		isErr(t, s.View(func(*Tx) error { return nil }), ErrNewer)
@@ -234,7 +253,7 @@ func TestFailedMigrationChangesNothing(t *testing.T) {
 	s, boom := newStore(t), errors.New("boom")
 	ok(t, s.Update(func(tx *Tx) error { return nil }))
 	isErr(t, s.Update(func(tx *Tx) error {
-		return tx.migrate([]migration{{}, {"break", func(tx *Tx) error { ok(t, Put(tx, things, "a", 1)); return boom }}})
+		return tx.migrate([]migration{{}, {}, {"break", func(tx *Tx) error { ok(t, Put(tx, things, "a", 1)); return boom }}})
 	}), boom)
 	ok(t, s.View(func(tx *Tx) error { same(t, keys(t, tx, ""), ""); return nil }))
 }

@@ -74,6 +74,9 @@ func (s *Session) Behind(kind Kind) bool {
 // Look is a World that refuses what is not marked as only reading.
 func (s *Session) Look() Look { return Look{s.engine.World} }
 
+// Position is where the step stands in the run's plan: a part of its effects' keys.
+func (s *Session) Position() int { return s.pos }
+
 // Log is where a step tells what it does, for -v.
 func (s *Session) Log() *slog.Logger {
 	return s.engine.Log.With("run", s.id, "step", s.Step().Shown)

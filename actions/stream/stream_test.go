@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -106,6 +107,27 @@ func TestEndsOfRealStreams(t *testing.T) {
 				t.Errorf("%s, cut to %d of %d bytes: %v", kind, cut, len(s.bytes), err)
 			}
 		}
+	}
+}
+
+// What one process has seen of a stream, another goes on with, wherever the one was cut off.
+func TestEndsBetweenProcesses(t *testing.T) {
+	t.Parallel()
+	for kind, s := range real(t) {
+		for _, cut := range cuts(len(s.bytes)) {
+			kept, err := through(s.bytes[:cut], 4096).MarshalBinary()
+			check(t, err)
+			var ends stream.Ends
+			check(t, ends.UnmarshalBinary(kept))
+			ends.Write(s.bytes[cut:])
+			if err := ends.Check(s.to, s.from); err != nil || ends.Size() != uint64(len(s.bytes)) {
+				t.Fatalf("%s, taken up after %d bytes: %v, %d of %d bytes", kind, cut, err, ends.Size(), len(s.bytes))
+			}
+		}
+	}
+	var ends stream.Ends
+	if err := ends.UnmarshalBinary([]byte(`{"last":"` + strings.Repeat("AAAA", 400) + `"}`)); err == nil {
+		t.Error("more than there is room for was taken")
 	}
 }
 

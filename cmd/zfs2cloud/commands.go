@@ -17,6 +17,8 @@ type CLI struct {
 	List    ListCmd    `cmd:"" help:"List the backups on the remote."`
 	Restore RestoreCmd `cmd:"" help:"Restore a backup into a new dataset."`
 
+	Verify VerifyCmd `cmd:"" help:"Step: look whether backups on the remote are what was stored there."`
+
 	Check      CheckCmd      `cmd:"" help:"Check config, programs, permissions, remote, passphrase and space; say what the next backup will be."`
 	ShowConfig ShowConfigCmd `cmd:"" help:"Print the settings in force, secrets masked."`
 

@@ -78,9 +78,12 @@ func runOf(err error) state.Run {
 	var run *runError
 	var stuck *workflow.StuckError
 	var open *workflow.BracketError
+	var bad *badError
 	switch {
 	case errors.As(err, &run):
 		return run.Run
+	case errors.As(err, &bad):
+		return bad.Run
 	case errors.As(err, &stuck):
 		return stuck.Run
 	case errors.As(err, &open):

@@ -47,6 +47,9 @@ func TestREADME(t *testing.T) {
 	}
 	for _, s := range config.BuiltinSteps {
 		row := "| `" + s.Name
+		if s.Word != "" {
+			row += " [" + s.Word + "]"
+		}
 		for _, f := range s.Flags {
 			row += " [" + strings.TrimSpace(f.Short+" "+f.Value) + "]"
 		}

@@ -29,9 +29,12 @@ func (t *taken) failed(err error) error {
 	var locked *workflow.LockedError
 	var open *workflow.BracketError
 	var old *oldLockError
+	var bad *badError
 	switch {
 	case errors.As(err, &run) && errors.Is(err, workflow.ErrInterrupted):
 		text = a.interruptedText(t, run.Run)
+	case errors.As(err, &bad):
+		text = a.badText(t, bad)
 	case errors.As(err, &run):
 		text = a.runText(t, run)
 	case errors.As(err, &open):
@@ -119,6 +122,34 @@ func (a *App) runText(t *taken, e *runError) string {
 		fmt.Fprintf(&b, "What is done is not done again. Remove the cause, then: %s\n  or give the run up: %s", a.again("resume "+r.ID), a.again("abort "+r.ID))
 	}
 	return b.String()
+}
+
+// badText says what a verification found. A backup that is bad is no base any more, so that the next one is a full.
+func (a *App) badText(t *taken, e *badError) string {
+	lines := strings.Split(safeLines(e.Error()), "\n")
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s%s\n", a.subject(t), lines[0])
+	for _, l := range lines[1:] {
+		fmt.Fprintf(&b, "%s\n", l)
+	}
+	fmt.Fprintf(&b, "\n  %-10s %s\n", "last good", t.lastGood())
+	next := "Nothing new is based on what is bad. What else there is: " + a.again("list")
+	if base, is := t.badBase(); is {
+		next = "Nothing new is based on " + base + ": the next backup is a full. Now: " + a.again("run")
+	}
+	fmt.Fprintf(&b, "\n%s", next)
+	return b.String()
+}
+
+// badBase names the bad backup that the next would be based on otherwise.
+func (t *taken) badBase() (name string, is bool) {
+	err := t.store.View(func(tx *state.Tx) error {
+		backups, err := tx.Backups(t.job.ID)
+		b, bad := actions.BadBase(backups, t.settings.Strategy)
+		name, is = b.Name, bad
+		return err
+	})
+	return name, is && err == nil
 }
 
 // safeText says what a run that failed has that is not lost.

@@ -59,7 +59,10 @@ func (c *ResumeCmd) resume(t *taken) error {
 	if err != nil {
 		return err
 	}
-	return t.drive(s, c.Force)
+	if err := t.drive(s, c.Force); err != nil {
+		return err
+	}
+	return t.foundBad(s.Run())
 }
 
 // choose finds the unfinished run that is meant by a command. None is said, and is no error.

@@ -55,6 +55,7 @@ func (c *RunCmd) run(t *taken) error {
 		return err
 	}
 	var news []string
+	var bad error
 	for _, r := range t.unfinished {
 		if r.Job != t.job.ID {
 			fmt.Fprintf(t.app.Err, "%srun %s of another job (%s) is unfinished here. To give it up: %s\n", t.app.subject(t), r.ID, r.Config, t.app.again("abort "+r.ID))
@@ -65,6 +66,7 @@ func (c *RunCmd) run(t *taken) error {
 			return err
 		}
 		news = append(news, told)
+		bad = errors.Join(bad, t.foundBad(r))
 	}
 	if err := t.tellChildren(); err != nil {
 		return err
@@ -81,7 +83,7 @@ func (c *RunCmd) run(t *taken) error {
 		return err
 	}
 	t.tellNews(append(news, t.kit.News()...), s.Run())
-	return nil
+	return errors.Join(bad, t.foundBad(s.Run()))
 }
 
 // noneStuck is an error if a run of the job waits for a person: nothing is asked of the remote, or of anybody, first.

@@ -185,7 +185,7 @@ func (s *sight) lastGood(job string) (newest state.Backup, ok bool) {
 
 func (s *sight) whole(b state.Backup) bool {
 	for range s.backups { // no chain is longer
-		if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+		if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) || b.Bad != nil {
 			return false
 		}
 		if b.Base == nil {

@@ -131,12 +131,21 @@ func (t *taken) typed(p workflow.Planned) error {
 	if err := t.settle(false); err != nil {
 		return err
 	}
+	if p.Name == actions.StepVerify {
+		if err := t.kit.CheckVerify(t.store.View, t.job.ID, p.Args); err != nil {
+			return &refusal{Err: err, Next: t.app.again("list")}
+		}
+	}
 	p.Kind = t.kit.Steps()[p.Name].Kind
 	for _, r := range t.unfinished {
 		if r.Job != t.job.ID || r.Typed != p.Name {
 			continue
 		}
-		if done, err := t.finishTyped(r, p); err != nil || done && p.Name != actions.StepSnapshot {
+		done, err := t.finishTyped(r, p)
+		if err == nil && done {
+			err = t.foundBad(r)
+		}
+		if err != nil || done && p.Name != actions.StepSnapshot {
 			return err
 		}
 	}
@@ -145,5 +154,8 @@ func (t *taken) typed(p workflow.Planned) error {
 	if err != nil {
 		return err
 	}
-	return t.drive(s, false)
+	if err := t.drive(s, false); err != nil {
+		return err
+	}
+	return t.foundBad(s.Run())
 }

@@ -14,7 +14,10 @@ import (
 
 // BuiltinStep is a step that needs no script, with its flags.
 type BuiltinStep struct {
-	Name  string
+	Name string
+	// Word is what the first argument may be that is no flag, and Words which there are of it; empty if there is none.
+	Word  string
+	Words []string
 	Flags []StepFlag
 	// Excludes are two short flags that can't stand together.
 	Excludes [2]string
@@ -54,6 +57,7 @@ var BuiltinSteps = []BuiltinStep{
 	{Name: stepMount},
 	{Name: stepUploadFiles},
 	{Name: stepUmount},
+	{Name: "verify", Word: "LEVEL", Words: []string{"listed", "hashed", "decrypted"}, Flags: []StepFlag{{Short: "-a", Long: "--all"}}},
 	{Name: "show-config"},
 }
 
@@ -76,6 +80,9 @@ func stepNames() []string {
 // arguments checks a step's flags and writes them in their short spelling, a value as a word of its own.
 func (b BuiltinStep) arguments(args []string) ([]string, error) {
 	var out []string
+	if len(args) > 0 && slices.Contains(b.Words, args[0]) {
+		out, args = append(out, args[0]), args[1:]
+	}
 	for len(args) > 0 {
 		word := args[0]
 		args = args[1:]
@@ -128,7 +135,7 @@ func (b BuiltinStep) usage() string {
 	if len(b.Flags) == 0 {
 		return b.Name + " has no flags"
 	}
-	var all []string
+	all := slices.Clone(b.Words)
 	for _, f := range b.Flags {
 		all = append(all, strings.TrimSpace(f.Short+" "+f.Value))
 	}

@@ -1,0 +1,412 @@
+package actions
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/stream"
+	"zfs2cloud/state"
+	"zfs2cloud/workflow"
+)
+
+// verifying is a verification at work. It only looks: what it fetches goes into files without a name.
+type verifying struct {
+	kit     *Kit
+	look    workflow.Look
+	remote  remote.Remote
+	catalog *Catalog
+	sealer  chunk.Sealer
+	level   Level
+	scratch *scratch
+	fetcher *fetcher
+	// progress, if not nil, is told how many bytes of a backup's chunks are proved.
+	progress func(done, total int64, estimated bool)
+}
+
+func (k *Kit) verifying(ctx context.Context, look workflow.Look, r remote.Remote, level Level) (*verifying, error) {
+	catalog, err := k.OpenCatalog(ctx, look, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := catalog.Unlock(k.Settings.Encryption); err != nil {
+		return nil, err
+	}
+	return k.verifyingIn(catalog, level), nil
+}
+
+func (k *Kit) verifyingIn(catalog *Catalog, level Level) *verifying {
+	return &verifying{kit: k, look: workflow.Look{World: catalog.look}, remote: catalog.Remote, catalog: catalog, sealer: catalog.sealer, level: level}
+}
+
+// clearSpools removes from a folder what a verification left there when it was killed: folders whose names begin with
+// the prefix, and which are empty.
+func clearSpools(dir, prefix string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
+}
+
+// openSpool makes the folder in which chunks lie until they are proved, two at a time.
+func (v *verifying) openSpool(dir, prefix string) (err error) {
+	if err := clearSpools(dir, prefix); err != nil {
+		v.kit.Log.Warn("left by a verification that was killed", "err", err)
+	}
+	if v.scratch, err = openScratch(dir, prefix); err != nil {
+		return fmt.Errorf("spool folder: %w", err)
+	}
+	v.fetcher = &fetcher{kit: v.kit, world: v.look, remote: v.remote, scratch: v.scratch, full: "a verification needs room there for two chunks"}
+	return nil
+}
+
+func (v *verifying) close() error { return v.scratch.close() }
+
+// backup verifies one. RECORD is what this host knows of it, or nil; L is where it stands what is proved already.
+// What is wrong is in the verdict; an error means that it could not be looked at.
+func (v *verifying) backup(ctx context.Context, name string, record *state.Backup, l *ledgerOf) (Verdict, error) {
+	verdict := Verdict{Backup: name, Level: v.level}
+	e, err := v.catalog.Entry(ctx, name)
+	if err != nil {
+		return verdict, err
+	}
+	file := manifest.FileName(v.sealer.Kind())
+	switch {
+	case errors.Is(e.Why, ErrPython), record == nil && errors.Is(e.Why, ErrNotCommitted):
+		verdict.Skipped = e.Why.Error()
+		return verdict, nil
+	case errors.Is(e.Why, errGone):
+		verdict.found("", "%v", e.Why)
+		return verdict, nil
+	case errors.Is(e.Why, ErrNotCommitted):
+		verdict.found(file, "is not there")
+		return verdict, nil
+	case record != nil && e.sha != "" && e.sha != record.ManifestSHA256:
+		verdict.found(file, "is another than was stored: SHA-256 is %s instead of %s", e.sha, record.ManifestSHA256)
+		return verdict, nil
+	case e.Manifest == nil && record != nil && e.sha != "":
+		verdict.Skipped = "sealed with another passphrase, so that nothing of it can be proved with this one"
+		return verdict, nil
+	case e.Manifest == nil:
+		verdict.found(file, "%v", e.Why)
+		return verdict, nil
+	}
+	if record == nil {
+		if _, err := manifest.Chain(ctx, v.catalog.fetch, name); err != nil {
+			if ctx.Err() != nil {
+				return verdict, err
+			}
+			verdict.found("", "%v", err)
+		}
+	}
+	m := e.Manifest
+	verdict.Of = len(m.Chunks)
+	absent := map[int]bool{}
+	for c, lacks := range e.lacking() {
+		absent[c.N] = true
+		verdict.found(c.Name, "%s", lacks)
+	}
+	if v.level == Listed {
+		verdict.Chunks, verdict.Bytes = len(m.Chunks)-len(absent), present(m, absent)
+		return verdict, nil
+	}
+	return v.chunks(ctx, m, absent, verdict, l)
+}
+
+func present(m *manifest.Manifest, absent map[int]bool) (bytes int64) {
+	for _, c := range m.Chunks {
+		if !absent[c.N] {
+			bytes += c.Size
+		}
+	}
+	return bytes
+}
+
+// chunks proves those that are listed.
+func (v *verifying) chunks(ctx context.Context, m *manifest.Manifest, absent map[int]bool, verdict Verdict, l *ledgerOf) (Verdict, error) {
+	p := &proving{verifying: v, manifest: m, verdict: &verdict, ledger: l, total: present(m, absent), stream: newStreamCheck()}
+	done, err := p.takeUp()
+	if err != nil {
+		return verdict, err
+	}
+	var todo []manifest.Chunk
+	for _, c := range m.Chunks {
+		if !absent[c.N] && !done[c.N] {
+			todo = append(todo, c)
+		}
+	}
+	if v.level == Hashed {
+		if todo, err = p.askStore(ctx, todo); err != nil {
+			return verdict, err
+		}
+	}
+	if err := p.fetchAll(ctx, todo); err != nil {
+		return verdict, err
+	}
+	if v.level != Hashed && len(verdict.Bad) == 0 {
+		if err := p.stream.judge(m); err != nil {
+			verdict.found("", "its stream: %v", err)
+		}
+	}
+	return verdict, nil
+}
+
+// proving is the proof of one backup's chunks.
+type proving struct {
+	*verifying
+	manifest *manifest.Manifest
+	verdict  *Verdict
+	ledger   *ledgerOf
+	total    int64 // bytes of all chunks that are listed
+	stream   *streamCheck
+}
+
+// takeUp reads what an earlier process of this verification has proved.
+func (p *proving) takeUp() (done map[int]bool, err error) {
+	done = map[int]bool{}
+	var flown []byte
+	err = p.ledger.each(func(r state.Verified) {
+		n := *r.Chunk
+		if n >= len(p.manifest.Chunks) {
+			return
+		}
+		c := p.manifest.Chunks[n]
+		done[n], flown = true, r.Stream
+		if r.Bad != "" {
+			p.verdict.found(c.Name, "%s", r.Bad)
+		} else {
+			p.verdict.Chunks, p.verdict.Bytes = p.verdict.Chunks+1, p.verdict.Bytes+c.Size
+		}
+	})
+	if err != nil || len(done) == 0 || p.level == Hashed || len(p.verdict.Bad) > 0 {
+		return done, err
+	}
+	if err := p.stream.UnmarshalBinary(flown); err != nil { // another version of this program kept it
+		p.kit.Log.Info("the backup is looked at from its beginning again", "backup", p.manifest.Name, "err", err)
+		p.stream, p.verdict.Chunks, p.verdict.Bytes = newStreamCheck(), 0, 0
+		return map[int]bool{}, nil
+	}
+	return done, nil
+}
+
+// proved puts a chunk on record.
+func (p *proving) proved(c manifest.Chunk, bad string) error {
+	if bad != "" {
+		p.verdict.found(c.Name, "%s", bad)
+	} else {
+		p.verdict.Chunks, p.verdict.Bytes = p.verdict.Chunks+1, p.verdict.Bytes+c.Size
+	}
+	if p.progress != nil {
+		p.progress(p.verdict.Bytes, p.total, false)
+	}
+	var flown []byte
+	if p.level != Hashed && len(p.verdict.Bad) == 0 {
+		var err error
+		if flown, err = p.stream.MarshalBinary(); err != nil {
+			return err
+		}
+	}
+	return p.ledger.put(c.N, bad, flown)
+}
+
+// fetchAll fetches chunks and proves each. One that is not what it should be is fetched once more: what was disturbed on
+// its way is not bad.
+func (p *proving) fetchAll(ctx context.Context, todo []manifest.Chunk) error {
+	fetching, stop := context.WithCancel(ctx)
+	chunks := p.fetcher.ahead(fetching, p.wanted(todo), isVerdict)
+	defer drain(chunks)
+	defer stop() // runs first
+	for _, c := range todo {
+		var got fetched
+		select {
+		case got = <-chunks:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if got.file == nil && got.err == nil {
+			return errNoMore
+		}
+		err := p.prove(ctx, c, got)
+		if isVerdict(err) {
+			p.kit.Log.Info("fetched once more", "backup", p.manifest.Name, "chunk", c.N, "err", err)
+			file, gerr := p.fetcher.get(ctx, wanted{p.manifest.Name, c})
+			err = p.prove(ctx, c, fetched{file, gerr})
+		}
+		bad := ""
+		if isVerdict(err) {
+			bad = err.Error()
+		} else if err != nil {
+			return fmt.Errorf("chunk %d of %s, %s: %w", c.N, p.manifest.Name, c.Name, err)
+		}
+		if err := p.proved(c, bad); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *proving) wanted(todo []manifest.Chunk) iter.Seq[wanted] {
+	return func(yield func(wanted) bool) {
+		for _, c := range todo {
+			if !yield(wanted{p.manifest.Name, c}) {
+				return
+			}
+		}
+	}
+}
+
+// isVerdict tells what says something about a chunk from what only says that it could not be looked at.
+func isVerdict(err error) bool {
+	if err == nil || couldNotRun(err) {
+		return false
+	}
+	for _, verdict := range []error{chunk.ErrDiffers, chunk.ErrPassphrase, remote.ErrNotThere, remote.ErrTooBig} {
+		if errors.Is(err, verdict) {
+			return true
+		}
+	}
+	return false
+}
+
+// prove proves a chunk as the level demands. What comes out of it flows on only where the file was proved.
+func (p *proving) prove(ctx context.Context, c manifest.Chunk, got fetched) error {
+	if got.err != nil {
+		return got.err
+	}
+	defer got.file.Close()
+	cipher := chunk.Digest{Size: c.Size, SHA256: c.SHA256}
+	if p.level == Hashed {
+		return chunk.CheckFile(ctx, got.file, cipher)
+	}
+	before, err := p.stream.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	err = chunk.OpenFile(ctx, got.file, cipher, chunk.Digest{Size: c.Plain, SHA256: c.PlainSHA256}, p.sealer, p.stream)
+	if err != nil {
+		err = errors.Join(err, p.stream.UnmarshalBinary(before))
+	}
+	return err
+}
+
+// streamCheck is what the plaintext of a whole backup flows through, in order. It can be kept between two chunks. Whatever
+// else is to be known of a stream belongs here: into Write, judge, and the two that keep it.
+type streamCheck struct {
+	sum  hash.Hash
+	ends stream.Ends
+}
+
+func newStreamCheck() *streamCheck { return &streamCheck{sum: sha256.New()} }
+
+// Write never fails.
+func (s *streamCheck) Write(p []byte) (int, error) {
+	s.sum.Write(p)
+	return s.ends.Write(p)
+}
+
+// judge says what is wrong with the stream that flowed by.
+func (s *streamCheck) judge(m *manifest.Manifest) error {
+	var base uint64
+	if m.Base != nil {
+		base = guid(m.Base.SnapshotGUID)
+	}
+	if n := s.ends.Size(); n != uint64(m.StreamBytes) {
+		return fmt.Errorf("%d bytes instead of %d", n, m.StreamBytes)
+	}
+	if sum := hex.EncodeToString(s.sum.Sum(nil)); sum != m.StreamSHA256 {
+		return fmt.Errorf("SHA-256 is %s instead of %s", sum, m.StreamSHA256)
+	}
+	return s.ends.Check(guid(m.SnapshotGUID), base)
+}
+
+type streamState struct {
+	Sum  []byte `json:"sum"`
+	Ends []byte `json:"ends"`
+}
+
+// MarshalBinary keeps what flowed by.
+func (s *streamCheck) MarshalBinary() ([]byte, error) {
+	sum, err := s.sum.(encoding.BinaryMarshaler).MarshalBinary() // crypto/sha256 promises it
+	if err != nil {
+		return nil, err
+	}
+	ends, err := s.ends.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(streamState{sum, ends})
+}
+
+// UnmarshalBinary takes up what MarshalBinary kept.
+func (s *streamCheck) UnmarshalBinary(data []byte) error {
+	var kept streamState
+	if err := json.Unmarshal(data, &kept); err != nil {
+		return err
+	}
+	return errors.Join(s.sum.(encoding.BinaryUnmarshaler).UnmarshalBinary(kept.Sum), s.ends.UnmarshalBinary(kept.Ends))
+}
+
+// ledgerOf keeps what one verification proves of one backup. Nil knows of nothing and keeps nothing, as where there is no
+// database.
+type ledgerOf struct {
+	fx   workflow.Fx
+	view viewer
+	now  func() time.Time
+	of   state.Verified // without chunk
+
+	last *state.Verified // the one that says how far the stream has flown
+}
+
+// each gives the chunks that this verification has put on record, by number.
+func (l *ledgerOf) each(fn func(state.Verified)) error {
+	if l == nil {
+		return nil
+	}
+	return l.view(func(tx *state.Tx) error {
+		return tx.VerifiedChunks(l.of.Job, l.of.Backup, l.of.Level, func(v state.Verified) error {
+			if v.By == l.of.By {
+				l.last = &v
+				fn(v)
+			}
+			return nil
+		})
+	})
+}
+
+// put stores a chunk. How far the stream has flown is kept with the last alone: each would make the database large.
+func (l *ledgerOf) put(n int, bad string, flown []byte) error {
+	if l == nil {
+		return nil
+	}
+	v := l.of
+	v.Chunk, v.At, v.Bad, v.Stream = &n, l.now().UTC(), bad, flown
+	before := l.last
+	l.last = &v
+	return l.fx.Note(func(tx *state.Tx, r *state.Run) error {
+		r.High.Raise(state.Progress{Verified: r.High.Verified + 1})
+		if before != nil && before.Stream != nil {
+			less := *before
+			less.Stream = nil
+			if err := tx.PutVerified(less); err != nil {
+				return err
+			}
+		}
+		return tx.PutVerified(v)
+	})
+}
