@@ -33,10 +33,11 @@ func (r *restoring) judged(ctx context.Context, fx workflow.Fx, m *manifest.Mani
 	var bad *badEnd
 	isBad, foreign := errors.As(err, &bad), errors.Is(err, zfs.ErrExists)
 	if isBad || foreign {
-		err = errors.Join(err, fx.Note(func(_ *state.Tx, run *state.Run) error {
+		info, ierr := r.kit.zfs(fx).Info(ctx, r.plan.Into)
+		err = errors.Join(err, ierr, fx.Note(func(_ *state.Tx, run *state.Run) error {
 			run.Restore.Foreign = foreign
-			if isBad {
-				run.Restore.Bad = m.Name
+			if isBad { // it was received, so it is what that made
+				run.Restore.Bad, run.Restore.Made = m.Name, info.GUID.String()
 			}
 			return nil
 		}))
@@ -48,9 +49,10 @@ func (r *restoring) judged(ctx context.Context, fx workflow.Fx, m *manifest.Mani
 	return err
 }
 
-// A dataset that is busy with a receive that was killed is free after some tenths of a second.
+// A dataset that is busy with a receive that was killed is free, and gone, after some tenths of a second; on a host that is
+// busy itself it takes seconds.
 const (
-	busyTries = 20
+	busyTries = 80
 	busyPause = 250 * time.Millisecond
 )
 
@@ -111,37 +113,52 @@ func (t *takingBack) whatIsLeft(ctx context.Context) string {
 	return t.whatIsWhole(ctx, *whole)
 }
 
-// takeBack destroys what a first receive left: a dataset that was not there before, that is younger than the run, that
-// nobody mounted, and that has neither snapshots, but for that of a stream with a bad end, nor children. Most often there
-// is none, since zfs clears up after itself.
+// takeBack destroys what a first receive left, which is known by its GUID: it has neither snapshots, but for that of a
+// stream with a bad end, nor children, and nobody mounted it. Most often there is none, since zfs clears up after itself:
+// a receive whose program was killed goes on in zfs for a moment.
 func (t *takingBack) takeBack(ctx context.Context) string {
-	into, rs := t.into, t.run.Restore
-	gone := fmt.Sprintf("Nothing was restored; there is no %s.", into)
-	program := t.kit.zfs(t.fx)
-	info, err := program.Info(ctx, into)
-	if err == nil && (info.Mounted || info.Creation.Before(rs.Began.Truncate(time.Second))) {
-		err = errors.New("it does not look like what a receive makes")
-	}
-	if err == nil && rs.Bad != "" {
-		err = t.takeBackSnapshot(ctx, program)
-	}
-	if err == nil {
-		err = program.DestroyDataset(ctx, into)
-	}
-	// The receive whose program was killed goes on in zfs for a moment, and clears up after itself as well.
-	for range busyTries {
-		if !errors.Is(err, zfs.ErrBusy) || remote.Pause(ctx, busyPause) != nil {
+	into := t.into
+	var err error
+	for try := range busyTries {
+		if try > 0 && remote.Pause(ctx, busyPause) != nil {
 			break
 		}
-		err = program.DestroyDataset(ctx, into)
+		destroyed, derr := t.destroy(ctx)
+		switch {
+		case errors.Is(derr, zfs.ErrNoDataset): // zfs was just at it: seen with zfs-fuse
+			return fmt.Sprintf("Nothing was restored; there is no %s.", into)
+		case destroyed:
+			return fmt.Sprintf("Nothing was restored; %s, half received, was destroyed again.", into)
+		}
+		err = derr
+		if !errors.Is(err, zfs.ErrBusy) && !errors.Is(err, errNotKnown) {
+			break
+		}
 	}
-	if errors.Is(err, zfs.ErrNoDataset) { // zfs was just at it: seen with zfs-fuse
-		return gone
+	return fmt.Sprintf("Nothing was restored that could be used. %s may be there, half received, and could not be removed: %v\nNext: zfs list -t all -r %s", into, err, word(into.String()))
+}
+
+var errNotKnown = errors.New("whether this restore made it is not known")
+
+// destroy destroys the dataset that a first receive made.
+func (t *takingBack) destroy(ctx context.Context) (bool, error) {
+	program := t.kit.zfs(t.fx)
+	info, err := program.Info(ctx, t.into)
+	switch {
+	case err != nil:
+		return false, err
+	case info.GUID.String() != t.run.Restore.Made:
+		return false, errNotKnown
+	case info.Mounted:
+		return false, errors.New("it is mounted")
 	}
-	if err != nil {
-		return fmt.Sprintf("Nothing was restored that could be used. %s may be there, half received, and could not be removed: %v\nNext: zfs list -t all -r %s", into, err, word(into.String()))
+	if t.run.Restore.Bad != "" {
+		if err := t.takeBackSnapshot(ctx, program); err != nil {
+			return false, err
+		}
 	}
-	return fmt.Sprintf("Nothing was restored; %s, half received, was destroyed again.", into)
+	err = program.DestroyDataset(ctx, t.into)
+	return err == nil, err
 }
 
 // takeBackSnapshot destroys the snapshot that was received with a bad end. One that is another's is not ours to destroy,

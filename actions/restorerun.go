@@ -154,7 +154,7 @@ func (r *restoring) receivedBefore(ctx context.Context, fx workflow.Fx, i int, m
 	case err == nil:
 		return got, true, nil
 	case errors.Is(err, zfs.ErrNoDataset) && i == 0:
-		return newDataset{}, false, nil
+		return newDataset{}, false, forgetMade(fx)
 	case errors.Is(err, zfs.ErrNoSnapshot) && i > 0:
 		return newDataset{}, false, nil
 	case !errors.Is(err, zfs.ErrNoSnapshot):
@@ -163,7 +163,7 @@ func (r *restoring) receivedBefore(ctx context.Context, fx workflow.Fx, i int, m
 	for range busyTries {
 		switch _, err := r.kit.zfs(fx).Info(ctx, r.plan.Into); {
 		case errors.Is(err, zfs.ErrNoDataset):
-			return newDataset{}, false, nil
+			return newDataset{}, false, forgetMade(fx)
 		case err != nil:
 			return newDataset{}, false, err
 		}
@@ -172,6 +172,14 @@ func (r *restoring) receivedBefore(ctx context.Context, fx workflow.Fx, i int, m
 		}
 	}
 	return newDataset{}, false, &workflow.Hopeless{Err: fmt.Errorf("%s is there, without the snapshot that was to be received: half a receive that was cut off, or somebody else's", r.plan.Into)}
+}
+
+// forgetMade stores that what a first receive had begun to make is gone.
+func forgetMade(fx workflow.Fx) error {
+	return fx.Note(func(_ *state.Tx, run *state.Run) error {
+		run.Restore.Made = ""
+		return nil
+	})
 }
 
 // check compares what was received with the manifest.
@@ -273,10 +281,7 @@ func (p *passing) open(ctx context.Context, to io.Writer) error {
 	for _, c := range p.of.Chunks {
 		err := p.openNext(ctx, c, to)
 		if err == nil {
-			err = p.fx.Note(func(_ *state.Tx, run *state.Run) error {
-				run.Restore.Passed = p.done
-				return nil
-			})
+			err = p.passed(ctx)
 		}
 		switch {
 		case err == nil:
@@ -287,6 +292,24 @@ func (p *passing) open(ctx context.Context, to io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// passed stores how much was passed on; and, once zfs has begun with the first stream, by which GUID what it makes will be
+// known, should this process come to know no more.
+func (p *passing) passed(ctx context.Context) error {
+	guid := p.session.Run().Restore.Made
+	if guid == "" {
+		info, err := p.kit.zfs(p.fx).Info(ctx, p.plan.Into)
+		if err == nil {
+			guid = info.GUID.String()
+		} else if !errors.Is(err, zfs.ErrNoDataset) {
+			return err
+		}
+	}
+	return p.fx.Note(func(_ *state.Tx, run *state.Run) error {
+		run.Restore.Passed, run.Restore.Made = p.done, guid
+		return nil
+	})
 }
 
 // openNext takes the next chunk from who fetches, which is the one that C describes.

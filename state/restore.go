@@ -12,7 +12,7 @@ type Restore struct {
 	Chain      []Link `json:"chain"` // in the order in which they are received, the full first
 
 	Began  *time.Time `json:"began,omitempty"`  // just before the first receive was started
-	Made   string     `json:"made,omitempty"`   // GUID of the dataset that it made
+	Made   string     `json:"made,omitempty"`   // GUID of the dataset that it makes, or made
 	Volume bool       `json:"volume,omitempty"` // what it made is one
 	Passed int64      `json:"passed,omitempty"` // bytes of the stream that is being received
 
