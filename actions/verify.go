@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
@@ -356,6 +357,11 @@ func verified(tx *state.Tx, whole state.Verified, verdict Verdict) error {
 		return err
 	}
 	at := whole.At
+	b.Verified = maps.Clone(b.Verified)
+	if b.Verified == nil {
+		b.Verified = map[string]state.Finding{}
+	}
+	b.Verified[whole.Level] = state.Finding{At: at, Bad: whole.Bad}
 	if whole.Bad == "" {
 		b.Seen = &at
 	} else if b.Bad == nil {
@@ -431,6 +437,26 @@ func sumUp(level Level, verdicts []Verdict) string {
 		text += "; BAD: " + strings.Join(bad, ", ")
 	}
 	return text
+}
+
+// LastVerified is what a backup's verifications came to in the end.
+type LastVerified struct {
+	Level Level
+	At    time.Time
+	Bad   string // what is wrong, in words; empty if nothing is
+}
+
+// LastVerifiedOf a backup is the closest look that found nothing wrong, unless another found something that no such look has
+// overcome since: then that one. The bool is false if there was none.
+func LastVerifiedOf(b state.Backup) (last LastVerified, known bool) {
+	for _, level := range slices.Backward(Levels) {
+		v, ok := b.Verified[string(level)]
+		if !ok || known && (v.Bad == "" || v.At.Before(last.At)) {
+			continue
+		}
+		last, known = LastVerified{Level: level, At: v.At, Bad: v.Bad}, true
+	}
+	return last, known
 }
 
 // Found is what a run's verifications found to be bad, by what is on record.

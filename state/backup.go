@@ -53,6 +53,9 @@ type Backup struct {
 	Committed *time.Time `json:"committed,omitempty"`
 	// Seen is when a listing last showed it whole at its place.
 	Seen *time.Time `json:"seen,omitempty"`
+	// Verified is what the last verification at each level found: what the ledger says of the whole, for those who ask of
+	// many backups at once.
+	Verified map[string]Finding `json:"verified,omitempty"`
 	// Bad is what the first verification found that found it bad.
 	Bad *Bad `json:"bad,omitempty"`
 	// Pruned says that its intermediate folder was removed.

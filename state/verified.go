@@ -25,6 +25,12 @@ type Verified struct {
 	Stream []byte `json:"stream,omitempty"`
 }
 
+// Finding is when a backup was verified, and what was wrong; empty if nothing was.
+type Finding struct {
+	At  time.Time `json:"at"`
+	Bad string    `json:"bad,omitempty"`
+}
+
 // Bad is what a verification found wrong with a committed backup. It stays: such a backup is never the base of another.
 type Bad struct {
 	At    time.Time `json:"at"`

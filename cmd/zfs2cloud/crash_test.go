@@ -37,6 +37,9 @@ var crashing = []struct {
 		{"again", onRestore + `if [ "$ID" ] || ! zfs list $POOL/cut; then ` + theRestore + "; fi'\n"},
 		{"abort", onRestore + `if [ "$ID" ]; then zfs2cloud abort $ID; fi; if zfs list $POOL/cut; then zfs destroy -r $POOL/cut; fi; ` + theRestore + "'\n"},
 	}, "restored $POOL/cut before\ncount 0 waiting/*\nexits 0 zfs2cloud status\n! stdout resume\n"},
+	// A full and an incremental are proved, chunk after chunk.
+	{"verify", "exits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\n", "zfs2cloud verify", waysOfRuns,
+		"days 2\n" + endOfRuns + "exits 0 zfs2cloud verify\nstdout -count=2 '^ok .* decrypted: '\nexec sh -c 'ls spool | grep -c verify || true'\nstdout '^0$'\n"},
 }
 
 const (

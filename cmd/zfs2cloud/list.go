@@ -10,6 +10,7 @@ import (
 
 	"zfs2cloud/actions"
 	"zfs2cloud/actions/manifest"
+	"zfs2cloud/state"
 )
 
 // ListCmd is `zfs2cloud list`.
@@ -32,7 +33,7 @@ type listed struct {
 	Created    time.Time     `json:"created"`
 	Restorable *bool         `json:"restorable"` // null: unknown
 	Why        *string       `json:"why"`
-	Verified   *time.Time    `json:"verified"` // nothing records it yet
+	Verified   *verifiedJSON `json:"verified"` // null: never, or no database tells
 }
 
 const (
@@ -55,6 +56,9 @@ func (c *ListCmd) Run(a *App) error {
 	for _, e := range entries {
 		backups = append(backups, list(ctx, catalog, e))
 	}
+	if err := c.verified(a, kit, backups); err != nil {
+		return err
+	}
 	missed, err := c.missed(ctx, a, kit, catalog)
 	if err != nil {
 		return err
@@ -76,6 +80,60 @@ func (c *ListCmd) Run(a *App) error {
 		return nil
 	}
 	return a.printBackups(backups)
+}
+
+// verified adds what this host's verifications have found. Without its database nobody knows.
+func (c *ListCmd) verified(a *App, kit *actions.Kit, backups []listed) error {
+	if c.Remote != "" {
+		return nil
+	}
+	place, _ := actions.PlaceOf(kit.Settings)
+	err := state.New(kit.Settings.StateDB).View(func(tx *state.Tx) error {
+		jobs, err := tx.Jobs()
+		if err != nil {
+			return err
+		}
+		own := ""
+		for _, j := range jobs {
+			if j.Place == place && j.Dataset == kit.Settings.Dataset {
+				own = j.ID
+			}
+		}
+		for i := range backups {
+			b := &backups[i]
+			// Of one whose manifest does not open, or is gone, the job's own record may know.
+			record, _, err := tx.Backup(or(b.Job, own), b.Name)
+			if err != nil {
+				return err
+			}
+			last, known := actions.LastVerifiedOf(record)
+			if b.Verified = verifiedToJSON(last, known); known && last.Bad != "" {
+				no, why := false, fmt.Sprintf("found bad by verify (%s): %s", last.Level, last.Bad)
+				b.Restorable, b.Why = &no, &why
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		a.Log.Warn("the database can't be read", "err", err)
+	}
+	hangingOn(backups)
+	return nil
+}
+
+// hangingOn says of backups that hang on one that was found bad that they can't be restored either.
+func hangingOn(backups []listed) {
+	bad := map[string]bool{}
+	for i := len(backups) - 1; i >= 0; i-- { // the oldest first
+		b := &backups[i]
+		switch {
+		case b.Verified != nil && b.Verified.Bad != nil:
+			bad[b.Name] = true
+		case b.Base != nil && bad[*b.Base]:
+			no, why := false, fmt.Sprintf("base %s was found bad by verify", *b.Base)
+			bad[b.Name], b.Restorable, b.Why = true, &no, &why
+		}
+	}
 }
 
 // list says what an entry is. All folders have been looked into, so whatever keeps a chain from being whole is
@@ -125,13 +183,13 @@ func (a *App) printBackups(backups []listed) error {
 	}
 	w := table(a.Out)
 	row := func(cells ...string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
-	head := []string{"BACKUP", "KIND", "BASE", "SIZE", "AGE", "RESTORABLE"}
+	head := []string{"BACKUP", "KIND", "BASE", "SIZE", "AGE", "VERIFIED", "RESTORABLE"}
 	if len(datasets) > 1 {
 		head = append([]string{"DATASET"}, head...)
 	}
 	row(head...)
 	for _, b := range backups {
-		cells := []string{b.Name, b.kind(), or(b.Base, "-"), size(b.Bytes), briefly(max(0, a.World.Now().Sub(b.Created))), b.restorable()}
+		cells := []string{b.Name, b.kind(), or(b.Base, "-"), size(b.Bytes), briefly(max(0, a.World.Now().Sub(b.Created))), b.verified(a.World.Now()), b.restorable()}
 		if len(datasets) > 1 {
 			cells = append([]string{or(b.Dataset, "-")}, cells...)
 		}
@@ -145,6 +203,16 @@ func (b listed) kind() string {
 		return string(b.Kind) + ", python"
 	}
 	return string(b.Kind)
+}
+
+func (b listed) verified(now time.Time) string {
+	switch {
+	case b.Verified == nil:
+		return "-"
+	case b.Verified.Bad != nil:
+		return fmt.Sprintf("BAD (%s), %s", b.Verified.Level, age(now, b.Verified.At))
+	}
+	return fmt.Sprintf("%s, %s", b.Verified.Level, age(now, b.Verified.At))
 }
 
 func (b listed) restorable() string {

@@ -27,6 +27,7 @@ type rank int
 const (
 	rankAppStopped rank = iota
 	rankStuck
+	rankBad
 	rankLate
 	rankFailed
 	rankUnknown

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"zfs2cloud/actions"
 	"zfs2cloud/state"
 )
 
@@ -142,6 +143,29 @@ type statusBackup struct {
 	Created   time.Time  `json:"created"`
 	Committed *time.Time `json:"committed"`
 	Seen      *time.Time `json:"seen"`
+
+	Verified *verifiedJSON `json:"verified"`
+	Bad      *badJSON      `json:"bad"` // what the first verification found that found it bad
+}
+
+// verifiedJSON is what the last verification came to. Bad is null if nothing is wrong.
+type verifiedJSON struct {
+	Level string    `json:"level"`
+	At    time.Time `json:"at"`
+	Bad   *string   `json:"bad"`
+}
+
+type badJSON struct {
+	Level string    `json:"level"`
+	At    time.Time `json:"at"`
+	What  string    `json:"what"`
+}
+
+func verifiedToJSON(v actions.LastVerified, known bool) *verifiedJSON {
+	if !known {
+		return nil
+	}
+	return &verifiedJSON{Level: string(v.Level), At: v.At.UTC(), Bad: orNull(v.Bad)}
 }
 
 type statusJob struct {
@@ -268,6 +292,11 @@ func (s *sight) backupsJSON() []statusBackup {
 			Job: b.Job, Run: b.Run, Created: b.Created.UTC(), Committed: utc(b.Committed), Seen: utc(b.Seen)}
 		if b.Base != nil {
 			j.Base = &b.Base.Name
+		}
+		v, known := actions.LastVerifiedOf(b)
+		j.Verified = verifiedToJSON(v, known)
+		if b.Bad != nil {
+			j.Bad = &badJSON{Level: b.Bad.Level, At: b.Bad.At.UTC(), What: b.Bad.What}
 		}
 		backups = append(backups, j)
 	}

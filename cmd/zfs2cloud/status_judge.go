@@ -183,6 +183,37 @@ func (s *sight) lastGood(job string) (newest state.Backup, ok bool) {
 	return newest, ok
 }
 
+// badLink is the first of a job's newest committed backup and those it is based on that was found bad.
+func (s *sight) badLink(job string) (bad state.Backup, ok bool) {
+	var newest state.Backup
+	for _, b := range s.backups {
+		if b.Job == job && workflow.BackupMachine.In(b.State, workflow.BackupCommitted) && b.Name > newest.Name {
+			newest = b
+		}
+	}
+	link, there := newest, newest.Name != ""
+	for range s.backups { // no chain is longer
+		if !there || link.Bad != nil {
+			break
+		}
+		if link.Base == nil {
+			return state.Backup{}, false
+		}
+		link, there = s.backupNamed(job, link.Base.Name)
+	}
+	return link, there && link.Bad != nil
+}
+
+// badOnes are a job's committed backups that were found bad, the oldest first.
+func (s *sight) badOnes(job string) (names []string) {
+	for _, b := range s.backups {
+		if b.Job == job && b.Bad != nil && workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+			names = append(names, b.Name)
+		}
+	}
+	return names
+}
+
 func (s *sight) whole(b state.Backup) bool {
 	for range s.backups { // no chain is longer
 		if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) || b.Bad != nil {

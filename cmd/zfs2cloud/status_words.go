@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"zfs2cloud/actions"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -115,6 +116,7 @@ func (s *sight) jobBlock(j state.Job) block {
 	main, others, open := s.worst(runs)
 	lock, locked := s.operatorLock(j.DatasetGUID)
 	_, known := s.lastGood(j.ID)
+	bad, isBad := s.badLink(j.ID)
 
 	b := block{rank: rankOK, word: "ok", mood: good, subject: s.shortHead(j), lines: []string{"last good " + s.goodAge(j)}}
 	if open {
@@ -126,6 +128,8 @@ func (s *sight) jobBlock(j state.Job) block {
 		b = s.lockedBlock(j, lock, b)
 	case !open && s.owners[j.DatasetGUID].alive:
 		b = s.ownedBlock(j)
+	case isBad && b.rank != rankRunning:
+		b = s.badBlock(j, bad, b)
 	case s.late(j) && b.rank != rankRunning:
 		b = s.lateBlock(j, runs, b)
 	case !open && !known:
@@ -133,6 +137,9 @@ func (s *sight) jobBlock(j state.Job) block {
 	}
 	if b.rank != rankOK && b.word != lateWord {
 		b.before(row{label: "last good", text: s.goodWords(j)})
+	}
+	if names := s.badOnes(j.ID); len(names) > 0 && (b.word != badWord || len(names) > 1) {
+		b.before(row{label: "bad", text: fmt.Sprintf("%s found bad by verify: %s", counted(len(names), "backup"), strings.Join(names, ", "))})
 	}
 	for _, r := range others {
 		b.before(row{label: "also", text: s.aside(r)})
@@ -205,6 +212,9 @@ func (s *sight) goodWords(j state.Job) string {
 		if b.Seen != nil {
 			text += ", listed whole " + age(s.now, *b.Seen)
 		}
+		if v, ok := actions.LastVerifiedOf(b); ok {
+			text += fmt.Sprintf("; verified: %s, %s", v.Level, age(s.now, v.At))
+		}
 	}
 	if s.late(j) {
 		text += "    LATE, due every " + roundly(s.maxAge(j))
@@ -248,6 +258,22 @@ func (s *sight) lockWords(l state.Lock) string {
 		text += `: "` + safe(l.Why) + `"`
 	}
 	return text
+}
+
+const badWord = "BAD"
+
+// badBlock says that the newest backup can't be relied on. What the run that is open was at stays said.
+func (s *sight) badBlock(j state.Job, bad state.Backup, of block) block {
+	b := block{rank: rankBad, word: badWord, mood: wrong, subject: head(j.Dataset, j.Place)}
+	b.say("%s was found bad by verify (%s) %s:", bad.Name, bad.Bad.Level, age(s.now, bad.Bad.At))
+	b.say("%s", safe(bad.Bad.What))
+	if of.rank != rankOK {
+		b.lines = append(b.lines, of.lines...)
+		b.rows = of.rows
+		return b
+	}
+	b.next("next", s.hint(j.Config, "run"), "makes a new backup, which is not based on it")
+	return b
 }
 
 const lateWord = "LATE"
