@@ -148,7 +148,7 @@ func chainOf(backups []state.Backup, b state.Backup) (root state.Backup, whole b
 		if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
 			return state.Backup{}, false
 		}
-		if b.Full {
+		if b.Full || b.Files != nil {
 			return b, true
 		}
 		next, ok := baseOf(backups, b)

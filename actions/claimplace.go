@@ -21,18 +21,7 @@ func (k *Kit) claimPlace(ctx context.Context, s *workflow.Session, place *remote
 		return err
 	}
 	if !job.Used {
-		_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
-			Name: "claim",
-			Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
-				return none, k.retry(ctx, func(ctx context.Context) error { return place.Claim(ctx, fx) })
-			},
-			Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
-				job, _, err := tx.Job(r.Job)
-				job.Used = true
-				return errors.Join(err, tx.PutJob(job))
-			},
-		})
-		return err
+		return k.claimFirst(ctx, s, place)
 	}
 	var there []string
 	err = k.retry(ctx, func(ctx context.Context) (err error) {
@@ -46,6 +35,22 @@ func (k *Kit) claimPlace(ctx context.Context, s *workflow.Session, place *remote
 		return err
 	}
 	return k.expireGone(ctx, s, place, backups, there)
+}
+
+// claimFirst stores the marker.
+func (k *Kit) claimFirst(ctx context.Context, s *workflow.Session, place *remote.Place) error {
+	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+		Name: "claim",
+		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
+			return none, k.retry(ctx, func(ctx context.Context) error { return place.Claim(ctx, fx) })
+		},
+		Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+			job, _, err := tx.Job(r.Job)
+			job.Used = true
+			return errors.Join(err, tx.PutJob(job))
+		},
+	})
+	return err
 }
 
 // expireGone stores that committed backups are gone from their place, and says so: the store's own rules deleted them, or
@@ -102,7 +107,7 @@ func (k *Kit) noStranger(ctx context.Context, s *workflow.Session, place *remote
 // seen to have a minute ago at most: one that was made since is asked for by its name.
 func (k *Kit) gone(ctx context.Context, s *workflow.Session, place *remote.Place, backups []state.Backup, there []string) (gone []string, err error) {
 	for _, b := range backups {
-		if !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) || slices.Contains(there, b.Name) {
+		if b.Files != nil || !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) || slices.Contains(there, b.Name) {
 			continue
 		}
 		objects, err := k.listing(ctx, s.Look(), place, b.Name)

@@ -21,6 +21,16 @@ func (k *Kit) Clean(ctx context.Context, s *workflow.Session) error {
 	if run.Restore != nil {
 		return k.cleanRestore(ctx, s)
 	}
+	if run.Mount != "" {
+		if err := k.unmountOnce(ctx, s, run.Mount); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			if err := k.note(s, "%v: the next run, or umount-snapshot, tries again", err); err != nil {
+				return err
+			}
+		}
+	}
 	if run.Backup != "" {
 		b, ok, err := k.ownBackup(s, run)
 		if err != nil {
@@ -113,6 +123,14 @@ func (k *Kit) ownBackup(s *workflow.Session, run state.Run) (b state.Backup, ok 
 }
 
 func (k *Kit) cleanBackup(ctx context.Context, s *workflow.Session, b state.Backup) error {
+	if b.Files != nil {
+		return record(ctx, s, "give up "+b.Name, func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+			if b.Files.Sent+b.Files.Deleted > 0 {
+				r.Notes = append(r.Notes, b.Files.Into+" is partly the state that it was to have, until the next sync")
+			}
+			return abandon(tx, b)
+		})
+	}
 	place, err := k.Place(s.Run().Frozen, b.Job)
 	if err != nil {
 		return err
@@ -138,18 +156,23 @@ func (k *Kit) cleanBackup(ctx context.Context, s *workflow.Session, b state.Back
 		},
 		Result: func(tx *state.Tx, r *state.Run, notes []string) error {
 			r.Notes = append(r.Notes, notes...)
-			b, err := tx.MustBackup(b.Job, b.Name)
-			if err != nil {
-				return err
-			}
-			if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupAbandon); err != nil {
-				return err
-			}
-			b.Manifest, b.Pruned = nil, true
-			return errors.Join(tx.PutBackup(b), tx.DropChunks(b.Job, b.Name))
+			return abandon(tx, b)
 		},
 	})
 	return err
+}
+
+// abandon stores that a backup was given up, and that nothing of it is left here.
+func abandon(tx *state.Tx, b state.Backup) error {
+	b, err := tx.MustBackup(b.Job, b.Name)
+	if err != nil {
+		return err
+	}
+	if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupAbandon); err != nil {
+		return err
+	}
+	b.Manifest, b.Pruned = nil, true
+	return errors.Join(tx.PutBackup(b), tx.DropChunks(b.Job, b.Name))
 }
 
 // removeUncommitted deletes the names of the backup's own records, at its place and in intermediate_basedir.

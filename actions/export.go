@@ -69,7 +69,12 @@ func (k *Kit) exportTarget(ctx context.Context, s *workflow.Session) (target, er
 	if err != nil || !t.Found {
 		return t, err
 	}
-	_, err = workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+	return t, k.holdTarget(ctx, s)
+}
+
+// holdTarget holds a snapshot that is not the run's own, for as long as the run needs it.
+func (k *Kit) holdTarget(ctx context.Context, s *workflow.Session) error {
+	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
 		Name: "hold target",
 		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
 			snap, err := snapshotOf(s.Run())
@@ -83,7 +88,7 @@ func (k *Kit) exportTarget(ctx context.Context, s *workflow.Session) (target, er
 			return none, err
 		},
 	})
-	return t, err
+	return err
 }
 
 func (k *Kit) findTarget(ctx context.Context, s *workflow.Session) (target, error) {
@@ -99,7 +104,7 @@ func (k *Kit) findTarget(ctx context.Context, s *workflow.Session) (target, erro
 				return t, err
 			}
 			if len(snapshots) == 0 {
-				return t, &workflow.Hopeless{Err: fmt.Errorf("%s has no snapshot to export: zfs2cloud snapshot", run.Frozen.Dataset)}
+				return t, &workflow.Hopeless{Err: fmt.Errorf("%s has no snapshot yet: zfs2cloud snapshot", run.Frozen.Dataset)}
 			}
 			newest := snapshots[len(snapshots)-1]
 			t = target{Name: newest.Snapshot.Name(), GUID: newest.GUID, Stamp: newest.Snapshot.Name(), Found: true}

@@ -22,7 +22,7 @@ func (k *Kit) finish(ctx context.Context, s *workflow.Session, _ []string) error
 			return none, k.settleHolds(ctx, s, fx)
 		},
 		Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
-			r.KeepsHold = r.Typed == StepSnapshot
+			r.KeepsHold = r.Typed == StepSnapshot || r.Typed == StepMount
 			if err := workflow.FreeLock(tx, *r); err != nil {
 				return err
 			}
@@ -120,11 +120,14 @@ func (k *Kit) destroyLate(ctx context.Context, s *workflow.Session) error {
 }
 
 // mayLetGo tells whether the hold of run r on a snapshot is over. This run's is, at its end, and that of
-// each that is at its end; a typed snapshot's only once the snapshot was committed or a newer one was taken.
+// each that is at its end; a typed mount's not while it is mounted, a typed snapshot's only once the snapshot was committed or a newer one was taken.
 func (h holdings) mayLetGo(r, present state.Run, snap zfs.SnapshotInfo) bool {
 	ended := workflow.Over(r.State)
 	if r.ID == present.ID {
 		ended = true
+	}
+	if r.Typed == StepMount {
+		return ended && r.Mount == ""
 	}
 	if r.Typed != StepSnapshot || !ended {
 		return ended
@@ -159,7 +162,7 @@ func dropOldRuns(tx *state.Tx, present state.Run) error {
 		}
 		n++
 		ended := workflow.Over(r.State)
-		if n <= keptRuns || !ended {
+		if n <= keptRuns || !ended || r.Mount != "" {
 			continue
 		}
 		if known, err := hasBackup(tx, r); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/units"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
@@ -22,7 +23,8 @@ type Foresight struct {
 	known     bool // the job is on record
 	holdings  holdings
 	snapshots []zfs.SnapshotInfo
-	exports   bool // a step that was foreseen before
+	exports   bool   // a step that was foreseen before
+	takes     string // the snapshot that a step before would take
 }
 
 // Foresee looks at the dataset and the database.
@@ -35,12 +37,17 @@ func (k *Kit) Foresee(ctx context.Context, world workflow.World, store *state.St
 	if f.snapshots, err = k.zfs(f.look).Snapshots(ctx, dataset); err != nil {
 		return nil, err
 	}
+	mounted, err := mountedSnapshots()
+	if err != nil {
+		return nil, err
+	}
 	err = store.View(func(tx *state.Tx) (err error) {
 		f.job, f.known, err = KnownJob(tx, info.GUID.String(), k.Settings)
 		return err
 	})
 	if err == nil && f.known {
 		f.holdings, err = holdingsOf(store.View, f.job.ID, k.Settings.Strategy)
+		f.holdings.mounted = mounted
 	}
 	return f, err
 }
@@ -84,7 +91,8 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 				newest = max(newest, s.Snapshot.Name())
 			}
 		}
-		return []string{fmt.Sprintf("would take %s@%s", k.Settings.Dataset, nextStamp(f.look.Now(), newest))}, nil
+		f.takes = nextStamp(f.look.Now(), newest)
+		return []string{fmt.Sprintf("would take %s@%s", k.Settings.Dataset, f.takes)}, nil
 	case StepExport:
 		c, err := f.choice(ctx, p.Args)
 		if err != nil {
@@ -96,7 +104,16 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 			kind = "a full, because " + c.Reason
 		}
 		return []string{fmt.Sprintf("would export %s, to %s", kind, k.Settings.IntermediateDir)}, nil
+	case StepMount:
+		return []string{f.mount()}, nil
+	case StepUmount:
+		return []string{"would unmount it"}, nil
+	case StepUploadFiles:
+		return []string{fmt.Sprintf("would make %s equal to the mounted snapshot, and delete the rest there", k.Settings.Remote)}, nil
 	case StepUpload:
+		if k.Settings.Mode == settings.File {
+			return []string{fmt.Sprintf("would sync the mounted files to a folder of their own in %s", k.Settings.Remote)}, nil
+		}
 		return []string{f.upload(p.Args)}, nil
 	case StepPruneIntermediates:
 		return f.prunedFolders(uploads, p.Args), nil
@@ -112,7 +129,18 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 	if p.Kind == workflow.Hook {
 		return []string{"would run " + strings.Join(append([]string{p.Name}, p.Args...), " ")}, nil
 	}
-	return []string{"is known, and not built yet"}, nil
+	return nil, fmt.Errorf("step %q is none that this version knows", p.Name)
+}
+
+func (f *Foresight) mount() string {
+	name := f.takes
+	if name == "" && len(f.snapshots) > 0 {
+		name = f.snapshots[len(f.snapshots)-1].Snapshot.Name()
+	}
+	if name == "" {
+		return fmt.Sprintf("would fail: %s has no snapshot yet", f.kit.Settings.Dataset)
+	}
+	return fmt.Sprintf("would mount %s@%s in %s", f.kit.Settings.Dataset, name, f.kit.Settings.IntermediateDir)
 }
 
 func (f *Foresight) upload(args []string) string {

@@ -54,7 +54,7 @@ func (k *Kit) hook(ctx context.Context, s *workflow.Session, _ []string) error {
 				snapshot = run.Frozen.Dataset + "@" + run.Snapshot
 			}
 			env := []string{"ZFS2CLOUD_RUN=" + run.ID, "ZFS2CLOUD_DATASET=" + run.Frozen.Dataset,
-				"ZFS2CLOUD_SNAPSHOT=" + snapshot, "ZFS2CLOUD_PHASE=" + s.Phase()}
+				"ZFS2CLOUD_SNAPSHOT=" + snapshot, "ZFS2CLOUD_PHASE=" + s.Phase(), "ZFS2CLOUD_MOUNT=" + run.Mount}
 			stop, done := s.HookContext()
 			defer done()
 			h := hookCall{argv: append([]string{step.Name}, step.Args...), env: env, log: k.hookLog(run.DatasetGUID, step.Name), timeout: run.Frozen.HookTimeout}

@@ -20,7 +20,7 @@ import (
 // sequence has no upload step.
 func PlaceOf(c *settings.Settings) (place string, uploads bool) {
 	for _, s := range c.Steps {
-		if s.Name == StepUpload || s.Name == stepUploadFiles {
+		if s.Name == StepUpload || s.Name == StepUploadFiles {
 			return c.Remote, true
 		}
 	}
@@ -50,8 +50,6 @@ func CheckChunks(dataset string, bytes, splitSize int64) error {
 func mostChunks(dataset string) int64 {
 	return manifest.MaxSize / int64(2*len(chunk.LongestName(dataset))+256)
 }
-
-const stepUploadFiles = "upload-snapshot-files-to-remote"
 
 // FindJob returns the job that a dataset and the place of a config make, a new one if there is none. While
 // a job has stored nothing at its place, a changed place of the same config file renames it, and with it

@@ -36,6 +36,8 @@ type Kit struct {
 	Out io.Writer
 	// ShowConfig prints the settings, secrets masked.
 	ShowConfig func()
+	// DeleteMost: a person has said that a sync may delete most of what is there.
+	DeleteMost bool
 	// Pause waits between tries; remote.Pause but in tests.
 	Pause func(context.Context, time.Duration) error
 
@@ -111,12 +113,16 @@ func (k *Kit) Place(f state.Frozen, job string) (*remote.Place, error) {
 
 // Remote opens a remote with today's rclone settings.
 func (k *Kit) Remote(spelled string) (remote.Remote, error) {
+	return remote.Open(k.remoteOptions(spelled))
+}
+
+func (k *Kit) remoteOptions(spelled string) remote.Options {
 	c := k.Settings
-	return remote.Open(remote.Options{
-		Remote: spelled, Rclone: c.Rclone, Conf: c.RcloneConf, GlobalFlags: c.RcloneGlobalFlags, Args: c.RcloneArgs,
+	return remote.Options{
+		Remote: spelled, Rclone: c.Rclone, Conf: c.RcloneConf, GlobalFlags: c.RcloneObjectGlobal, Args: c.RcloneObjectArgs,
 		Bwlimit: c.RcloneBwlimit, TempDir: k.TempDir, EnvNames: c.RcloneEnv, LookupEnv: os.LookupEnv,
 		Idle: remote.IdleFor(c.RcloneIdle, c.SplitSize),
-	})
+	}
 }
 
 // retry tries something at a remote until it works or there is no use in it. While it pauses, status says so.

@@ -17,6 +17,7 @@ type holdings struct {
 	backups  []state.Backup // of the job, the oldest first
 	runs     []state.Run    // of the dataset, of all jobs
 	strategy settings.Strategy
+	mounted  map[string]string // where snapshots are mounted, by their whole names; nil: not looked for
 }
 
 func holdingsOf(view viewer, jobID string, strategy settings.Strategy) (h holdings, err error) {
@@ -51,6 +52,9 @@ func (h holdings) keepSnapshot(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo)
 	id := s.GUID.String()
 	if r, yes := h.unfinished(func(r state.Run) bool { return r.SnapshotGUID == id || r.Snapshot == s.Snapshot.Name() }); yes {
 		return "run " + r.ID + " is not finished"
+	}
+	if dir, yes := h.mounted[s.Snapshot.String()]; yes {
+		return "it is mounted at " + dir
 	}
 	redundant := false
 	for _, b := range h.backups {
@@ -91,6 +95,8 @@ func (h holdings) keepFolder(b state.Backup, inPlace bool, keep settings.Keep, n
 		return "run " + r.ID + " is not finished"
 	}
 	switch {
+	case b.Files != nil:
+		return "it has no folder here"
 	case workflow.BackupMachine.In(b.State, workflow.BackupExporting, workflow.BackupExported):
 		return "it is not committed"
 	case workflow.BackupMachine.In(b.State, workflow.BackupExpired) && !inPlace && !h.fullSince(b):
@@ -131,6 +137,8 @@ func (h holdings) keepAtPlace(b state.Backup, keep settings.Keep, now time.Time)
 	}
 	newest := NewestWhole(h.backups)
 	switch {
+	case b.Files != nil:
+		return "it is the files themselves, which a sync keeps"
 	case b.Contested:
 		return "another host may have stored some of it"
 	case workflow.BackupMachine.In(b.State, workflow.BackupAbandoned):

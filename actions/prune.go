@@ -173,6 +173,9 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 	if err != nil {
 		return err
 	}
+	if h.mounted, err = mountedSnapshots(); err != nil {
+		return err
+	}
 	if jumped := clockJump(h, s.Now()); jumped != "" {
 		if err := k.note(s, "no snapshot is pruned by age: %s", jumped); err != nil {
 			return err
@@ -210,10 +213,17 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 // clockJump says so if the clock has gone on by more than a year since the last commit: either nobody backed up
 // for so long, and it can wait until this run has, or the clock is wrong, and then everything looks old.
 func clockJump(h holdings, now time.Time) string {
-	if h.job.Newest == nil || now.Sub(h.job.Newest.At) < 365*24*time.Hour {
+	var last time.Time
+	if h.job.Newest != nil {
+		last = h.job.Newest.At
+	}
+	if b := NewestWhole(h.backups); b.Committed != nil && b.Committed.After(last) {
+		last = *b.Committed
+	}
+	if last.IsZero() || now.Sub(last) < 365*24*time.Hour {
 		return ""
 	}
-	return fmt.Sprintf("the clock says %s, and the last backup was committed %s", now.UTC().Format(time.DateOnly), h.job.Newest.At.UTC().Format(time.DateOnly))
+	return fmt.Sprintf("the clock says %s, and the last backup was committed %s", now.UTC().Format(time.DateOnly), last.UTC().Format(time.DateOnly))
 }
 
 // stays tells the errors of a destroy that concern that one snapshot.

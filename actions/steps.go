@@ -20,6 +20,9 @@ const (
 	StepUpload             = "upload-intermediate-to-remote"
 	StepShowConfig         = "show-config"
 	StepVerify             = "verify"
+	StepMount              = "mount-snapshot"
+	StepUploadFiles        = "upload-snapshot-files-to-remote"
+	StepUmount             = "umount-snapshot"
 
 	stepHook   = "script"
 	stepHold   = "hold"
@@ -41,6 +44,9 @@ func (k *Kit) Steps() map[string]workflow.StepDef {
 		StepPruneSnapshots:     {Kind: workflow.Plain, Run: k.pruneSnapshots},
 		StepPruneRemote:        {Kind: workflow.Plain, Run: k.pruneRemote},
 		StepUpload:             {Kind: workflow.Upload, Run: k.upload},
+		StepMount:              {Kind: workflow.Plain, Run: k.mount},
+		StepUploadFiles:        {Kind: workflow.Plain, Run: k.uploadFiles},
+		StepUmount:             {Kind: workflow.Plain, Run: k.umount},
 		StepUnlock:             {Kind: workflow.Unlock, Run: k.unlock},
 		StepVerify:             {Kind: workflow.Plain, Run: k.verify},
 		StepShowConfig:         {Kind: workflow.Plain, Run: k.showConfig},

@@ -33,6 +33,9 @@ func (k *Kit) hashKind(ctx context.Context, s *workflow.Session) (string, error)
 
 // upload brings a backup to the remote: every chunk, then the manifest, which is the commit.
 func (k *Kit) upload(ctx context.Context, s *workflow.Session, args []string) error {
+	if k.syncsFiles(s.Run()) {
+		return k.syncFiles(ctx, s, true, false)
+	}
 	name, err := k.uploadTarget(ctx, s, args)
 	if err != nil {
 		return err
@@ -112,7 +115,7 @@ func exported(backups []state.Backup, args []string) (state.Backup, error) {
 		want = args[i+1]
 	}
 	for _, b := range slices.Backward(backups) {
-		there := workflow.BackupMachine.In(b.State, workflow.BackupExported, workflow.BackupCommitted)
+		there := b.Files == nil && workflow.BackupMachine.In(b.State, workflow.BackupExported, workflow.BackupCommitted)
 		if there && (want == "" || want == b.Snapshot || want == b.Name || want == b.Dataset+"@"+b.Snapshot) {
 			return b, nil
 		}

@@ -45,6 +45,9 @@ type Backup struct {
 	StreamSHA256 string `json:"stream_sha256,omitempty"`
 	Sums         Sums   `json:"sums"`
 
+	// Files: it is not made of chunks; the snapshot's files themselves were synced.
+	Files *Files `json:"files,omitempty"`
+
 	Manifest       []byte `json:"manifest,omitempty"`    // the exact object, until it is committed
 	ManifestOf     string `json:"manifest_of,omitempty"` // the chunks that it names, as package actions tells them apart
 	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
@@ -60,6 +63,17 @@ type Backup struct {
 	Bad *Bad `json:"bad,omitempty"`
 	// Pruned says that its intermediate folder was removed.
 	Pruned bool `json:"pruned,omitempty"`
+}
+
+// Files is a sync, as far as it has come: in the process that is, or was the last, at it.
+type Files struct {
+	Into    string `json:"into"`  // the remote's folder that was made equal to the snapshot
+	Bytes   int64  `json:"bytes"` // of files that were transferred
+	Total   int64  `json:"total"` // that were to be transferred
+	Sent    int64  `json:"sent"`  // files transferred
+	There   int64  `json:"there"` // objects there before
+	Deleted int64  `json:"deleted"`
+	Deletes int64  `json:"deletes"` // that were to be deleted
 }
 
 // Base is what an incremental is based on.

@@ -35,8 +35,11 @@ type Run struct {
 	Snapshot     string `json:"snapshot,omitempty"` // the part after @
 	SnapshotGUID string `json:"snapshot_guid,omitempty"`
 	Backup       string `json:"backup,omitempty"` // name of the backup that it makes or uploads
-	// KeepsHold: a typed snapshot, whose hold outlives its run until the snapshot is exported.
+	// KeepsHold: a typed snapshot, whose hold outlives its run until the snapshot is exported; or a typed mount, until it
+	// is unmounted.
 	KeepsHold bool `json:"keeps_hold,omitempty"`
+	// Mount is the folder where the run has its snapshot mounted, or is about to. A typed mount outlives its run.
+	Mount string `json:"mount,omitempty"`
 
 	Hook  *HookMark `json:"hook,omitempty"`  // the hook at work
 	Waits *Wait     `json:"waits,omitempty"` // of its owner; until then only

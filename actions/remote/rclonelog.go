@@ -20,8 +20,11 @@ const (
 type logReader struct {
 	counters
 	progress func(int64)
+	stats    func(Stats)
 	line     []byte
 	texts    []string
+	links    int64  // that were left out
+	marker   string // of a job's, that would be deleted
 }
 
 func (l *logReader) Write(p []byte) (int, error) {
@@ -51,9 +54,10 @@ func (l *logReader) take() {
 	line := bytes.TrimSpace(l.line)
 	l.line = l.line[:0]
 	var m struct {
-		Msg    string
-		Object string
-		Stats  *struct{ Bytes int64 }
+		Msg     string
+		Object  string
+		Skipped string // what a dry run would have done
+		Stats   *Stats
 	}
 	if json.Unmarshal(line, &m) != nil {
 		m.Msg = stamp.ReplaceAllString(string(line), "")
@@ -63,10 +67,21 @@ func (l *logReader) take() {
 		if l.progress != nil {
 			l.progress(m.Stats.Bytes)
 		}
+		if l.stats != nil {
+			m.Stats.Links, m.Stats.Marker = l.links, l.marker
+			l.stats(*m.Stats)
+		}
 		return
 	}
+	if strings.HasPrefix(m.Msg, "Can't follow symlink") {
+		l.links++
+		return
+	}
+	if m.Skipped == "delete" && markerName.MatchString(m.Object) {
+		l.marker = m.Object
+	}
 	// Said again, in other words, by the line after it.
-	if m.Msg == "" || strings.HasPrefix(m.Msg, "Attempt 1/1 failed") {
+	if m.Msg == "" || m.Skipped != "" || strings.HasPrefix(m.Msg, "Attempt 1/1 failed") {
 		return
 	}
 	if m.Object != "" {

@@ -17,6 +17,7 @@ import (
 type call struct {
 	op, name  string // for the error
 	verb      string
+	first     []string // before all flags of the user's: filters that have to win
 	flags     []string // of the verb
 	operands  []string
 	looks     bool
@@ -24,6 +25,7 @@ type call struct {
 	stdin     io.Reader
 	stdout    io.Writer
 	progress  func(int64)
+	stats     func(Stats) // the same, with all that rclone counts
 }
 
 // argv: the user's flags stand before those of ours that must win, and rclone takes the last. So that what comes on stdout and
@@ -33,6 +35,7 @@ func (r *rclone) argv(c call) []string {
 	if r.conf != "" {
 		argv = append(argv, "--config", r.conf)
 	}
+	argv = append(argv, c.first...)
 	if c.looks && !c.transfers {
 		// rclone's own 10 take an S3 that is down a minute and a half, in silence; Retry says what it waits for.
 		argv = append(argv, "--low-level-retries", "3")
@@ -55,7 +58,7 @@ func (r *rclone) argv(c call) []string {
 }
 
 func (r *rclone) run(ctx context.Context, w workflow.World, c call) error {
-	log := &logReader{progress: c.progress}
+	log := &logReader{progress: c.progress, stats: c.stats}
 	err := r.watched(ctx, w, log, workflow.Spec{
 		Argv: r.argv(c), Looks: c.looks, Env: r.env, Stdin: c.stdin, Stdout: c.stdout, Stderr: log,
 	})

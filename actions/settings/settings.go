@@ -76,6 +76,8 @@ type Settings struct {
 	RcloneBwlimit      string
 	RcloneGlobalFlags  []string
 	RcloneArgs         []string
+	RcloneObjectGlobal []string      // of rclone_global_flags and rclone_args, what a call for a single object takes:
+	RcloneObjectArgs   []string      // all but what is a sync's alone, which only mode file has
 	RcloneArgsDropped  []string      // in rclone_args, but without meaning for single objects: logged
 	RcloneEnv          []string      // names of variables that rclone gets
 	RcloneIdle         time.Duration // how long an rclone may move nothing; 0: for ever

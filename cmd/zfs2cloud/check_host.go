@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"zfs2cloud/actions"
+	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
 )
 
@@ -59,8 +60,8 @@ func userName(uid int) string {
 func (c *checkup) lookSpace(_ context.Context, f facts) (facts, []finding) {
 	dir := c.settings.IntermediateDir
 	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil || f.info.GUID == 0 {
-		return f, nil // its own row says that the folder, or the dataset, is not there
+	if err := unix.Statfs(dir, &st); err != nil || c.settings.Mode == settings.File || f.info.GUID == 0 {
+		return f, nil // its own row says that the folder, or the dataset, is not there; and files need none
 	}
 	free, need := int64(st.Bavail)*st.Bsize, f.info.Referenced
 	if free >= need {

@@ -42,10 +42,10 @@ var (
 	noticeConfigError    = notice{"config-error", "config", isError, "$text", "$hint"}
 	noticeConfigWarning  = notice{"config-warning", "config", isWarning, "$text", ""}
 	noticeSequence       = notice{"sequence-warning", "steps", isWarning, "$text", ""}
-	noticeFileMode       = notice{"file-mode", "steps", isError, "$step (file mode) is not built yet: run refuses this sequence", ""}
+	noticeMounts         = notice{"mounts", "mount", isError, "$err", ""}
 	noticeFileModeUpload = notice{"file-mode-upload", "steps", isWarning,
-		"$step makes $place equal to the mounted snapshot and deletes the rest there: $n now",
-		"upload-snapshot-files-to-remote is probably meant"}
+		"$step stores all files anew each time, in $place/STAMP-full",
+		"upload-snapshot-files-to-remote is probably meant, which makes $place equal to the snapshot and deletes the rest there: $n now"}
 
 	noticeZFS = notice{"zfs", "zfs", isError, "$err",
 		"install ZFS, load its module or start its daemon; $$ZFS_PATH names the program"}
@@ -124,7 +124,7 @@ var (
 // notices lists them all, for the test that sees each of them happen.
 func notices() []notice {
 	return []notice{
-		noticeSlow, noticeConfigError, noticeConfigWarning, noticeSequence, noticeFileMode, noticeFileModeUpload,
+		noticeSlow, noticeConfigError, noticeConfigWarning, noticeSequence, noticeMounts, noticeFileModeUpload,
 		noticeZFS, noticeDataset, noticePermissions, noticePermissionsUnknown, noticeChildren,
 		noticeStateNotLocal, noticeStateUnsafe, noticeStateShared, noticeStateParent, noticeState,
 		noticeEncryptionNone, noticeGPG, noticePassphrase, noticePassphraseWarning, noticeCanary, noticeRclone,

@@ -104,7 +104,7 @@ func configCases() []noticeCase {
 			b.must(os.WriteFile(filepath.Join(b.remote, "kept"), nil, 0o600))
 			b.main["mode"] = "file"
 			b.steps = []string{"./stop-app", "snapshot", "./start-app", "mount-snapshot", "upload-intermediate-to-remote", "umount-snapshot"}
-		}, []string{"file-mode", "file-mode-upload", "sequence-warning"}, []string{"1 object now"}},
+		}, []string{"file-mode-upload", "mounts", "sequence-warning"}, []string{"1 object now", "zfs-fuse has no way to"}},
 	}
 }
 

@@ -18,6 +18,10 @@ import (
 
 // lookGPG: what is sealed can be opened again, with this gpg and this passphrase.
 func (c *checkup) lookGPG(ctx context.Context, f facts) (facts, []finding) {
+	if c.settings.Mode == settings.File {
+		f.seals = true
+		return f, []finding{fine("gpg", "not used: mode = file uploads the files as they are; a remote of type crypt encrypts them")}
+	}
 	if c.settings.Encryption == settings.None {
 		f.seals = true
 		return f, []finding{c.find(noticeEncryptionNone, nil)}

@@ -17,14 +17,13 @@ import (
 	"zfs2cloud/actions"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/remote"
-	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
 )
 
 // lookRemote: what backups need of the place they go to, done once with something small.
 func (c *checkup) lookRemote(ctx context.Context, f facts) (facts, []finding) {
 	place, _ := actions.PlaceOf(c.settings)
-	if place == "" || c.settings.Mode == settings.File {
+	if place == "" {
 		return f, nil
 	}
 	t := remoteTrial{checkup: c, place: place, facts: f}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"zfs2cloud/actions"
+	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -46,30 +47,42 @@ func scriptBeside(steps []settings.Step, at, direction int) string {
 	return ""
 }
 
-// lookSteps: what is known and not built, and the upload that file mode's shipped example calls.
+// lookSteps: whether snapshots can be mounted, and the upload that file mode's shipped example calls.
 func (c *checkup) lookSteps(ctx context.Context, f facts) (facts, []finding) {
 	var found []finding
 	for _, s := range c.settings.Steps {
 		switch {
 		case s.Script:
-		case isFileMode(s.Name):
-			found = append(found, c.find(noticeFileMode, args{"step": s.Name}))
-		case s.Name == actions.StepUpload && c.settings.Mode == settings.File:
+		case s.Name == actions.StepMount:
+			found = append(found, c.mounts())
+		case s.Name == actions.StepUploadFiles, s.Name == actions.StepUpload && c.settings.Mode == settings.File:
 			found = append(found, c.syncs(ctx, f, s))
 		}
 	}
 	return f, found
 }
 
+// mounts: a snapshot can be mounted, in a folder where nobody else could put another.
+func (c *checkup) mounts() finding {
+	if err := actions.CanMount(c.settings.IntermediateDir); err != nil {
+		return c.find(noticeMounts, args{"err": err.Error()})
+	}
+	return fine("mount", "snapshots can be mounted in "+c.settings.IntermediateDir)
+}
+
 // syncs counts what lies where a sync would delete.
 func (c *checkup) syncs(ctx context.Context, f facts, s settings.Step) finding {
-	a := args{"step": s.Name, "place": c.settings.Remote, "n": "an unknown number"}
+	there := "an unknown number"
 	if r, err := c.kit(f).Remote(c.settings.Remote); err == nil {
-		if all, err := r.List(ctx, c.reading(), "", ""); err == nil {
-			a["n"] = counted(len(all), "object")
+		all, err := r.List(ctx, c.reading(), "", "")
+		if err == nil || errors.Is(err, remote.ErrNotThere) {
+			there = counted(len(all), "object")
 		}
 	}
-	return c.find(noticeFileModeUpload, a)
+	if s.Name == actions.StepUpload {
+		return c.find(noticeFileModeUpload, args{"step": s.Name, "place": c.settings.Remote, "n": there})
+	}
+	return fine("steps", fmt.Sprintf("%s makes %s equal to the snapshot, and deletes the rest there: %s at its root now", s.Name, c.settings.Remote, there))
 }
 
 // lookLock: who is at work, and who keeps runs out.

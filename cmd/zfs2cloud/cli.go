@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -120,13 +119,4 @@ func newLog(w io.Writer, verbose int) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-// notYet is the answer of what is known and not built.
-func notYet(what string) error {
-	return &refusal{Err: fmt.Errorf("%s is not built yet; nothing was done", what)}
-}
-
-func isFileMode(step string) bool {
-	return slices.Contains([]string{"mount-snapshot", "upload-snapshot-files-to-remote", "umount-snapshot"}, step)
 }

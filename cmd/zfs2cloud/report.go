@@ -118,6 +118,8 @@ func (a *App) runText(t *taken, e *runError) string {
 		fmt.Fprintf(&b, "Its giving up goes on with: %s", a.again("abort "+r.ID))
 	case app == workflow.AppUnknown:
 		fmt.Fprintf(&b, "Mend what keeps the hook from succeeding, then: %s\n  or leave the application as it is: %s", a.again("resume "+r.ID), a.again("abort --skip-hooks "+r.ID))
+	case isDeletesMost(e.Err):
+		fmt.Fprintf(&b, "If that is meant: %s\n  or give the run up, and look what became of the files: %s", a.again("resume --delete-most "+r.ID), a.again("abort "+r.ID))
 	default:
 		fmt.Fprintf(&b, "What is done is not done again. Remove the cause, then: %s\n  or give the run up: %s", a.again("resume "+r.ID), a.again("abort "+r.ID))
 	}
@@ -152,6 +154,12 @@ func (t *taken) badBase() (name string, is bool) {
 	return name, is && err == nil
 }
 
+// isDeletesMost tells the error of a sync that waits for a person's word.
+func isDeletesMost(err error) bool {
+	_, most := errors.AsType[*actions.DeletesMost](err)
+	return most
+}
+
 // safeText says what a run that failed has that is not lost.
 func safeText(r state.Run, b state.Backup, known bool) string {
 	var parts []string
@@ -160,6 +168,9 @@ func safeText(r state.Run, b state.Backup, known bool) string {
 		parts = append(parts, "snapshot held")
 	case madeSnapshot(r):
 		parts = append(parts, "snapshot made")
+	}
+	if known && b.Files != nil && b.Files.Sent > 0 {
+		parts = append(parts, fmt.Sprintf("%s synced", counted(int(b.Files.Sent), "file")))
 	}
 	if known && b.Sums.Sealed > 0 {
 		parts = append(parts, counted(b.Sums.Sealed, "chunk")+" sealed")
@@ -270,6 +281,9 @@ func (t *taken) done(r state.Run) {
 	switch {
 	case workflow.RunMachine.In(r.State, workflow.RunAborted):
 		fmt.Fprintf(a.Out, "run %s given up: %s\n", r.ID, safe(r.Why))
+	case ok && b.Files != nil:
+		f := b.Files
+		fmt.Fprintf(a.Out, "done %s: %s, %s sent, %s deleted, %s\n", b.Name, size(f.Bytes), counted(int(f.Sent), "file"), counted(int(f.Deleted), "object"), duration(took))
 	case ok:
 		fmt.Fprintf(a.Out, "done %s: %s, %s, %s\n", b.Name, size(b.Sums.BytesSealed), counted(b.Sums.Sealed, "chunk"), duration(took))
 	case r.Snapshot != "":

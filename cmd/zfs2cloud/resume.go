@@ -11,8 +11,9 @@ import (
 
 // ResumeCmd goes on with an unfinished run, of a backup or a restore.
 type ResumeCmd struct {
-	ID    string `arg:"" optional:"" name:"run" help:"Which one; by default the job's oldest."`
-	Force bool   `help:"Also one that is stuck."`
+	ID         string `arg:"" optional:"" name:"run" help:"Which one; by default the job's oldest."`
+	Force      bool   `help:"Also one that is stuck."`
+	DeleteMost bool   `help:"A sync of this run may delete more than half of what is on the remote."`
 }
 
 // Run takes the run through the rest of its plan.
@@ -55,6 +56,7 @@ func (c *ResumeCmd) resume(t *taken) error {
 		return err
 	}
 	t.tellChanges(r)
+	t.kit.DeleteMost = c.DeleteMost
 	s, err := t.engine.Open(r.ID, t.dataset)
 	if err != nil {
 		return err

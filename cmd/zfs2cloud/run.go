@@ -39,9 +39,6 @@ func (c *RunCmd) run(t *taken) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	if err := t.onlyBuilt(); err != nil {
-		return err
-	}
 	if err := t.noOldLock(); err != nil {
 		return err
 	}
@@ -189,16 +186,6 @@ func (t *taken) mayRun() error {
 		return tx.PutLock(l)
 	})
 	return errors.Join(&workflow.LockedError{Lock: lock}, err)
-}
-
-// onlyBuilt refuses sequences with steps that are known and not built yet.
-func (t *taken) onlyBuilt() error {
-	for _, s := range t.settings.Steps {
-		if !s.Script && isFileMode(s.Name) {
-			return notYet("step " + s.Name + " (file mode)")
-		}
-	}
-	return nil
 }
 
 // samePassphrase refuses to go on with a run that was sealed with another passphrase.

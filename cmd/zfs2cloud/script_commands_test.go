@@ -41,6 +41,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"soak":     onlyYes(cmdSoak),
 	"chunks":   onlyYes(cmdChunks),
 	"watch":    onlyYes(cmdWatch),
+	"standin":  onlyYes(cmdStandIn),
 	"allow":    onlyYes(cmdAllow),
 	"audit":    onlyYes(cmdAudit),
 }
@@ -251,7 +252,7 @@ func cmdSignal(ts *testscript.TestScript, args []string) {
 
 // allow WORD…: the audit is not to mind that. stopped: the application ends stopped, or was started twice;
 // missing: objects of committed backups are gone; temps: unfinished files are left; again: a chunk was
-// uploaded twice.
+// uploaded twice; mounted: a snapshot is left mounted.
 func cmdAllow(ts *testscript.TestScript, args []string) {
 	for _, word := range args {
 		fixtureOf(ts).allowed[word] = true

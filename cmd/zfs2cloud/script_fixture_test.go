@@ -45,18 +45,18 @@ func fixtureOf(ts *testscript.TestScript) *fixture { return ts.Value(fixtureKey{
 
 func (f *fixture) at(name string) string { return filepath.Join(f.work, name) }
 
-// mounts is whether ZFS can mount here; it is the same for all scripts.
-var mounts atomic.Bool
+// canMount is whether ZFS can mount here; it is the same for all scripts.
+var canMount atomic.Bool
 
 func condition(name string) (bool, error) {
 	switch name {
 	case "mount":
-		return mounts.Load(), nil
+		return canMount.Load(), nil
 	case "world": // a second ZFS can run beside the first, with mounts and a host name of its own
-		return mounts.Load() && exec.Command("unshare", "-m", "--uts", "--propagation", "private", "true").Run() == nil, nil
+		return canMount.Load() && exec.Command("unshare", "-m", "--uts", "--propagation", "private", "true").Run() == nil, nil
 	case "loop": // a file can be mounted as a disk
 		_, err := os.Stat("/dev/loop-control")
-		return mounts.Load() && err == nil, nil
+		return canMount.Load() && err == nil, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", name)
 }
@@ -103,7 +103,7 @@ var filler = filepath.Join("..", "..", "testdata", "filler.zfs.gz")
 func (f *fixture) fill() error {
 	zfstest.Run(f.t, "zfs", "create", f.dataset)
 	dir, ok := zfstest.Mountpoint(f.t, f.dataset)
-	mounts.Store(ok)
+	canMount.Store(ok)
 	if !ok {
 		zfstest.Run(f.t, "zfs", "destroy", f.dataset)
 		return receiveFiller(f.dataset)

@@ -46,6 +46,7 @@ type statusRun struct {
 	Backup      *string        `json:"backup"`
 	Steps       []statusStep   `json:"steps"`
 	Chunks      statusSums     `json:"chunks"`
+	Files       *statusFiles   `json:"files"`                 // of mode file
 	ChunksList  *[]statusChunk `json:"chunks_list,omitempty"` // of status RUN
 
 	Restore *statusRestore `json:"restore"` // null for a backup
@@ -98,6 +99,22 @@ type statusStep struct {
 	Detail  *string  `json:"detail"`
 }
 
+// statusFiles is a sync of the snapshot's files, as far as it had come when it was last stored.
+type statusFiles struct {
+	Into    string `json:"into"`
+	Bytes   int64  `json:"bytes"`
+	Total   int64  `json:"bytes_total"`
+	Sent    int64  `json:"sent"`
+	Deleted int64  `json:"deleted"`
+}
+
+func filesJSON(b state.Backup) *statusFiles {
+	if f := b.Files; f != nil {
+		return &statusFiles{f.Into, f.Bytes, f.Total, f.Sent, f.Deleted}
+	}
+	return nil
+}
+
 // statusSums counts chunk files, and their bytes.
 type statusSums struct {
 	Sealed        int   `json:"sealed"`
@@ -137,6 +154,8 @@ type statusBackup struct {
 	Base    *string `json:"base"`
 	Chunks  int     `json:"chunks"`
 	Bytes   int64   `json:"bytes"`
+
+	Files *statusFiles `json:"files"` // of mode file
 
 	Job       string     `json:"job"`
 	Run       string     `json:"run"`
@@ -234,6 +253,7 @@ func (s *sight) runsJSON() []statusRun {
 			Restore: restoreJSON(r.Restore), Job: r.Job, Config: r.Config, Typed: orNull(r.Typed), Host: r.Owner.Host, PID: r.Owner.PID, Why: orNull(r.Why), Deaths: len(r.Deaths),
 			Notes: append([]string{}, r.Notes...)}
 		if b, ok := s.backup(r); ok {
+			j.Files = filesJSON(b)
 			j.Chunks = statusSums{Sealed: b.Sums.Sealed, Uploaded: b.Sums.Uploaded, BytesSealed: b.Sums.BytesSealed, BytesUploaded: b.Sums.BytesUploaded}
 		}
 		if s.id != "" {
@@ -289,7 +309,7 @@ func (s *sight) backupsJSON() []statusBackup {
 			continue
 		}
 		j := statusBackup{Dataset: b.Dataset, Remote: b.Place, Name: b.Name, State: b.State.String(), Chunks: b.Sums.Sealed, Bytes: b.Sums.BytesSealed,
-			Job: b.Job, Run: b.Run, Created: b.Created.UTC(), Committed: utc(b.Committed), Seen: utc(b.Seen)}
+			Files: filesJSON(b), Job: b.Job, Run: b.Run, Created: b.Created.UTC(), Committed: utc(b.Committed), Seen: utc(b.Seen)}
 		if b.Base != nil {
 			j.Base = &b.Base.Name
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"zfs2cloud/actions"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -76,12 +77,16 @@ func (s *sight) progress(r state.Run) string {
 		switch {
 		case known && kind == workflow.Export && done:
 			parts = append(parts, "export done")
+		case known && backup.Files != nil && isSync(step) && done:
+			parts = append(parts, "sync done")
 		case known && kind == workflow.Upload && done:
 			parts = append(parts, "upload done")
 		case i != now:
 		case r.Restore != nil && i < len(r.Restore.Chain):
 			what := fmt.Sprintf("receive %d of %d", i+1, len(r.Restore.Chain))
 			parts = append(parts, amount(what, r.Restore.Passed, r.Restore.Chain[i].StreamBytes, false, pace(r, step, r.Restore.Passed)))
+		case known && backup.Files != nil && isSync(step) && backup.Files.There+backup.Files.Total > 0:
+			parts = append(parts, amount("sync", backup.Files.Bytes, backup.Files.Total, false, pace(r, step, backup.Files.Bytes)))
 		case known && kind == workflow.Export:
 			parts = append(parts, amount("export", backup.Sums.PlainSealed, backup.Estimate, true, pace(r, step, backup.Sums.PlainSealed)))
 		case known && kind == workflow.Upload:
@@ -95,6 +100,11 @@ func (s *sight) progress(r state.Run) string {
 		}
 	}
 	return strings.Join(parts, "; ")
+}
+
+// isSync tells whether a step syncs files, where the run's backup is of files.
+func isSync(step state.Step) bool {
+	return step.Name == actions.StepUploadFiles || step.Name == actions.StepUpload
 }
 
 // amount says how much of a backup is through a step, as far as that is known.
@@ -182,6 +192,12 @@ func (s *sight) chunkWords(r state.Run) string {
 	backup, known := s.backup(r)
 	if !known {
 		return ""
+	}
+	if f := backup.Files; f != nil {
+		if f.Sent+f.Deleted == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%s synced, %s", counted(int(f.Sent), "file"), sizeOf(f.Bytes, f.Total, false))
 	}
 	sums := backup.Sums
 	total, noun := "", "chunks"

@@ -207,6 +207,8 @@ func (s *sight) goodWords(j state.Job) string {
 		kind := "incremental"
 		if b.Full {
 			kind = "full"
+		} else if b.Files != nil {
+			kind = "files"
 		}
 		text = fmt.Sprintf("%s, %s, %s", b.Name, kind, age(s.now, asOf(b)))
 		if b.Seen != nil {

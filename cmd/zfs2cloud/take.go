@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"zfs2cloud/actions"
@@ -263,8 +264,13 @@ func (a *App) ready(ctx context.Context, c *settings.Settings, kit *actions.Kit,
 		programs = append(programs, c.Gpg[0])
 	}
 	viaRclone := uploads && place != "" && place[0] != '/'
-	if viaRclone {
+	if viaRclone || uploads && c.Mode == settings.File {
 		programs = append(programs, c.Rclone[0])
+	}
+	if slices.ContainsFunc(c.Steps, func(s settings.Step) bool { return s.Name == actions.StepMount }) {
+		if err := actions.CanMount(c.IntermediateDir); err != nil {
+			return err
+		}
 	}
 	for _, p := range programs {
 		if _, err := proc.LookPath(p); err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"zfs2cloud/actions"
+	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -41,12 +42,16 @@ type UploadCmd struct {
 	Snapshot string `short:"s" placeholder:"SNAPSHOT" help:"That of this snapshot; by default the newest that was exported."`
 }
 
-// MountCmd, UploadFilesCmd and UmountCmd are the steps of file mode.
-type (
-	MountCmd       struct{}
-	UploadFilesCmd struct{}
-	UmountCmd      struct{}
-)
+// MountCmd mounts the newest snapshot.
+type MountCmd struct{}
+
+// UploadFilesCmd syncs the mounted files.
+type UploadFilesCmd struct {
+	DeleteMost bool `short:"d" help:"Also if more than half of what is there would be deleted."`
+}
+
+// UmountCmd unmounts what is mounted.
+type UmountCmd struct{}
 
 func (c *SnapshotCmd) Run(a *App) error { return a.typed(actions.StepSnapshot) }
 
@@ -74,11 +79,13 @@ func (c *UploadCmd) Run(a *App) error {
 	return a.typed(actions.StepUpload, args...)
 }
 
-func (c *MountCmd) Run(*App) error { return notYet("mount-snapshot (file mode)") }
-func (c *UploadFilesCmd) Run(*App) error {
-	return notYet("upload-snapshot-files-to-remote (file mode)")
+func (c *MountCmd) Run(a *App) error { return a.typed(actions.StepMount) }
+
+func (c *UploadFilesCmd) Run(a *App) error {
+	return a.typed(actions.StepUploadFiles, given(c.DeleteMost, "-d")...)
 }
-func (c *UmountCmd) Run(*App) error { return notYet("umount-snapshot (file mode)") }
+
+func (c *UmountCmd) Run(a *App) error { return a.typed(actions.StepUmount) }
 
 func given(set bool, name string) []string {
 	if set {
@@ -125,6 +132,9 @@ func (t *taken) typed(p workflow.Planned) error {
 		return &refusal{Err: fmt.Errorf("the sequence of %s has no upload step, so its backups are committed in %s and go nowhere else",
 			t.settings.Path, t.settings.IntermediateDir)}
 	}
+	if err := t.rightMode(p.Name); err != nil {
+		return err
+	}
 	if err := t.ready(t.app.Stop.Soft()); err != nil {
 		return err
 	}
@@ -158,4 +168,19 @@ func (t *taken) typed(p workflow.Planned) error {
 		return err
 	}
 	return t.foundBad(s.Run())
+}
+
+// rightMode refuses what has no meaning in the mode that the config says.
+func (t *taken) rightMode(step string) error {
+	switch step {
+	case actions.StepMount, actions.StepUploadFiles:
+		if t.settings.Mode != settings.File {
+			return &refusal{Err: fmt.Errorf("%s is a step of mode = file, and %s is of mode intermediate", step, t.settings.Path)}
+		}
+	case actions.StepExport, actions.StepPruneRemote:
+		if t.settings.Mode == settings.File {
+			return &refusal{Err: fmt.Errorf("%s is a step of mode = intermediate, and %s is of mode file", step, t.settings.Path)}
+		}
+	}
+	return nil
 }

@@ -14,12 +14,42 @@ func (l *loader) checkSequence() {
 	l.warnBracket()
 	l.warnWrongUpload()
 	l.checkPruneRemote()
+	l.checkFileMode()
+}
+
+// checkFileMode demands that the steps of file mode, and only they, stand where the mode is that, and in their order.
+func (l *loader) checkFileMode() {
+	file := l.s.Mode == settings.File
+	mounted := false
+	for _, s := range l.s.Steps {
+		text, hint := "", ""
+		switch {
+		case l.complained("mode"):
+		case !file && (s.Name == stepMount || s.Name == stepUploadFiles || s.Name == stepUmount):
+			text, hint = "a step of mode = file, and the mode is intermediate", "write mode = file; rclone_args mean something else there"
+		case file && (s.Name == stepExport || s.Name == stepPruneRemote):
+			text, hint = "a step of mode = intermediate, and the mode is file", "leave it out, or give chunk files a config, and a remote path, of their own"
+		case s.Name == stepMount && mounted:
+			text, hint = "the snapshot is mounted already", "leave the line out"
+		case file && (s.Name == stepUploadFiles || s.Name == stepUpload) && !mounted:
+			text, hint = "no snapshot is mounted there", stepMount+" has to stand before it, and "+stepUmount+" after it"
+		}
+		if text != "" {
+			l.problems = append(l.problems, Problem{Line: s.Line, Section: l.section(s), Key: s.Key, Value: s.Shown, Text: text, Hint: hint})
+		}
+		if s.Name == stepMount || s.Name == stepUmount {
+			mounted = s.Name == stepMount
+		}
+	}
+	if at := l.stepAt(stepMount); mounted && file && at >= 0 {
+		l.warnStep(l.s.Steps[at], "no "+stepUmount+" after it: the snapshot stays mounted until the next run")
+	}
 }
 
 // checkPruneRemote refuses to prune a remote that nothing is uploaded to.
 func (l *loader) checkPruneRemote() {
 	at := l.stepAt(stepPruneRemote)
-	if at >= 0 && !l.hasStep(stepUpload) {
+	if at >= 0 && !l.hasStep(stepUpload) && l.s.Mode != settings.File {
 		s := l.s.Steps[at]
 		l.problems = append(l.problems, Problem{Line: s.Line, Section: l.section(s), Key: s.Key, Value: s.Shown,
 			Text: "no step uploads, so no backup is on a remote", Hint: "prune-intermediates -y does the same in intermediate_basedir"})
@@ -73,11 +103,11 @@ func (l *loader) scriptFrom(at, direction int) (script bool, beyond int) {
 }
 
 // warnWrongUpload: the Python tool's own example of file mode calls the upload of chunk files between
-// mount and umount, which makes the remote equal to the mounted snapshot.
+// mount and umount, which makes a new copy of all files each time.
 func (l *loader) warnWrongUpload() {
 	mount, upload, umount := l.stepAt(stepMount), l.stepAt(stepUpload), l.stepAt(stepUmount)
 	if l.s.Mode == settings.File && mount >= 0 && mount < upload && (umount < 0 || upload < umount) {
-		l.warnStep(l.s.Steps[upload], "makes the remote equal to the mounted snapshot and deletes the rest there; "+stepUploadFiles+" is probably meant")
+		l.warnStep(l.s.Steps[upload], "stores all files anew each time, in REMOTE/STAMP-full; "+stepUploadFiles+" is probably meant, which makes REMOTE equal to the snapshot and deletes the rest there")
 	}
 }
 

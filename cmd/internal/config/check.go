@@ -28,6 +28,18 @@ func (l *loader) checkAll(st unix.Stat_t) {
 	l.checkRemoteThere()
 	l.warnKeep()
 	l.checkRclone()
+	l.filesAsTheyAre()
+}
+
+// filesAsTheyAre: what file mode uploads is not encrypted here, whatever other keys say.
+func (l *loader) filesAsTheyAre() {
+	if l.s.Mode != settings.File {
+		return
+	}
+	for _, e := range l.given(passphraseKeys...) {
+		l.warn(field{entry: e, hide: true}, "not used: mode = file uploads the files as they are; for encryption, an rclone remote of type crypt")
+	}
+	l.s.Encryption, l.s.Passphrase = settings.None, settings.Passphrase{}
 }
 
 // checkNames demands that the names of chunk files, in which the dataset's stands, fit where they go.

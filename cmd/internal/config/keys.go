@@ -286,8 +286,10 @@ func readBwlimit(l *loader, f field) {
 	l.warn(f, "throttles uploads now; the Python tool read it and never used it")
 }
 
-func readGlobalFlags(l *loader, f field) { l.s.RcloneGlobalFlags = l.flags(f, true) }
-func readRcloneArgs(l *loader, f field)  { l.s.RcloneArgs = l.flags(f, false) }
+func readGlobalFlags(l *loader, f field) {
+	l.s.RcloneGlobalFlags, l.s.RcloneObjectGlobal = l.flags(f, true)
+}
+func readRcloneArgs(l *loader, f field) { l.s.RcloneArgs, l.s.RcloneObjectArgs = l.flags(f, false) }
 
 func readRcloneEnv(l *loader, f field) {
 	for _, name := range strings.FieldsFunc(f.value, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' }) {
@@ -342,12 +344,12 @@ func readMaxAge(l *loader, f field) {
 	l.s.BackupMaxAge = d
 }
 
-// flags reads rclone_args or rclone_global_flags.
-func (l *loader) flags(f field, global bool) []string {
+// flags reads rclone_args or rclone_global_flags: all that is passed on, and what of it a single object takes.
+func (l *loader) flags(f field, global bool) (passed, object []string) {
 	all, err := words(f.value)
 	if err != nil {
 		l.notWords(f, err)
-		return nil
+		return nil, nil
 	}
 	f.hide = true // there may be a secret in it
 	sorted := sortFlags(all, l.s.Mode, global)
@@ -360,5 +362,5 @@ func (l *loader) flags(f field, global bool) []string {
 			l.warn(f, fmt.Sprintf("%s has no meaning for single objects and is dropped", printable(flag.shown)))
 		}
 	}
-	return sorted.passed
+	return sorted.passed, sorted.object
 }

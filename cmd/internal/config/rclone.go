@@ -26,6 +26,9 @@ type flagRule struct {
 	verdict
 }
 
+// deleteExcluded would delete what is kept out of a sync, the job's marker too.
+const deleteExcluded = "delete-excluded"
+
 // flagRules: rclone 1.60's and 1.76's. Anything else is passed on.
 var flagRules = []flagRule{
 	{"dry-run", false, refused}, {"interactive", false, refused}, {"config", true, refused},
@@ -37,7 +40,7 @@ var flagRules = []flagRule{
 	{"include*", true, filter}, {"exclude*", true, filter}, {"filter*", true, filter},
 	{"files-from*", true, filter}, {"metadata-include*", true, filter}, {"metadata-exclude*", true, filter},
 	{"metadata-filter*", true, filter}, {"hash-filter", true, filter},
-	{"ignore-case", false, filter}, {"delete-excluded", false, filter},
+	{"ignore-case", false, filter}, {deleteExcluded, false, filter},
 
 	{"verbose", false, quiet}, {"quiet", false, quiet}, {"progress*", false, quiet},
 	{"stats-one-line", false, quiet}, {"stats-one-line-date", false, quiet}, {"stats*", true, quiet},
@@ -70,6 +73,7 @@ type rcloneFlag struct {
 // sorted is what comes of the words.
 type sortedFlags struct {
 	passed  []string
+	object  []string // of passed, what a call for a single object takes
 	dropped []rcloneFlag
 	refused []string // as shown
 }
@@ -83,12 +87,16 @@ func sortFlags(all []string, mode settings.Mode, global bool) sortedFlags {
 		flags, all = nextFlags(all)
 		for _, f := range flags {
 			switch {
-			case f.rule.verdict == refused, f.rule.verdict == filter && global && mode != settings.File:
+			case f.rule.verdict == refused, f.rule.verdict == filter && global && mode != settings.File,
+				f.rule.name == deleteExcluded && mode == settings.File:
 				out.refused = append(out.refused, f.shown)
 			case f.rule.verdict == quiet, f.rule.verdict != passed && mode != settings.File:
 				out.dropped = append(out.dropped, f)
 			default:
 				out.passed = append(out.passed, f.argv...)
+				if f.rule.verdict == passed {
+					out.object = append(out.object, f.argv...)
+				}
 			}
 		}
 	}

@@ -55,7 +55,7 @@ var BuiltinSteps = []BuiltinStep{
 	{Name: stepPruneRemote, Flags: []StepFlag{yes}},
 	{Name: stepUpload, Flags: []StepFlag{{Short: "-s", Long: "--snapshot", Value: "SNAPSHOT"}}},
 	{Name: stepMount},
-	{Name: stepUploadFiles},
+	{Name: stepUploadFiles, Flags: []StepFlag{{Short: "-d", Long: "--delete-most"}}},
 	{Name: stepUmount},
 	{Name: "verify", Word: "LEVEL", Words: []string{"listed", "hashed", "decrypted"}, Flags: []StepFlag{{Short: "-a", Long: "--all"}}},
 	{Name: "show-config"},
