@@ -125,7 +125,7 @@ func (k *Kit) ownBackup(s *workflow.Session, run state.Run) (b state.Backup, ok 
 func (k *Kit) cleanBackup(ctx context.Context, s *workflow.Session, b state.Backup) error {
 	if b.Files != nil {
 		return record(ctx, s, "give up "+b.Name, func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
-			if b.Files.Sent+b.Files.Deleted > 0 {
+			if b.Files.Total+b.Files.Deletes > 0 { // it was begun
 				r.Notes = append(r.Notes, b.Files.Into+" is partly the state that it was to have, until the next sync")
 			}
 			return abandon(tx, b)

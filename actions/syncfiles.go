@@ -207,14 +207,14 @@ func (f *syncing) commit(ctx context.Context) error {
 	return err
 }
 
-// expireReplaced stores of the syncs to the same folder before that their state is there no more.
+// expireReplaced stores of the syncs before, to the same folder or to one in it, that their state is there no more.
 func (f *syncing) expireReplaced(tx *state.Tx, job string) error {
 	backups, err := tx.Backups(job)
 	if err != nil {
 		return err
 	}
 	for _, b := range backups {
-		if b.Files != nil && b.Files.Into == f.sync.String() {
+		if b.Files != nil && b.Place == f.place.String() && (f.root || b.Files.Into == f.sync.String()) {
 			if err := expireRecord(tx, b); err != nil {
 				return err
 			}
@@ -394,7 +394,7 @@ func (e *DeletesMost) Error() string {
 	if e.Deletes == e.There {
 		what = "all that is there, " + plural(int(e.There), "object", "objects")
 	}
-	return fmt.Sprintf("a sync to %s would delete %s, which %s does not have; nothing was changed", e.Into, what, e.Snapshot)
+	return fmt.Sprintf("a sync to %s would delete %s, which %s does not have; nothing was changed. --delete-most says that it is meant", e.Into, what, e.Snapshot)
 }
 
 // heartbeat stores the object whose age people watch. The backup is no worse without it.

@@ -19,6 +19,7 @@ var (
 	crashSeed  = flag.Uint64("crashseed", 0, "0: another each time")
 	crashAll   = flag.Bool("crashall", false, "every point in every way")
 	crashShare = flag.Int("crashshare", 1, "only one in so many points")
+	crashOnly  = flag.String("crashonly", "", "only this one of the commands: run, prune, restore, verify, files")
 )
 
 // crashing are the commands that are crashed: what comes before one, what may come after the crash, and what holds in the end.
@@ -26,20 +27,24 @@ var crashing = []struct {
 	name, before, command string
 	ways                  []way
 	end                   string
+	files                 string // of the script's archive
 }{
-	{"run", "exits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", waysOfRuns, "days 1\n" + endOfRuns},
+	{"run", "exits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", waysOfRuns, "days 1\n" + endOfRuns + restoredNow, ""},
 	// An old chain of two goes from the remote.
 	{"prune", "config config.ini remote_keep_fulls=1\nexits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\ndays 40\nchange\nexits 0 zfs2cloud run\n",
-		"zfs2cloud prune-remote -y", waysOfRuns, "days 41\n" + endOfRuns + "exits 0 zfs2cloud prune-remote -y\nexec sh -c 'ls -d remote/2*-full'\nstdout -count=1 .\n"},
+		"zfs2cloud prune-remote -y", waysOfRuns, "days 41\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud prune-remote -y\nexec sh -c 'ls -d remote/2*-full'\nstdout -count=1 .\n", ""},
 	// A chain of two comes back.
 	{"restore", "exits 0 zfs2cloud run\ndays 1\nchange\n[mount] exec cp -a $DATA before\nexits 0 zfs2cloud run\nmkdir waiting\n", theRestore, []way{
 		{"resume", onRestore + `if [ "$ID" ]; then zfs2cloud resume $ID; elif ! zfs list $POOL/cut; then ` + theRestore + "; fi'\n"},
 		{"again", onRestore + `if [ "$ID" ] || ! zfs list $POOL/cut; then ` + theRestore + "; fi'\n"},
 		{"abort", onRestore + `if [ "$ID" ]; then zfs2cloud abort $ID; fi; if zfs list $POOL/cut; then zfs destroy -r $POOL/cut; fi; ` + theRestore + "'\n"},
-	}, "restored $POOL/cut before\ncount 0 waiting/*\nexits 0 zfs2cloud status\n! stdout resume\n"},
+	}, "restored $POOL/cut before\ncount 0 waiting/*\nexits 0 zfs2cloud status\n! stdout resume\n", ""},
 	// A full and an incremental are proved, chunk after chunk.
 	{"verify", "exits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\n", "zfs2cloud verify", waysOfRuns,
-		"days 2\n" + endOfRuns + "exits 0 zfs2cloud verify\nstdout -count=2 '^ok .* decrypted: '\nexec sh -c 'ls spool | grep -c verify || true'\nstdout '^0$'\n"},
+		"days 2\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud verify\nstdout -count=2 '^ok .* decrypted: '\nexec sh -c 'ls spool | grep -c verify || true'\nstdout '^0$'\n", ""},
+	// The mounted files are synced.
+	{"files", "[!mount] skip\nstandin\nconfig config.ini mode=file\nexits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", waysOfRuns,
+		"days 1\n" + endOfRuns + syncedNow, sequenceOfFiles},
 }
 
 const (
@@ -47,24 +52,46 @@ const (
 	onRestore  = `exec sh -c 'set -e; ID=$(zfs2cloud status | sed -n "s/^next  *zfs2cloud resume //p"); `
 )
 
+// endOfRuns is another run; then nothing is left to do.
+const endOfRuns = `exits 0 zfs2cloud run
+exits 0 zfs2cloud resume
+stdout 'nothing to resume'
+`
+
+// restoredNow compares a restore of the newest backup with the dataset.
+const restoredNow = `[mount] exec cp -a $DATA before
+exits 0 zfs2cloud restore -y $POOL/new
+restored $POOL/new before
+`
+
+// syncedNow compares the remote with the dataset.
+const syncedNow = `exec diff -r -x zfs2cloud-job-* -x __zfs2cloud_last_updated__ -x link $DATA remote
+count 1 remote/zfs2cloud-job-*
+count 0 spool/*
+`
+
+const sequenceOfFiles = `-- sequence --
+lock
+./stop-app
+snapshot
+./start-app
+mount-snapshot
+upload-snapshot-files-to-remote
+umount-snapshot
+prune-snapshots -y
+unlock
+`
+
 // listPoints writes down the points of a command.
 const listPoints = `%senv ZFS2CLOUD_CRASH_LOG=%s
 exits 0 %s
-`
+%s`
 
 const crashThere = `%senv ZFS2CLOUD_CRASH_AT=%s
 exec sh -c '%s; true'
 env ZFS2CLOUD_CRASH_AT=
 exits 0 zfs2cloud status
-%s%s`
-
-const endOfRuns = `exits 0 zfs2cloud run
-exits 0 zfs2cloud resume
-stdout 'nothing to resume'
-[mount] exec cp -a $DATA before
-exits 0 zfs2cloud restore -y $POOL/new
-restored $POOL/new before
-`
+%s%s%s`
 
 // way is what comes after the crash.
 type way struct{ name, script string }
@@ -83,8 +110,13 @@ func TestCrashPoints(t *testing.T) {
 	turn := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()
 	for _, c := range crashing {
+		if *crashOnly != "" && c.name != *crashOnly {
+			continue
+		}
 		log := filepath.Join(t.TempDir(), "points")
-		if !t.Run("list "+c.name, func(t *testing.T) { runOne(t, "list", fmt.Sprintf(listPoints, c.before, log, c.command)) }) {
+		if !t.Run("list "+c.name, func(t *testing.T) {
+			runOne(t, "list", fmt.Sprintf(listPoints, c.before, log, c.command, c.files))
+		}) {
 			return
 		}
 		text, err := os.ReadFile(log)
@@ -106,7 +138,7 @@ func TestCrashPoints(t *testing.T) {
 				}
 				way := c.ways[(first+w)%len(c.ways)]
 				name := fmt.Sprintf("%s_%03d_%s_%s.txtar", c.name, i, strings.NewReplacer(" ", "_", "#", "_", ".", "_").Replace(p), way.name)
-				script := fmt.Sprintf(crashThere, c.before, "'"+p+"'", c.command, way.script, c.end)
+				script := fmt.Sprintf(crashThere, c.before, "'"+p+"'", c.command, way.script, c.end, c.files)
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o600); err != nil {
 					t.Fatal(err)
 				}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"zfs2cloud/actions"
+	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
 )
 
@@ -91,6 +92,10 @@ func (t *taken) tellRebuilt(s actions.Settled) {
 	}
 	say := func(format string, args ...any) {
 		fmt.Fprintf(t.app.Err, "%s%s\n", t.app.subject(t), fmt.Sprintf(format, args...))
+	}
+	if t.settings.Mode == settings.File {
+		say("the record of its backups was lost; %s is this job's, as a snapshot of its own tells, and is what the last sync made of it", safe(t.job.Place))
+		return
 	}
 	say("the record of its backups was lost, and was made again from %s: %s; %s", safe(t.job.Place), counted(s.Backups, "backup"), newest)
 	if len(s.Unread) > 0 {
