@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"zfs2cloud/actions/chunk"
-	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs"
@@ -20,30 +19,20 @@ import (
 // A restore that failed goes on where it was, once the cause is gone. One that nobody can finish is given up, and so is one
 // that a person aborts: then what is half there is taken away, and what is whole stays.
 
-// badEnd is the error of a stream that zfs received to its END, and that goes on behind it.
-type badEnd struct{ error }
-
-func (e *badEnd) Unwrap() error { return e.error }
-
 // judged tells of a receive that failed whether trying again would help, and keeps what only this process knows.
-func (r *restoring) judged(ctx context.Context, fx workflow.Fx, m *manifest.Manifest, err error) error {
+func (r *restoring) judged(ctx context.Context, fx workflow.Fx, err error) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	var bad *badEnd
-	isBad, foreign := errors.As(err, &bad), errors.Is(err, zfs.ErrExists)
-	if isBad || foreign {
-		info, ierr := r.kit.zfs(fx).Info(ctx, r.plan.Into)
-		err = errors.Join(err, ierr, fx.Note(func(_ *state.Tx, run *state.Run) error {
-			run.Restore.Foreign = foreign
-			if isBad { // it was received, so it is what that made
-				run.Restore.Bad, run.Restore.Made = m.Name, info.GUID.String()
-			}
+	if errors.Is(err, zfs.ErrExists) {
+		err = errors.Join(err, fx.Note(func(_ *state.Tx, run *state.Run) error {
+			run.Restore.Foreign = true
 			return nil
 		}))
 	}
-	hopeless := []error{chunk.ErrDiffers, chunk.ErrPassphrase, remote.ErrTooBig, stream.ErrCut, stream.ErrOther, stream.ErrNoStream, zfs.ErrExists, zfs.ErrDiverged}
-	if isBad || slices.ContainsFunc(hopeless, func(h error) bool { return errors.Is(err, h) }) {
+	hopeless := []error{chunk.ErrDiffers, chunk.ErrPassphrase, remote.ErrTooBig, stream.ErrCut, stream.ErrDamaged, stream.ErrMore, stream.ErrOther,
+		stream.ErrNoStream, zfs.ErrExists, zfs.ErrDiverged}
+	if slices.ContainsFunc(hopeless, func(h error) bool { return errors.Is(err, h) }) {
 		return &workflow.Hopeless{Err: err}
 	}
 	return err
@@ -104,17 +93,14 @@ func (t *takingBack) whatIsLeft(ctx context.Context) string {
 		}
 		whole = &l
 	}
-	switch {
-	case whole == nil:
+	if whole == nil {
 		return t.takeBack(ctx)
-	case rs.Bad != "":
-		return fmt.Sprintf("%s has %s all the same: do not use it.\nTo try again: zfs destroy -r %s, then the same command.", into, rs.Bad, word(into.String()))
 	}
 	return t.whatIsWhole(ctx, *whole)
 }
 
-// takeBack destroys what a first receive left, which is known by its GUID: it has neither snapshots, but for that of a
-// stream with a bad end, nor children, and nobody mounted it. Most often there is none, since zfs clears up after itself:
+// takeBack destroys what a first receive left, which is known by its GUID: it has neither snapshots nor children, and
+// nobody mounted it. Most often there is none, since zfs clears up after itself:
 // a receive whose program was killed goes on in zfs for a moment.
 func (t *takingBack) takeBack(ctx context.Context) string {
 	into := t.into
@@ -152,27 +138,8 @@ func (t *takingBack) destroy(ctx context.Context) (bool, error) {
 	case info.Mounted:
 		return false, errors.New("it is mounted")
 	}
-	if t.run.Restore.Bad != "" {
-		if err := t.takeBackSnapshot(ctx, program); err != nil {
-			return false, err
-		}
-	}
 	err = program.DestroyDataset(ctx, t.into)
 	return err == nil, err
-}
-
-// takeBackSnapshot destroys the snapshot that was received with a bad end. One that is another's is not ours to destroy,
-// and neither is the dataset that has it.
-func (t *takingBack) takeBackSnapshot(ctx context.Context, program zfs.Program) error {
-	first := t.run.Restore.Chain[0]
-	snapshot, err := t.kit.received(ctx, t.fx, t.into, first.Snapshot, first.SnapshotGUID)
-	if errors.Is(err, zfs.ErrNoSnapshot) {
-		return nil // an earlier process came as far
-	}
-	if err != nil {
-		return err
-	}
-	return program.Destroy(ctx, snapshot)
 }
 
 // whatIsWhole says that the dataset holds the chain up to a backup, if zfs says so too. It is kept: what was fetched is

@@ -131,7 +131,7 @@ func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflo
 	p := &passing{restoring: r, session: s, fx: fx, of: m}
 	volume, err := p.stream(ctx, i)
 	if err != nil {
-		return newDataset{}, r.judged(ctx, fx, m, err)
+		return newDataset{}, r.judged(ctx, fx, err)
 	}
 	if err := r.spool.whole(m); err != nil {
 		return newDataset{}, fmt.Errorf("spool folder %s: %w", r.spool.dir, err)
@@ -256,24 +256,29 @@ func (p *passing) pass(ctx context.Context, i int, out *io.PipeReader) (volume b
 	if m.Base != nil {
 		base = guid(m.Base.SnapshotGUID)
 	}
-	var ends stream.Ends
-	all := io.TeeReader(out, &ends)
-	verified, begin, err := stream.Verify(all, guid(m.SnapshotGUID), base)
+	// What reads from it sees no END before all chunks were opened, and their stream was found whole.
+	checked, begin, err := stream.Open(out, guid(m.SnapshotGUID), base)
 	if err != nil {
-		return false, err
+		return false, streamError(m, err)
 	}
 	args := zfs.ReceiveArgs{Increment: i > 0, Volume: begin.Volume}
-	if err := p.kit.zfs(p.fx).Receive(ctx, verified, p.plan.Into, args); err != nil {
-		return begin.Volume, err
+	err = p.kit.zfs(p.fx).Receive(ctx, checked, p.plan.Into, args)
+	switch over := checked.Over(); {
+	case over != nil && over != io.EOF:
+		err = streamError(m, over) // of which what zfs says is only the echo
+	case over == nil && err == nil:
+		err = fmt.Errorf("zfs receive has ended well before the stream of %s has: do not use %s", m.Name, p.plan.Into)
 	}
-	// zfs stops reading at the stream's END, and says nothing of what comes behind it, or whether that opened.
-	if _, err = io.Copy(io.Discard, all); err != nil {
-		return begin.Volume, err
+	return begin.Volume, err
+}
+
+// streamError says what can be done about a stream with which something is wrong, although its chunks are the ones that
+// were sealed.
+func streamError(m *manifest.Manifest, err error) error {
+	if errors.Is(err, stream.ErrDamaged) || errors.Is(err, stream.ErrCut) || errors.Is(err, stream.ErrMore) {
+		return fmt.Errorf("%w; the chunks of %s are those that were sealed, so it was so before: restore an earlier backup (zfs2cloud list)", err, m.Name)
 	}
-	if err := ends.Check(guid(m.SnapshotGUID), base); err != nil {
-		return begin.Volume, &badEnd{err}
-	}
-	return begin.Volume, nil
+	return err
 }
 
 // open proves and opens the chunks of the backup, one after the other.

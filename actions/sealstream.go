@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/proc"
@@ -183,18 +184,21 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 			err = x.fits(n)
 		}
 		if err == nil {
-			err = x.take(ctx, folder, n, piece)
+			err = x.take(ctx, folder, n, &checked{piece: piece, left: x.backup.SplitSize, parser: in.parser})
 		}
 		if err != nil {
 			x.keep(ctx)
 			return done, x.hopeless(err)
 		}
 	}
+	if err := in.parser.Close(); err != nil {
+		return done, x.hopeless(err)
+	}
 	if err := x.settle(ctx); err != nil {
 		return done, err
 	}
 	x.pieces = n
-	return sealed{Bytes: int64(in.ends.Size()), SHA256: hex.EncodeToString(hash.Sum(nil))}, x.discard(n, func(*state.Run) {})
+	return sealed{Bytes: int64(in.parser.Size()), SHA256: hex.EncodeToString(hash.Sum(nil))}, x.discard(n, func(*state.Run) {})
 }
 
 // fits is an error if a backup can't have a chunk of this number: it would be found out when all the others are uploaded.
@@ -279,10 +283,14 @@ func (x *streamExport) discard(from int, also func(*state.Run)) error {
 	})
 }
 
-// hopeless tells the errors of zfs send that no trying again will mend.
+// hopeless tells the errors of zfs send that no trying again will mend, and says what can be done about the others.
 func (x *streamExport) hopeless(err error) error {
-	if errors.Is(err, zfs.ErrNoSnapshot) || errors.Is(err, zfs.ErrNoBase) || errors.Is(err, stream.ErrOther) {
+	switch {
+	case errors.Is(err, zfs.ErrNoSnapshot), errors.Is(err, zfs.ErrNoBase), errors.Is(err, stream.ErrOther), errors.Is(err, stream.ErrBigEndian):
 		return &workflow.Hopeless{Err: err}
+	case errors.Is(err, stream.ErrDamaged):
+		pool, _, _ := strings.Cut(x.backup.Dataset, "/")
+		return fmt.Errorf("%w. It is sent again, and what was sealed is held against it. If this comes again: zpool scrub %s, and a test of the memory", err, word(pool))
 	}
 	return err
 }
@@ -306,22 +314,20 @@ func (x *streamExport) start(ctx context.Context) (*sending, error) {
 	if err := errors.Join(err, w.Close()); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	in := &sending{pipe: r, child: child, to: guid(x.backup.SnapshotGUID)}
+	var base uint64
 	if x.backup.Base != nil {
-		in.from = guid(x.backup.Base.SnapshotGUID)
+		base = guid(x.backup.Base.SnapshotGUID)
 	}
-	return in, nil
+	return &sending{pipe: r, child: child, parser: stream.Of(guid(x.backup.SnapshotGUID), base)}, nil
 }
 
-// sending is the stream of a zfs send. It ends only if zfs said exit 0 and the stream ended with its own END
-// record; else its last Read is an error, so that no chunk is ever sealed on a stream that was cut short.
+// sending is the stream of a zfs send. It ends only if zfs said exit 0; else its last Read is an error.
 type sending struct {
-	pipe     *os.File
-	child    workflow.Child
-	to, from uint64 // GUIDs
-	ends     stream.Ends
-	end      error
-	over     bool
+	pipe   *os.File
+	child  workflow.Child
+	parser *stream.Parser // which the pieces are shown
+	end    error
+	over   bool
 }
 
 func (s *sending) Read(p []byte) (int, error) {
@@ -329,17 +335,12 @@ func (s *sending) Read(p []byte) (int, error) {
 		return 0, s.end
 	}
 	n, err := s.pipe.Read(p)
-	s.ends.Write(p[:n])
 	if err == nil {
 		return n, nil
 	}
 	s.over, s.end = true, err
 	if werr := s.child.Wait(); werr != nil {
 		s.end = werr
-	} else if err == io.EOF {
-		if cerr := s.ends.Check(s.to, s.from); cerr != nil {
-			s.end = cerr
-		}
 	}
 	return n, s.end
 }
@@ -352,6 +353,28 @@ func (s *sending) Close() error {
 		s.child.Wait()
 	}
 	return s.pipe.Close()
+}
+
+// checked is a piece of the stream. A parser is shown it on its way, and what that finds wrong is the error of a Read:
+// no chunk is sealed of a stream that is damaged, or that was cut short within it.
+type checked struct {
+	piece  io.Reader
+	left   int64 // bytes of a whole piece that are to come
+	parser *stream.Parser
+}
+
+func (c *checked) Read(p []byte) (int, error) {
+	n, err := c.piece.Read(p)
+	c.left -= int64(n)
+	if _, perr := c.parser.Write(p[:n]); perr != nil {
+		return 0, perr
+	}
+	if err == io.EOF && c.left > 0 { // the last piece
+		if cerr := c.parser.Close(); cerr != nil {
+			return n, cerr
+		}
+	}
+	return n, err
 }
 
 // metered reports how much was read.

@@ -140,7 +140,7 @@ func present(m *manifest.Manifest, absent map[int]bool) (bytes int64) {
 
 // chunks proves those that are listed.
 func (v *verifying) chunks(ctx context.Context, m *manifest.Manifest, absent map[int]bool, verdict Verdict, l *ledgerOf) (Verdict, error) {
-	p := &proving{verifying: v, manifest: m, verdict: &verdict, ledger: l, total: present(m, absent), stream: newStreamCheck()}
+	p := &proving{verifying: v, manifest: m, verdict: &verdict, ledger: l, total: present(m, absent), stream: newStreamCheck(m)}
 	done, err := p.takeUp()
 	if err != nil {
 		return verdict, err
@@ -199,7 +199,7 @@ func (p *proving) takeUp() (done map[int]bool, err error) {
 	}
 	if err := p.stream.UnmarshalBinary(flown); err != nil { // another version of this program kept it
 		p.kit.Log.Info("the backup is looked at from its beginning again", "backup", p.manifest.Name, "err", err)
-		p.stream, p.verdict.Chunks, p.verdict.Bytes = newStreamCheck(), 0, 0
+		p.stream, p.verdict.Chunks, p.verdict.Bytes = newStreamCheck(p.manifest), 0, 0
 		return map[int]bool{}, nil
 	}
 	return done, nil
@@ -305,39 +305,56 @@ func (p *proving) prove(ctx context.Context, c manifest.Chunk, got fetched) erro
 	return err
 }
 
-// streamCheck is what the plaintext of a whole backup flows through, in order. It can be kept between two chunks. Whatever
-// else is to be known of a stream belongs here: into Write, judge, and the two that keep it.
+// streamCheck is what the plaintext of a whole backup flows through, in order. It can be kept between two chunks.
 type streamCheck struct {
-	sum  hash.Hash
-	ends stream.Ends
+	sum    hash.Hash
+	parser *stream.Parser
+	bytes  int64
+	wrong  string // what the parser found, which takes no more then
 }
 
-func newStreamCheck() *streamCheck { return &streamCheck{sum: sha256.New()} }
-
-// Write never fails.
-func (s *streamCheck) Write(p []byte) (int, error) {
-	s.sum.Write(p)
-	return s.ends.Write(p)
-}
-
-// judge says what is wrong with the stream that flowed by.
-func (s *streamCheck) judge(m *manifest.Manifest) error {
+func newStreamCheck(m *manifest.Manifest) *streamCheck {
 	var base uint64
 	if m.Base != nil {
 		base = guid(m.Base.SnapshotGUID)
 	}
-	if n := s.ends.Size(); n != uint64(m.StreamBytes) {
-		return fmt.Errorf("%d bytes instead of %d", n, m.StreamBytes)
+	return &streamCheck{sum: sha256.New(), parser: stream.Of(guid(m.SnapshotGUID), base)}
+}
+
+// Write never fails: what is wrong with the stream is not the chunk's fault.
+func (s *streamCheck) Write(p []byte) (int, error) {
+	s.sum.Write(p)
+	s.bytes += int64(len(p))
+	if s.wrong == "" {
+		if _, err := s.parser.Write(p); err != nil {
+			s.wrong = err.Error()
+		}
+	}
+	return len(p), nil
+}
+
+// judge says what is wrong with the stream that flowed by, by its own sums first: they tell where.
+func (s *streamCheck) judge(m *manifest.Manifest) error {
+	if s.wrong != "" {
+		return errors.New(s.wrong)
+	}
+	if err := s.parser.Close(); err != nil {
+		return err
+	}
+	if s.bytes != m.StreamBytes {
+		return fmt.Errorf("%d bytes instead of %d", s.bytes, m.StreamBytes)
 	}
 	if sum := hex.EncodeToString(s.sum.Sum(nil)); sum != m.StreamSHA256 {
 		return fmt.Errorf("SHA-256 is %s instead of %s", sum, m.StreamSHA256)
 	}
-	return s.ends.Check(guid(m.SnapshotGUID), base)
+	return nil
 }
 
 type streamState struct {
-	Sum  []byte `json:"sum"`
-	Ends []byte `json:"ends"`
+	Sum    []byte `json:"sum"`
+	Parser []byte `json:"parser"`
+	Bytes  int64  `json:"bytes"`
+	Wrong  string `json:"wrong,omitempty"`
 }
 
 // MarshalBinary keeps what flowed by.
@@ -346,11 +363,13 @@ func (s *streamCheck) MarshalBinary() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	ends, err := s.ends.MarshalBinary()
-	if err != nil {
-		return nil, err
+	var parser []byte
+	if s.wrong == "" {
+		if parser, err = s.parser.MarshalBinary(); err != nil {
+			return nil, err
+		}
 	}
-	return json.Marshal(streamState{sum, ends})
+	return json.Marshal(streamState{sum, parser, s.bytes, s.wrong})
 }
 
 // UnmarshalBinary takes up what MarshalBinary kept.
@@ -359,7 +378,13 @@ func (s *streamCheck) UnmarshalBinary(data []byte) error {
 	if err := json.Unmarshal(data, &kept); err != nil {
 		return err
 	}
-	return errors.Join(s.sum.(encoding.BinaryUnmarshaler).UnmarshalBinary(kept.Sum), s.ends.UnmarshalBinary(kept.Ends))
+	s.bytes, s.wrong = kept.Bytes, kept.Wrong
+	if s.wrong == "" {
+		if err := s.parser.UnmarshalBinary(kept.Parser); err != nil {
+			return err
+		}
+	}
+	return s.sum.(encoding.BinaryUnmarshaler).UnmarshalBinary(kept.Sum)
 }
 
 // ledgerOf keeps what one verification proves of one backup. Nil knows of nothing and keeps nothing, as where there is no

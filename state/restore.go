@@ -16,10 +16,8 @@ type Restore struct {
 	Volume bool       `json:"volume,omitempty"` // what it made is one
 	Passed int64      `json:"passed,omitempty"` // bytes of the stream that is being received
 
-	// What a receive that failed found: that the dataset is another's, made meanwhile; the backup whose snapshot is there
-	// though its stream was not what it should be.
-	Foreign bool   `json:"foreign,omitempty"`
-	Bad     string `json:"bad,omitempty"`
+	// Foreign: a receive that failed found that the dataset is another's, made meanwhile.
+	Foreign bool `json:"foreign,omitempty"`
 }
 
 // Source says where backups are read from, as a person said it: what is empty is as the run's config says, and without

@@ -1,18 +1,26 @@
-// Package stream reads the two ends of a ZFS send stream as it flows by.
+// Package stream reads ZFS send streams, as they flow by and in constant memory.
 //
-// A `zfs send` that was killed leaves a stream that is cut off but otherwise sound, and once it is
-// encrypted nothing tells it from a whole one. And what comes back from a remote must be the snapshot
-// that its manifest names before `zfs receive` gets a byte of it. Both questions are answered by the
-// records at the ends: BEGIN names the snapshot and its base by GUID, END says that nothing is missing.
+// A `zfs send` that was killed leaves a stream that is cut off but otherwise sound, and once it is encrypted
+// nothing tells it from a whole one. Memory, a cable or a bug can change one on its way, and what comes back from
+// a remote must be the snapshot that its manifest names. All of that a stream tells by itself: it is a row of
+// records; BEGIN names the snapshot and its base by GUID; each record holds a sum over all that came before it,
+// END too, and END says that nothing is missing. A Parser is shown a stream, in any pieces, and says at once what
+// is wrong with it, and where. A Reader passes on what a Parser has found right, and holds END back until all of
+// it is.
 //
-// Ends watches a stream on its way out, in any slicing and in constant memory. Verify looks at the
-// beginning of one on its way in.
+// # Records
 //
-// A stream is a row of records, each with a header of 312 bytes, in the byte order of the machine that
-// sent it. A compound one (`zfs send -p`) is wrapped once more: a BEGIN without GUIDs and with a list of
-// properties behind it, its END, then the stream itself, then an END of zeros. (OpenZFS
-// include/sys/zfs_ioctl.h, lib/libzfs/libzfs_sendrecv.c; seen on zfs-fuse 0.7 too.)
+// A record is a header of 312 bytes, in the byte order of the machine that sent it, and behind some a payload
+// (dmu_replay_record in OpenZFS include/sys/zfs_ioctl.h; record.go has its fields). The sum is fletcher-4 (Sum)
+// over everything since the last BEGIN: over bytes 0 to 279 of the record, which is stored in bytes 280 to 311,
+// and then on over these and the payload. Zero says that there is none: in old streams (pool versions before
+// 5000, zfs-fuse 0.7) only END has one. END has another, over what came before END.
+// (dump_record in module/zfs/dmu_send.c; zfs-fuse 0.7 agrees.)
 //
-// What lies between the ends is not read here, and no sum is computed: that the bytes are the right ones
-// is for the digests of the manifest to say, and for `zfs receive`.
+// A compound stream (`zfs send -p`, `-R`) is wrapped once more: a BEGIN without GUIDs and with a packed list of
+// properties behind it, its END, then the streams of one or, with -R, many snapshots, then an END that is zeros but
+// for its type. (send_prelim_records in lib/libzfs/libzfs_sendrecv.c.) Where the stream of one snapshot is
+// demanded (Of), a second one is refused.
+//
+// Streams of big-endian machines are recognized and refused.
 package stream
