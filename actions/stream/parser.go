@@ -20,6 +20,7 @@ type Parser struct {
 	have  int    // bytes of it
 	left  uint64 // bytes of its payload that are to come
 
+	sums uint64  // that were there, and right
 	sum  Sum     // since the last BEGIN, up to the last whole word
 	word [4]byte // a word that came in pieces
 	odd  int     // bytes of it
@@ -201,12 +202,14 @@ func (p *Parser) proved() error {
 			return p.damaged("END, whose sum is not that of what came before it,")
 		}
 		p.good = p.start
+		p.sums++
 	}
 	if stored := sumAt(h[atSum:]); stored != (Sum{}) {
 		if stored != p.sum {
 			return p.damaged(fmt.Sprintf("%s, whose sum is not that of what came before it,", p.describe()))
 		}
 		p.good = p.size
+		p.sums++
 	}
 	p.sum.add(h[atSum:])
 	switch {

@@ -18,6 +18,7 @@ type CLI struct {
 	Restore RestoreCmd `cmd:"" help:"Restore a backup into a new dataset."`
 
 	Verify VerifyCmd `cmd:"" help:"Step: look whether backups on the remote are what was stored there."`
+	Stream StreamCmd `cmd:"" help:"Look at ZFS send streams."`
 
 	Check      CheckCmd      `cmd:"" help:"Check config, programs, permissions, remote, passphrase and space; say what the next backup will be."`
 	ShowConfig ShowConfigCmd `cmd:"" help:"Print the settings in force, secrets masked."`

@@ -67,8 +67,8 @@ func commandTable(t *testing.T) string {
 	}
 	var b strings.Builder
 	b.WriteString("| command | does |\n| --- | --- |\n")
-	for _, n := range parser.Model.Children {
-		words := n.Name
+	for _, n := range parser.Model.Leaves(true) {
+		words := words(n)
 		for _, a := range n.Aliases {
 			words += ", " + a
 		}

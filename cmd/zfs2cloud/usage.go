@@ -33,10 +33,18 @@ func usage(parser *kong.Kong, args []string, err error) error {
 	if errors.As(err, &at) {
 		// Without a command kong selects run; its help is meant only where it was typed.
 		if node := at.Context.Selected(); node != nil && slices.Contains(args, node.Name) {
-			help = "zfs2cloud " + node.Name + " --help"
+			help = "zfs2cloud " + words(node) + " --help"
 		}
 	}
 	return &refusal{Err: errors.New(text), Next: help}
+}
+
+// words is what is typed for a command: stream inspect.
+func words(node *kong.Node) string {
+	if node.Parent == nil || node.Parent.Type == kong.ApplicationNode {
+		return node.Name
+	}
+	return words(node.Parent) + " " + node.Name
 }
 
 func commandNames(parser *kong.Kong) (names []string) {

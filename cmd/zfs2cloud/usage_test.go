@@ -9,6 +9,8 @@ func TestUsage(t *testing.T) {
 	for line, want := range map[string]string{
 		"statsu":                     "zfs2cloud: unexpected argument statsu; did you mean status?\nNext: zfs2cloud --help\n",
 		"restore":                    "zfs2cloud: <newdataset> is missing\nNext: zfs2cloud restore --help\n",
+		"stream":                     "zfs2cloud: inspect is missing\nNext: zfs2cloud stream --help\n",
+		"stream inspect":             "zfs2cloud: <file> is missing\nNext: zfs2cloud stream inspect --help\n",
 		"status --jsn":               "zfs2cloud: unknown flag --jsn, did you mean \"--json\"?\nNext: zfs2cloud status --help\n",
 		"run --wait 5":               "zfs2cloud: --wait: \"5\" is no duration; 90s, 5m and 3h are\nNext: zfs2cloud run --help\n",
 		"run --wait soon":            "zfs2cloud: --wait: \"soon\" is no duration; 90s, 5m and 3h are\nNext: zfs2cloud run --help\n",
