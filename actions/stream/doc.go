@@ -22,5 +22,12 @@
 // for its type. (send_prelim_records in lib/libzfs/libzfs_sendrecv.c.) Where the stream of one snapshot is
 // demanded (Of), a second one is refused.
 //
+// # Going on in the middle
+//
+// What is known of a stream up to some byte, and is needed to go on there, is a Mark of some 200 bytes. It gives the
+// Token for `zfs send -t`, which then sends from a record on, and Continue makes of that what the rest of the stream
+// would have been, to the byte, or says why it is not. (Found by experiment with OpenZFS 2.1: all of 190 streams of 19
+// kinds, cut anywhere, were continued so.)
+//
 // Streams of big-endian machines are recognized and refused.
 package stream

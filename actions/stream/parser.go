@@ -27,6 +27,7 @@ type Parser struct {
 
 	outer, own Begin  // the wrapper's, and the last one of a snapshot's stream
 	ownAt      uint64 // where that begins
+	id         identity
 	streams    int    // BEGINs of snapshots' streams
 	ends       uint64 // where the ENDs begin that were seen last
 	ending     bool   // nothing but ENDs was seen since ends
@@ -168,7 +169,7 @@ func (p *Parser) begin() error {
 	case p.only && (begin.To != p.to || begin.From != p.from):
 		return fmt.Errorf("%w: snapshot GUID %d from %d, not %d from %d", ErrOther, begin.To, begin.From, p.to, p.from)
 	default:
-		p.own, p.ownAt, p.place = begin, p.start, inStream
+		p.own, p.ownAt, p.id, p.place = begin, p.start, p.head.identity(), inStream
 		p.streams++
 	}
 	p.ending = false

@@ -56,18 +56,16 @@ func cuts(b []byte) []int {
 	for _, n := range records(b) {
 		at = append(at, n-1, n, n+1)
 	}
-	return at[1:]
+	slices.Sort(at)
+	return slices.Compact(at)[1:]
 }
 
 // records is where records begin behind the first.
 func records(b []byte) []int {
 	var at []int
-	p := stream.Parser{}
-	n := 0
-	p.Seen = func(*stream.Header) { at = append(at, n-stream.HeaderSize+1) }
-	for n = range b {
-		p.Write(b[n : n+1])
-	}
+	p := &stream.Parser{}
+	p.Seen = func(*stream.Header) { at = append(at, int(p.Size())-stream.HeaderSize) }
+	p.Write(b)
 	return at[1:]
 }
 
