@@ -42,6 +42,11 @@ func (k *Kit) Clean(ctx context.Context, s *workflow.Session) error {
 			}
 		}
 	}
+	if drilled(run) {
+		if err := k.dropScratch(ctx, s); err != nil && !errors.Is(err, zfs.ErrNoPool) {
+			return err
+		}
+	}
 	if err := clearSpools(run.Frozen.IntermediateDir, spoolPrefix(run.Job)); err != nil {
 		k.Log.Warn("left by a verification that was killed", "err", err)
 	}

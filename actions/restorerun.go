@@ -10,7 +10,6 @@ import (
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
-	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -129,7 +128,8 @@ func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflo
 		return newDataset{}, err
 	}
 	p := &passing{restoring: r, session: s, fx: fx, of: m}
-	volume, err := p.stream(ctx, i)
+	in := receiving{kit: r.kit, world: fx, into: r.plan.Into, of: m, increment: i > 0, open: p.open}
+	volume, err := in.receive(ctx)
 	if err != nil {
 		return newDataset{}, r.judged(ctx, fx, err)
 	}
@@ -184,7 +184,11 @@ func forgetMade(fx workflow.Fx) error {
 
 // check compares what was received with the manifest.
 func (r *restoring) check(ctx context.Context, fx workflow.Fx, m *manifest.Manifest, volume bool) (newDataset, error) {
-	if _, err := r.kit.received(ctx, fx, r.plan.Into, m.Snapshot, m.SnapshotGUID); err != nil {
+	_, err := r.kit.received(ctx, fx, r.plan.Into, m.Snapshot, m.SnapshotGUID)
+	if _, other := errors.AsType[*otherGUID](err); other {
+		err = &workflow.Hopeless{Err: err}
+	}
+	if err != nil {
 		return newDataset{}, err
 	}
 	info, err := r.kit.zfs(fx).Info(ctx, r.plan.Into)
@@ -199,10 +203,13 @@ func (k *Kit) received(ctx context.Context, w workflow.World, into zfs.Dataset, 
 	}
 	got, err := k.zfs(w).Snapshot(ctx, snapshot)
 	if err == nil && got.GUID.String() != guid {
-		err = &workflow.Hopeless{Err: fmt.Errorf("%s has GUID %s, the manifest says %s: do not use it", snapshot, got.GUID, guid)}
+		err = &otherGUID{fmt.Errorf("%s has GUID %s, the manifest says %s: do not use it", snapshot, got.GUID, guid)}
 	}
 	return snapshot, err
 }
+
+// otherGUID is the error of what was received and is another snapshot than the manifest's.
+type otherGUID struct{ error }
 
 // stillOurs makes sure that the dataset is the one that the first receive made.
 func (r *restoring) stillOurs(ctx context.Context, fx workflow.Fx, run state.Run) error {
@@ -216,7 +223,7 @@ func (r *restoring) stillOurs(ctx context.Context, fx workflow.Fx, run state.Run
 	return err
 }
 
-// passing is one stream on its way from the chunks into zfs receive.
+// passing is the stream of one backup on its way from the spool folder into zfs receive.
 type passing struct {
 	*restoring
 	session *workflow.Session
@@ -225,78 +232,12 @@ type passing struct {
 	done    int64 // bytes of it that were passed on
 }
 
-// stream receives the stream. Nothing is started before the first chunk was proved, and what is opened of it begins with
-// the snapshot that the manifest names.
-func (p *passing) stream(ctx context.Context, i int) (volume bool, err error) {
-	out, in := io.Pipe()
-	opening, stop := context.WithCancelCause(ctx)
-	opened := make(chan error, 1)
-	go func() {
-		err := p.open(opening, in)
-		in.CloseWithError(err) // nil is the end of the stream
-		opened <- err
-	}()
-	volume, err = p.pass(ctx, i, out)
-	stop(errReceiverGone)
-	out.CloseWithError(errReceiverGone)
-	if cause := <-opened; cause != nil && !errors.Is(cause, errReceiverGone) {
-		return volume, cause // of which what zfs says is only the echo
+// open opens the next chunk, and stores that it was passed on.
+func (p *passing) open(ctx context.Context, c manifest.Chunk, to io.Writer) error {
+	if err := p.openNext(ctx, c, to); err != nil {
+		return err
 	}
-	return volume, err
-}
-
-var (
-	errReceiverGone = errors.New("zfs receive has ended")
-	errNoMore       = errors.New("no more is fetched")
-)
-
-func (p *passing) pass(ctx context.Context, i int, out *io.PipeReader) (volume bool, err error) {
-	m := p.of
-	var base uint64
-	if m.Base != nil {
-		base = guid(m.Base.SnapshotGUID)
-	}
-	// What reads from it sees no END before all chunks were opened, and their stream was found whole.
-	checked, begin, err := stream.Open(out, guid(m.SnapshotGUID), base)
-	if err != nil {
-		return false, streamError(m, err)
-	}
-	args := zfs.ReceiveArgs{Increment: i > 0, Volume: begin.Volume}
-	err = p.kit.zfs(p.fx).Receive(ctx, checked, p.plan.Into, args)
-	switch over := checked.Over(); {
-	case over != nil && over != io.EOF:
-		err = streamError(m, over) // of which what zfs says is only the echo
-	case over == nil && err == nil:
-		err = fmt.Errorf("zfs receive has ended well before the stream of %s has: do not use %s", m.Name, p.plan.Into)
-	}
-	return begin.Volume, err
-}
-
-// streamError says what can be done about a stream with which something is wrong, although its chunks are the ones that
-// were sealed.
-func streamError(m *manifest.Manifest, err error) error {
-	if errors.Is(err, stream.ErrDamaged) || errors.Is(err, stream.ErrCut) || errors.Is(err, stream.ErrMore) {
-		return fmt.Errorf("%w; the chunks of %s are those that were sealed, so it was so before: restore an earlier backup (zfs2cloud list)", err, m.Name)
-	}
-	return err
-}
-
-// open proves and opens the chunks of the backup, one after the other.
-func (p *passing) open(ctx context.Context, to io.Writer) error {
-	for _, c := range p.of.Chunks {
-		err := p.openNext(ctx, c, to)
-		if err == nil {
-			err = p.passed(ctx)
-		}
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		default:
-			return fmt.Errorf("chunk %d of %s, %s: %w", c.N, p.of.Name, c.Name, err)
-		}
-	}
-	return nil
+	return p.passed(ctx)
 }
 
 // passed stores how much was passed on; and, once zfs has begun with the first stream, by which GUID what it makes will be

@@ -33,6 +33,7 @@ type verifying struct {
 	level   Level
 	scratch *scratch
 	fetcher *fetcher
+	drill   *drill // of level received
 	// progress, if not nil, is told how many bytes of a backup's chunks are proved.
 	progress func(done, total int64, estimated bool)
 }
@@ -125,6 +126,10 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 	if v.level == Listed {
 		verdict.Chunks, verdict.Bytes = len(m.Chunks)-len(absent), present(m, absent)
 		return verdict, nil
+	}
+	if v.level == Received && len(absent) == 0 {
+		err := v.drill.backup(ctx, m, &verdict)
+		return verdict, err
 	}
 	return v.chunks(ctx, m, absent, verdict, l)
 }

@@ -92,6 +92,7 @@ func (f *fixture) makeFolders() error {
 	for _, name := range []string{"state", "spool", "remote", "zfs", "zpool", "gpg", "rclone"} {
 		errs = append(errs, os.Mkdir(f.at(name), 0o700))
 	}
+	errs = append(errs, os.WriteFile(f.at("zfs/alone"), []byte(zfstest.LockFile()), 0o600))
 	return errors.Join(errs...)
 }
 

@@ -195,7 +195,25 @@ func (r recording) become() error {
 	if err != nil {
 		return err
 	}
+	if r.program == "zfs" && (r.is("mount") || r.is("unmount")) {
+		if err := r.alone(); err != nil {
+			return err
+		}
+	}
 	return unix.Exec(path, append([]string{r.program}, r.args...), os.Environ())
+}
+
+// alone waits until nobody else mounts or unmounts, and keeps others waiting until the program that this becomes ends.
+func (r recording) alone() error {
+	file, err := os.ReadFile(filepath.Join(r.dir, "alone"))
+	if err != nil {
+		return err
+	}
+	lock, err := unix.Open(string(file), unix.O_RDWR|unix.O_CREAT, 0o600) // without O_CLOEXEC
+	if err != nil {
+		return err
+	}
+	return unix.Flock(lock, unix.LOCK_EX)
 }
 
 // run is the real program as a child, with all descriptors that were meant for it.

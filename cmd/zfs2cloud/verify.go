@@ -12,7 +12,7 @@ import (
 // and whose findings are kept. With one of the flags of Source it only looks.
 type VerifyCmd struct {
 	Source
-	Level   string   `enum:"listed,hashed,decrypted" default:"decrypted" placeholder:"listed|hashed|decrypted" help:"How closely: is all there; is each file what was stored; does all of it open (${default})."`
+	Level   string   `enum:"listed,hashed,decrypted,received" default:"decrypted" placeholder:"listed|hashed|decrypted|received" help:"How closely: is all there; is each file what was stored; does all of it open; does it restore (${default})."`
 	All     bool     `short:"a" help:"All backups; by default the newest, and what it is based on."`
 	Spool   string   `default:"/var/tmp" placeholder:"DIR" help:"Where about two chunks at a time wait, with --remote and the like (${default}); else intermediate_basedir."`
 	Backups []string `arg:"" optional:"" name:"backup" help:"These, and what they are based on."`

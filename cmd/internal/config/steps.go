@@ -57,7 +57,7 @@ var BuiltinSteps = []BuiltinStep{
 	{Name: stepMount},
 	{Name: stepUploadFiles, Flags: []StepFlag{{Short: "-d", Long: "--delete-most"}}},
 	{Name: stepUmount},
-	{Name: "verify", Word: "LEVEL", Words: []string{"listed", "hashed", "decrypted"}, Flags: []StepFlag{{Short: "-a", Long: "--all"}}},
+	{Name: "verify", Word: "LEVEL", Words: []string{"listed", "hashed", "decrypted", "received"}, Flags: []StepFlag{{Short: "-a", Long: "--all"}}},
 	{Name: "show-config"},
 }
 

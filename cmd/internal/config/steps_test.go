@@ -37,7 +37,7 @@ func TestBadSteps(t *testing.T) {
 		"a = prune-snapshots -y --yes":         "-y stands twice",
 		"a = prune-snapshots --yes=1":          "--yes takes no value",
 		"a = upload-intermediate-to-remote -s": "-s needs a value; upload-intermediate-to-remote takes -s SNAPSHOT",
-		"a = verify closely":                   "closely is no flag of verify; verify takes listed, hashed, decrypted, -a",
+		"a = verify closely":                   "closely is no flag of verify; verify takes listed, hashed, decrypted, received, -a",
 		"a = verify listed hashed":             "hashed is no flag of verify",
 		"a = lock now":                         "now is no flag of lock; lock has no flags",
 		"a =":                                  "no step",
