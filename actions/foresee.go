@@ -203,6 +203,10 @@ func (f *Foresight) verified(args []string) (lines []string, err error) {
 		return []string{fmt.Sprintf("would verify it, and what it is based on: %s", q.Level)}, nil
 	}
 	for _, b := range chosen {
+		if q.limited() {
+			lines = append(lines, fmt.Sprintf("would verify some of %s, %s", b.Name, q.Level))
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("would verify %s, %s: %s, %s", b.Name, q.Level, plural(b.Sums.Sealed, "chunk", "chunks"), units.Size(b.Sums.BytesSealed)))
 	}
 	if f.exports {

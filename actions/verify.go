@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,7 +111,11 @@ func (v *Verdict) Lines() (lines []string) {
 }
 
 func (v *Verdict) proved() string {
-	text := fmt.Sprintf("%s: manifest, %s, %s", v.Level, plural(v.Chunks, "chunk", "chunks"), units.Size(v.Bytes))
+	chunks := plural(v.Chunks, "chunk", "chunks")
+	if v.Chunks < v.Of {
+		chunks = fmt.Sprintf("%d of %s", v.Chunks, plural(v.Of, "chunk", "chunks"))
+	}
+	text := fmt.Sprintf("%s: manifest, %s, %s", v.Level, chunks, units.Size(v.Bytes))
 	if v.Again {
 		text += ", the same when sent again"
 	}
@@ -125,35 +130,65 @@ type VerifyRequest struct {
 	Level   Level
 	All     bool     // every committed backup
 	Backups []string // these, and what they are based on; without, and without All: the newest chain
+	// Sample is how many chunks of a hundred are looked at, and MaxBytes how much of chunk files; 0: all. Those go first
+	// that were not looked at for longest.
+	Sample   int
+	MaxBytes int64
 }
 
-// ParseVerify reads the arguments of the step: [LEVEL] [-a] [BACKUP...].
+// ParseVerify reads the arguments of the step: [LEVEL] [-a] [-s N%] [-m SIZE] [BACKUP...].
 func ParseVerify(args []string) (q VerifyRequest, err error) {
 	q.Level = DefaultLevel
-	for i, arg := range args {
+	if len(args) > 0 && slices.Contains(Levels, Level(args[0])) {
+		q.Level, args = Level(args[0]), args[1:]
+	}
+	for len(args) > 0 {
+		arg, value := args[0], ""
+		args = args[1:]
+		if (arg == "-s" || arg == "-m") && len(args) > 0 {
+			value, args = args[0], args[1:]
+		}
 		_, _, folder := manifest.ParseFolder(arg)
 		switch {
-		case i == 0 && slices.Contains(Levels, Level(arg)):
-			q.Level = Level(arg)
 		case arg == "-a":
 			q.All = true
+		case arg == "-s":
+			if q.Sample, err = units.ParsePercent(value); err != nil {
+				return q, fmt.Errorf("sample %q: %w", value, err)
+			}
+		case arg == "-m":
+			if q.MaxBytes, err = units.ParseSize(value); err != nil {
+				return q, fmt.Errorf("at most %q: %w", value, err)
+			}
 		case folder:
 			q.Backups = append(q.Backups, arg)
 		default:
 			return q, fmt.Errorf("backup %q: neither a stamp such as 20261125035200 nor 20261125035200-full", arg)
 		}
 	}
-	if q.All && len(q.Backups) > 0 {
+	switch {
+	case q.All && len(q.Backups) > 0:
 		return q, errors.New("all backups are asked for, and some by name: one of the two")
+	case q.limited() && q.Level != Hashed && q.Level != Decrypted:
+		return q, fmt.Errorf("a part of the chunks can be %s or %s, and not %s", Hashed, Decrypted, q.Level)
 	}
 	return q, nil
 }
+
+// limited tells whether not all chunks are to be looked at.
+func (q VerifyRequest) limited() bool { return q.Sample > 0 || q.MaxBytes > 0 }
 
 // Args is what ParseVerify reads.
 func (q VerifyRequest) Args() []string {
 	args := []string{string(q.Level)}
 	if q.All {
 		args = append(args, "-a")
+	}
+	if q.Sample > 0 {
+		args = append(args, "-s", fmt.Sprintf("%d%%", q.Sample))
+	}
+	if q.MaxBytes > 0 {
+		args = append(args, "-m", strconv.FormatInt(q.MaxBytes, 10))
 	}
 	return append(args, q.Backups...)
 }
@@ -251,6 +286,11 @@ func (k *Kit) verify(ctx context.Context, s *workflow.Session, args []string) er
 	}
 	if q.Level == Received {
 		if v.drill, err = k.newDrill(v, run); err != nil {
+			return errors.Join(err, v.close())
+		}
+	}
+	if q.limited() {
+		if v.only, err = k.sample(ctx, s, v, q, names); err != nil {
 			return errors.Join(err, v.close())
 		}
 	}
@@ -374,29 +414,17 @@ func (k *Kit) verifyOne(ctx context.Context, s *workflow.Session, v *verifying, 
 			}
 			whole := state.Verified{Job: run.Job, Backup: name, Level: string(v.level), At: s.Now().UTC(), Run: run.ID, By: by,
 				Bad: verdict.Summary(), Chunks: verdict.Chunks, Bytes: verdict.Bytes}
-			return verified(tx, whole, verdict)
+			if v.only != nil {
+				return verifiedSample(tx, whole, verdict)
+			}
+			return verified(tx, whole)
 		},
 	})
 }
 
-// verified stores what a verification of a backup came to. The single chunks are forgotten: the whole tells of them.
-func verified(tx *state.Tx, whole state.Verified, verdict Verdict) error {
-	b, ok, err := tx.Backup(whole.Job, whole.Backup)
-	if err != nil || !ok {
-		return err
-	}
-	at := whole.At
-	b.Verified = maps.Clone(b.Verified)
-	if b.Verified == nil {
-		b.Verified = map[string]state.Finding{}
-	}
-	b.Verified[whole.Level] = state.Finding{At: at, Bad: whole.Bad}
-	if whole.Bad == "" {
-		b.Seen = &at
-	} else if b.Bad == nil {
-		b.Bad = &state.Bad{At: at, Level: whole.Level, What: whole.Bad}
-	}
-	return errors.Join(tx.PutBackup(b), tx.PutVerified(whole), tx.DropVerifiedChunks(whole.Job, whole.Backup, whole.Level))
+// verified stores what a verification of a whole backup came to. The single chunks are forgotten: the whole tells of them.
+func verified(tx *state.Tx, whole state.Verified) error {
+	return errors.Join(storeVerdict(tx, whole), tx.DropVerifiedChunks(whole.Job, whole.Backup, whole.Level))
 }
 
 // Verify verifies backups by what lies there alone, the oldest first, and tells of each. Nothing is kept. DIR, absolute,
@@ -412,6 +440,11 @@ func (c *Catalog) Verify(ctx context.Context, q VerifyRequest, dir string, tell 
 	v := c.kit.verifyingIn(c, q.Level)
 	if err := v.openSpool(dir, "zfs2cloud-verify-"+rand.Text()[:8]+"-"); err != nil {
 		return err
+	}
+	if q.limited() {
+		if v.only, err = v.pick(ctx, q, names, func(string) (proofs, error) { return proofs{}, nil }); err != nil {
+			return errors.Join(err, v.close())
+		}
 	}
 	for _, name := range names {
 		verdict, err := v.backup(ctx, name, nil, nil)

@@ -12,6 +12,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,8 @@ type verifying struct {
 	scratch *scratch
 	fetcher *fetcher
 	drill   *drill // of level received
+	// only, if not nil, has the chunks that are looked at, by backup.
+	only map[string][]int
 	// progress, if not nil, is told how many bytes of a backup's chunks are proved.
 	progress func(done, total int64, estimated bool)
 }
@@ -143,16 +146,29 @@ func present(m *manifest.Manifest, absent map[int]bool) (bytes int64) {
 	return bytes
 }
 
+// bytes is how much is looked at.
+func (v *verifying) bytes(m *manifest.Manifest, absent map[int]bool) (bytes int64) {
+	if v.only == nil {
+		return present(m, absent)
+	}
+	for _, n := range v.only[m.Name] {
+		if n < len(m.Chunks) && !absent[n] {
+			bytes += m.Chunks[n].Size
+		}
+	}
+	return bytes
+}
+
 // chunks proves those that are listed.
 func (v *verifying) chunks(ctx context.Context, m *manifest.Manifest, absent map[int]bool, verdict Verdict, l *ledgerOf) (Verdict, error) {
-	p := &proving{verifying: v, manifest: m, verdict: &verdict, ledger: l, total: present(m, absent), stream: newStreamCheck(m)}
+	p := &proving{verifying: v, manifest: m, verdict: &verdict, ledger: l, total: v.bytes(m, absent), stream: newStreamCheck(m)}
 	done, err := p.takeUp()
 	if err != nil {
 		return verdict, err
 	}
 	var todo []manifest.Chunk
 	for _, c := range m.Chunks {
-		if !absent[c.N] && !done[c.N] {
+		if !absent[c.N] && !done[c.N] && (v.only == nil || slices.Contains(v.only[m.Name], c.N)) {
 			todo = append(todo, c)
 		}
 	}
@@ -164,7 +180,7 @@ func (v *verifying) chunks(ctx context.Context, m *manifest.Manifest, absent map
 	if err := p.fetchAll(ctx, todo); err != nil {
 		return verdict, err
 	}
-	if v.level != Hashed && len(verdict.Bad) == 0 {
+	if p.follows() && len(verdict.Bad) == 0 {
 		if err := p.stream.judge(m); err != nil {
 			verdict.found("", "its stream: %v", err)
 		}
@@ -181,6 +197,9 @@ type proving struct {
 	total    int64 // bytes of all chunks that are listed
 	stream   *streamCheck
 }
+
+// follows tells whether all of the stream goes by.
+func (p *proving) follows() bool { return p.level != Hashed && p.only == nil }
 
 // takeUp reads what an earlier process of this verification has proved.
 func (p *proving) takeUp() (done map[int]bool, err error) {
@@ -199,7 +218,7 @@ func (p *proving) takeUp() (done map[int]bool, err error) {
 			p.verdict.Chunks, p.verdict.Bytes = p.verdict.Chunks+1, p.verdict.Bytes+c.Size
 		}
 	})
-	if err != nil || len(done) == 0 || p.level == Hashed || len(p.verdict.Bad) > 0 {
+	if err != nil || len(done) == 0 || !p.follows() || len(p.verdict.Bad) > 0 {
 		return done, err
 	}
 	if err := p.stream.UnmarshalBinary(flown); err != nil { // another version of this program kept it
@@ -221,7 +240,7 @@ func (p *proving) proved(c manifest.Chunk, bad string) error {
 		p.progress(p.verdict.Bytes, p.total, false)
 	}
 	var flown []byte
-	if p.level != Hashed && len(p.verdict.Bad) == 0 {
+	if p.follows() && len(p.verdict.Bad) == 0 {
 		var err error
 		if flown, err = p.stream.MarshalBinary(); err != nil {
 			return err

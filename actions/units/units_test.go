@@ -29,3 +29,23 @@ func TestSize(t *testing.T) {
 		}
 	}
 }
+
+func TestParseSize(t *testing.T) {
+	for in, want := range map[string]int64{
+		"1": 1, "1b": 512, "512K": 512 << 10, "512k": 512 << 10, "1KB": 1000, "1KiB": 1024, "1G": 1 << 30, "1GB": 1e9,
+		"1GiB": 1 << 30, "7m": 7 << 20, "2T": 2 << 40, "1E": 1 << 60,
+		"": 0, "0": 0, "0G": 0, "G": 0, "1g": 0, "-1": 0, "1.5G": 0, "8E": 0, "99999999999999999999": 0, "1Gi": 0, "1 G": 0,
+	} {
+		if got, err := ParseSize(in); got != want || (err == nil) != (want != 0) {
+			t.Errorf("%q: %d, %v; want %d", in, got, err, want)
+		}
+	}
+}
+
+func TestParsePercent(t *testing.T) {
+	for in, want := range map[string]int{"1%": 1, "10%": 10, "100%": 100, "": 0, "%": 0, "10": 10, "10%%": 0, "0%": 0, "101%": 0, "-1%": 0, "1.5%": 0, "+5%": 0, "05%": 0} {
+		if got, err := ParsePercent(in); got != want || (err == nil) != (want != 0) {
+			t.Errorf("%q: %d, %v; want %d", in, got, err, want)
+		}
+	}
+}

@@ -9,7 +9,7 @@ import (
 	"zfs2cloud/actions"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/settings"
-	"zfs2cloud/cmd/internal/config"
+	"zfs2cloud/actions/units"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -79,7 +79,7 @@ func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error
 		return nil, &refusal{Err: err}
 	}
 	if c.SpoolMax != "" {
-		if request.SpoolBytes, err = config.ParseSize(c.SpoolMax); err != nil {
+		if request.SpoolBytes, err = units.ParseSize(c.SpoolMax); err != nil {
 			return nil, &refusal{Err: fmt.Errorf("--spool-max %q: %w: 500M or 10G, say", c.SpoolMax, err)}
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"zfs2cloud/actions"
 	"zfs2cloud/state"
@@ -12,22 +13,33 @@ import (
 // and whose findings are kept. With one of the flags of Source it only looks.
 type VerifyCmd struct {
 	Source
-	Level   string   `enum:"listed,hashed,decrypted,received" default:"decrypted" placeholder:"listed|hashed|decrypted|received" help:"How closely: is all there; is each file what was stored; does all of it open; does it restore (${default})."`
-	All     bool     `short:"a" help:"All backups; by default the newest, and what it is based on."`
-	Spool   string   `default:"/var/tmp" placeholder:"DIR" help:"Where about two chunks at a time wait, with --remote and the like (${default}); else intermediate_basedir."`
-	Backups []string `arg:"" optional:"" name:"backup" help:"These, and what they are based on."`
+	Level    string   `enum:"listed,hashed,decrypted,received" default:"decrypted" placeholder:"listed|hashed|decrypted|received" help:"How closely: is all there; is each file what was stored; does all of it open; does it restore (${default})."`
+	All      bool     `short:"a" help:"All backups; by default the newest, and what it is based on."`
+	Sample   string   `short:"s" placeholder:"N%" help:"Only so many of the chunks: those that were not looked at for longest."`
+	MaxBytes string   `short:"m" placeholder:"SIZE" help:"Only so much of them, as split_size is written."`
+	Spool    string   `default:"/var/tmp" placeholder:"DIR" help:"Where about two chunks at a time wait, with --remote and the like (${default}); else intermediate_basedir."`
+	Backups  []string `arg:"" optional:"" name:"backup" help:"These, and what they are based on."`
 }
 
 // Run verifies backups.
 func (c *VerifyCmd) Run(a *App) error {
-	q := actions.VerifyRequest{Level: actions.Level(c.Level), All: c.All, Backups: c.Backups}
-	if _, err := actions.ParseVerify(q.Args()); err != nil {
+	args := slices.Concat([]string{c.Level}, given(c.All, "-a"), valued(c.Sample, "-s"), valued(c.MaxBytes, "-m"), c.Backups)
+	q, err := actions.ParseVerify(args)
+	if err != nil {
 		return &refusal{Err: err}
 	}
 	if c.Source == (Source{}) {
 		return a.typed(actions.StepVerify, q.Args()...)
 	}
 	return c.look(a, q)
+}
+
+// valued is a flag with its value, if it has one.
+func valued(value, name string) []string {
+	if value == "" {
+		return nil
+	}
+	return []string{name, value}
 }
 
 // look verifies what lies there, and keeps nothing.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"zfs2cloud/actions/settings"
+	"zfs2cloud/actions/units"
 )
 
 const (
@@ -205,7 +206,7 @@ func (l *loader) size(f field, into *int64) {
 		l.notWords(f, err)
 		return
 	}
-	n, err := ParseSize(word)
+	n, err := units.ParseSize(word)
 	if err != nil {
 		l.bad(f, err.Error(), "bytes, or a number with K, M, G (binary) or KB, MB, GB (decimal): 1G")
 		return

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"zfs2cloud/actions"
 	"zfs2cloud/actions/settings"
 )
 
@@ -21,6 +22,8 @@ type BuiltinStep struct {
 	Flags []StepFlag
 	// Excludes are two short flags that can't stand together.
 	Excludes [2]string
+	// Check, if not nil, says what else is wrong with its arguments.
+	Check func(args []string) error
 }
 
 // StepFlag is a flag of a step. The short spelling is what ends up in settings.Step.Args.
@@ -57,8 +60,14 @@ var BuiltinSteps = []BuiltinStep{
 	{Name: stepMount},
 	{Name: stepUploadFiles, Flags: []StepFlag{{Short: "-d", Long: "--delete-most"}}},
 	{Name: stepUmount},
-	{Name: "verify", Word: "LEVEL", Words: []string{"listed", "hashed", "decrypted", "received"}, Flags: []StepFlag{{Short: "-a", Long: "--all"}}},
+	{Name: "verify", Word: "LEVEL", Words: []string{"listed", "hashed", "decrypted", "received"}, Check: checkVerify,
+		Flags: []StepFlag{{Short: "-a", Long: "--all"}, {Short: "-s", Long: "--sample", Value: "N%"}, {Short: "-m", Long: "--max-bytes", Value: "SIZE"}}},
 	{Name: "show-config"},
+}
+
+func checkVerify(args []string) error {
+	_, err := actions.ParseVerify(args)
+	return err
 }
 
 func builtin(name string) (BuiltinStep, bool) {
@@ -241,6 +250,9 @@ func (l *loader) checkBuiltin(f field, step *settings.Step) bool {
 		return false
 	}
 	args, err := b.arguments(step.Args)
+	if err == nil && b.Check != nil {
+		err = b.Check(args)
+	}
 	if err != nil {
 		l.bad(f, err.Error(), b.usage())
 		return false

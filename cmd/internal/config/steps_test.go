@@ -15,9 +15,9 @@ func TestSequence(t *testing.T) {
 	p.script("hook")
 	s := p.good(withSteps("backup_sequences", "c = export-intermediate --full", "a = lock", "b", "d = ./hook 'x y'", "B2 = snapshot",
 		"e = upload-intermediate-to-remote --snapshot=tank@1", "f = upload-intermediate-to-remote -s x", "g = upload-intermediate-to-remote -sy",
-		"h = prune-snapshots --yes", "i = show-config", "j = verify", "k = verify hashed --all", "l = verify -a"))
+		"h = prune-snapshots --yes", "i = show-config", "j = verify", "k = verify hashed --all", "l = verify -a", "m = verify --sample=10 -m 5G", "n = verify -s 20%%"))
 	want := "lock, snapshot, export-intermediate -f, " + p.path("hook") + " x y, upload-intermediate-to-remote -s tank@1, " +
-		"upload-intermediate-to-remote -s x, upload-intermediate-to-remote -s y, prune-snapshots -y, show-config, verify, verify hashed -a, verify -a"
+		"upload-intermediate-to-remote -s x, upload-intermediate-to-remote -s y, prune-snapshots -y, show-config, verify, verify hashed -a, verify -a, verify -s 10 -m 5G, verify -s 20%"
 	if got := stepsOf(s); got != want {
 		t.Error(got)
 	}
@@ -37,7 +37,10 @@ func TestBadSteps(t *testing.T) {
 		"a = prune-snapshots -y --yes":         "-y stands twice",
 		"a = prune-snapshots --yes=1":          "--yes takes no value",
 		"a = upload-intermediate-to-remote -s": "-s needs a value; upload-intermediate-to-remote takes -s SNAPSHOT",
-		"a = verify closely":                   "closely is no flag of verify; verify takes listed, hashed, decrypted, received, -a",
+		"a = verify closely":                   "closely is no flag of verify; verify takes listed, hashed, decrypted, received, -a, -s N%, -m SIZE",
+		"a = verify -s 101":                    `sample "101": not one of 1% to 100%; verify takes`,
+		"a = verify -m 0":                      `at most "0": nothing fits`,
+		"a = verify listed -s 10":              "can be hashed or decrypted, and not listed",
 		"a = verify listed hashed":             "hashed is no flag of verify",
 		"a = lock now":                         "now is no flag of lock; lock has no flags",
 		"a =":                                  "no step",

@@ -3,48 +3,11 @@ package config
 import (
 	"errors"
 	"fmt"
-	"math"
-	"math/bits"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 )
-
-var sizeForm = regexp.MustCompile(`^([0-9]+)(?:(b)|([kKmMGTPE])(iB|B)?)?$`)
-
-// ParseSize reads what `split --bytes` of GNU coreutils takes: K and KiB are 1024, KB is 1000, b is 512.
-func ParseSize(s string) (int64, error) {
-	m := sizeForm.FindStringSubmatch(s)
-	if m == nil {
-		return 0, errors.New("not a size")
-	}
-	n, err := strconv.ParseUint(m[1], 10, 63)
-	if err != nil {
-		return 0, errors.New("too large")
-	}
-	unit := uint64(1)
-	if m[2] != "" {
-		unit = 512
-	}
-	if m[3] != "" {
-		base := uint64(1024)
-		if m[4] == "B" {
-			base = 1000
-		}
-		for range strings.Index("KMGTPE", strings.ToUpper(m[3])) + 1 {
-			unit *= base
-		}
-	}
-	high, product := bits.Mul64(n, unit)
-	switch {
-	case high != 0 || product > math.MaxInt64:
-		return 0, errors.New("too large")
-	case product == 0:
-		return 0, errors.New("nothing fits into 0 bytes")
-	}
-	return int64(product), nil
-}
 
 var days = regexp.MustCompile(`^([0-9]+)d`)
 
