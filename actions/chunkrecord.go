@@ -27,6 +27,9 @@ func moveChunk(tx *state.Tx, c *state.Chunk, event workflow.ChunkEvent) (b state
 		return b, err
 	}
 	count(&sums, *c, 1)
+	if workflow.ChunkMachine.In(c.State, workflow.ChunkDiscarded) || workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+		c.Resume = nil // no send goes on behind it any more
+	}
 	if err := tx.PutChunk(*c); err != nil || sums == b.Sums {
 		return b, err
 	}

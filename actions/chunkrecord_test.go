@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 // somebody else did.
 func TestMoveChunk(t *testing.T) {
 	store := state.New(filepath.Join(t.TempDir(), "state.db"))
-	c := state.Chunk{Job: "j", Backup: "20261101030000-full", N: 3, Gen: 1, Name: "chunk", Plain: 100, Size: 166}
+	c := state.Chunk{Job: "j", Backup: "20261101030000-full", N: 3, Gen: 1, Name: "chunk", Plain: 100, Size: 166, Resume: []byte("mark")}
 	other := state.Sums{Sealed: 3, Uploaded: 2, PlainSealed: 300, BytesSealed: 498, BytesUploaded: 332} // of chunks 0 to 2
 	err := store.Update(func(tx *state.Tx) error {
 		b := state.Backup{Job: c.Job, Name: c.Backup, Sums: other}
@@ -60,9 +61,32 @@ func TestMoveChunk(t *testing.T) {
 		if sums, err := move(&c, step.event); err != nil || sums != step.want {
 			t.Errorf("%s: %+v, %v; not %+v", step.event, sums, err, step.want)
 		}
+		if marked := len(c.Resume) > 0; marked == (step.event == workflow.ChunkDiscard) {
+			t.Errorf("%s: marked: %v", step.event, marked)
+		}
 		if step.event == workflow.ChunkSeal {
 			asSealed = c
 		}
+	}
+	kept := state.Chunk{Job: c.Job, Backup: c.Backup, N: 4, Gen: 1, Name: "chunk of what is committed", Resume: []byte("mark")}
+	err = store.Update(func(tx *state.Tx) error {
+		b, err := tx.MustBackup(c.Job, c.Backup)
+		if err == nil {
+			err = workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupExport)
+		}
+		if err == nil {
+			err = workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupCommit)
+		}
+		if err == nil {
+			err = tx.PutBackup(b)
+		}
+		return errors.Join(err, born(tx, workflow.ChunkMachine, &kept.State, workflow.ChunkSeal, workflow.ChunkUpload, workflow.ChunkSeen), tx.PutChunk(kept))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := move(&kept, workflow.ChunkRelease); err != nil || kept.Resume != nil {
+		t.Errorf("of a backup that is committed: mark %q, %v", kept.Resume, err)
 	}
 	if sums, err := move(&asSealed, workflow.ChunkDiscard); err == nil || sums != other {
 		t.Errorf("a chunk that was discarded meanwhile is discarded again: %+v, %v", sums, err)

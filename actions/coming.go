@@ -19,6 +19,7 @@ import (
 type coming struct {
 	chunk state.Chunk
 	piece *handoff
+	from  *checked      // what is in the piece, once it was given
 	done  chan struct{} // closed when the two below are final
 	file  chunk.Written
 	err   error
@@ -105,7 +106,7 @@ func (h *handoff) Read(p []byte) (int, error) {
 
 // seal makes a chunk file of a piece, and returns when the piece has gone by. Meanwhile the chunk before is put on
 // record, and the next one's gpg starts.
-func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece io.Reader) error {
+func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece *checked) error {
 	if err := x.room(ctx, n); err != nil {
 		return err
 	}
@@ -120,6 +121,7 @@ func (x *streamExport) seal(ctx context.Context, folder *os.Root, n int, piece i
 	}
 	before := x.last
 	x.last = p
+	p.from = piece
 	p.piece.given <- piece
 	if err := x.record(ctx, before); err != nil {
 		return err
@@ -170,6 +172,7 @@ func (x *streamExport) record(ctx context.Context, p *coming) error {
 	c, w := p.chunk, p.file
 	c.Plain, c.PlainSHA256 = w.Plain.Size, w.Plain.SHA256
 	c.Size, c.SHA256, c.Hashes = w.Cipher.Size, w.Cipher.SHA256, w.Cipher.Hashes
+	c.Resume = p.from.behind
 	err := x.fx.Note(func(tx *state.Tx, r *state.Run) error {
 		b, err := moveChunk(tx, &c, workflow.ChunkSeal)
 		r.High.Raise(state.Progress{Sealed: b.Sums.Sealed})

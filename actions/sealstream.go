@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"slices"
@@ -170,7 +171,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 		x.next.drop()
 	}()
 	hash := sha256.New()
-	cutter, err := chunk.NewCutter(&metered{r: io.TeeReader(in, hash), report: x.report}, x.backup.SplitSize)
+	cutter, err := chunk.NewCutter(&metered{r: in, report: x.report}, x.backup.SplitSize)
 	if err != nil {
 		return done, err
 	}
@@ -184,7 +185,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 			err = x.fits(n)
 		}
 		if err == nil {
-			err = x.take(ctx, folder, n, &checked{piece: piece, left: x.backup.SplitSize, parser: in.parser})
+			err = x.take(ctx, folder, n, &checked{piece: piece, left: x.backup.SplitSize, parser: in.parser, hash: hash})
 		}
 		if err != nil {
 			x.keep(ctx)
@@ -210,7 +211,7 @@ func (x *streamExport) fits(n int) error {
 }
 
 // take proves or seals the piece with number n.
-func (x *streamExport) take(ctx context.Context, folder *os.Root, n int, piece io.Reader) error {
+func (x *streamExport) take(ctx context.Context, folder *os.Root, n int, piece *checked) error {
 	c, err := x.ledger.at(n)
 	if err != nil {
 		return err
@@ -361,17 +362,28 @@ type checked struct {
 	piece  io.Reader
 	left   int64 // bytes of a whole piece that are to come
 	parser *stream.Parser
+	hash   hash.Hash // of the whole stream
+	behind []byte    // stored form of how to go on behind it, once it was read to its end; nil where one can't
 }
 
 func (c *checked) Read(p []byte) (int, error) {
 	n, err := c.piece.Read(p)
 	c.left -= int64(n)
+	c.hash.Write(p[:n])
 	if _, perr := c.parser.Write(p[:n]); perr != nil {
 		return 0, perr
 	}
 	if err == io.EOF && c.left > 0 { // the last piece
 		if cerr := c.parser.Close(); cerr != nil {
 			return n, cerr
+		}
+	}
+	if err == io.EOF {
+		if mark, ok := c.parser.Mark(); ok {
+			var berr error
+			if c.behind, berr = (behind{mark, c.hash}).bytes(); berr != nil {
+				return n, berr
+			}
 		}
 	}
 	return n, err

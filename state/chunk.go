@@ -17,6 +17,10 @@ type Chunk struct {
 	Size        int64             `json:"size,omitempty"` // bytes of the file
 	SHA256      string            `json:"sha256,omitempty"`
 	Hashes      map[string]string `json:"hashes,omitempty"` // of the file, by kind: what the remote can be asked for
+
+	// Resume is how a send goes on behind the chunk (package actions, behind: some 300 bytes), as long as it may have to.
+	// Records of before there was such a thing have none, and neither has a chunk before the first object.
+	Resume []byte `json:"resume,omitempty"`
 }
 
 func chunkKey(job, backup string, n, gen int) string {

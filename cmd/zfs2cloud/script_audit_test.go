@@ -11,6 +11,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"zfs2cloud/actions"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
@@ -162,6 +163,7 @@ func (f *fixture) auditRecords(path string) {
 			if b.Files != nil {
 				continue // what a sync made is compared by its scripts
 			}
+			f.auditMarks(b, chunks)
 			if workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
 				f.auditBackup(b, chunks)
 			}
@@ -225,6 +227,34 @@ func (f *fixture) auditSums(b state.Backup, chunks []state.Chunk) {
 	}
 	if s != b.Sums {
 		f.t.Errorf("audit: the chunks of %s (%s) make up %+v, its record says %+v", b.Name, b.State, s, b.Sums)
+	}
+}
+
+// auditMarks: behind each chunk it is on record how the send goes on there, and it is that place; but before the first
+// object, which comes within the first kilobytes, and once no send goes on there any more. (A record that was made again
+// from a manifest has none.)
+func (f *fixture) auditMarks(b state.Backup, chunks []state.Chunk) {
+	const headSize = 8 << 10
+	if strings.Contains(b.Reason, "by its manifest alone") {
+		return
+	}
+	n, at := 0, int64(0)
+	for _, c := range chunks {
+		if workflow.ChunkMachine.In(c.State, workflow.ChunkDiscarded, workflow.ChunkSealing) {
+			continue
+		}
+		if c.N != n {
+			return // one is missing, and is to be sealed again
+		}
+		n++
+		at += c.Plain
+		if len(c.Resume) == 0 {
+			if at > headSize && !workflow.ChunkMachine.In(c.State, workflow.ChunkReleased) {
+				f.t.Errorf("audit: chunk %d of %s (%s) has no mark", c.N, b.Name, c.State)
+			}
+		} else if behind, err := actions.Behind(c); err != nil || behind != at {
+			f.t.Errorf("audit: the mark of chunk %d of %s is at %d instead of %d: %v", c.N, b.Name, behind, at, err)
+		}
 	}
 }
 
