@@ -240,6 +240,22 @@ func (p *Parser) end() error {
 	return nil
 }
 
+// sign makes the sums of a header right that comes next.
+func (p *Parser) sign(h *Header) {
+	if h.Type() == TypeBegin || p.place == between {
+		return // which have none
+	}
+	sum := p.sum
+	if h.Type() == TypeEnd {
+		sum.put(h[endSum:])
+	}
+	if clear(h[atSum:]); p.place == inWrapper {
+		return // OpenZFS makes only the other one there
+	}
+	sum.add(h[:atSum])
+	sum.put(h[atSum:])
+}
+
 // describe names the record under way.
 func (p *Parser) describe() string {
 	h := &p.head

@@ -88,16 +88,24 @@ func (s *Splice) Read(b []byte) (int, error) {
 	return 0, s.err
 }
 
-// Parser is that of the whole stream, which has seen all that was read of it.
-func (s *Splice) Parser() *Parser { return s.whole }
+// Join reads until what there is of the stream has come again, and gives a parser that has seen it, for what is read then.
+func (s *Splice) Join() (*Parser, error) {
+	buf := make([]byte, 64<<10) // nothing is given of what there is
+	for s.err == nil && !s.joined {
+		_, s.err = s.next(buf)
+	}
+	if !s.joined {
+		return nil, s.err
+	}
+	p := *s.whole
+	return &p, nil
+}
 
 // next gives some bytes, or none while what there is goes by.
 func (s *Splice) next(b []byte) (int, error) {
 	if !s.begun {
 		s.begun = true
-		if err := s.find(); err != nil {
-			return 0, s.why(err)
-		}
+		return 0, s.why(s.find())
 	}
 	if len(s.out) == 0 && s.left == 0 {
 		if err := s.record(); err != nil {
@@ -242,16 +250,6 @@ func (s *Splice) pass(h Header) {
 	s.left, _ = h.Payload() // which the other parser has looked at
 }
 
-// sign makes the sums of a header right that comes next.
-func (p *Parser) sign(h *Header) {
-	sum := p.sum
-	if h.Type() == TypeEnd {
-		sum.put(h[endSum:])
-	}
-	sum.add(h[:atSum])
-	sum.put(h[atSum:])
-}
-
 // header reads one.
 func (s *Splice) header() (h Header, err error) {
 	_, err = io.ReadFull(s.in, h[:])
@@ -260,7 +258,7 @@ func (s *Splice) header() (h Header, err error) {
 
 // why prefers what the parser of what is sent has found.
 func (s *Splice) why(err error) error {
-	if s.sent.err != nil {
+	if err != nil && s.sent.err != nil {
 		return s.sent.err
 	}
 	return err

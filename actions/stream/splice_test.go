@@ -8,7 +8,22 @@ import (
 	"testing/iotest"
 
 	"zfs2cloud/actions/stream"
+	"zfs2cloud/actions/stream/streamtest"
 )
+
+func resummed(t testing.TB, b []byte) []byte {
+	t.Helper()
+	out, err := streamtest.Resummed(b)
+	check(t, err)
+	return out
+}
+
+func sentFor(t testing.TB, b []byte, token stream.Token) []byte {
+	t.Helper()
+	out, err := streamtest.Sent(b, token)
+	check(t, err)
+	return out
+}
 
 // markAt is the mark of the first bytes of a stream.
 func markAt(t testing.TB, s sent, at int) (stream.Mark, bool) {
@@ -34,7 +49,7 @@ func markAt(t testing.TB, s sent, at int) (stream.Mark, bool) {
 func newer(t testing.TB) map[string]sent {
 	all := single(t)
 	for name, s := range all {
-		s.bytes = stream.Resummed(s.bytes)
+		s.bytes = resummed(t, s.bytes)
 		all[name] = s
 	}
 	return all
@@ -45,7 +60,7 @@ func TestContinued(t *testing.T) {
 	for name, s := range newer(t) {
 		check(t, parse(stream.Of(s.to, s.from), s.bytes, 4096))
 		points := 0
-		sentFor := map[stream.Token][]byte{}
+		made := map[stream.Token][]byte{}
 		for _, at := range append(cuts(s.bytes), len(s.bytes)) {
 			m, ok := markAt(t, s, at)
 			if !ok {
@@ -56,11 +71,11 @@ func TestContinued(t *testing.T) {
 			if token.To != s.to || token.From != s.from || token.Bytes != m.Point() {
 				t.Fatalf("%s: %+v", name, token)
 			}
-			if sentFor[token] == nil {
-				sentFor[token] = stream.Sent(s.bytes, token)
+			if made[token] == nil {
+				made[token] = sentFor(t, s.bytes, token)
 			}
 			for _, mark := range []stream.Mark{m, m.Back()} {
-				rest, err := io.ReadAll(stream.Continue(mark, bytes.NewReader(sentFor[token])))
+				rest, err := io.ReadAll(stream.Continue(mark, bytes.NewReader(made[token])))
 				if err != nil || !bytes.Equal(rest, s.bytes[mark.At:]) {
 					t.Fatalf("%s, cut at %d: %d of %d bytes, %v", name, mark.At, len(rest), len(s.bytes)-at, err)
 				}
@@ -82,11 +97,20 @@ func TestContinuedTwice(t *testing.T) {
 				continue
 			}
 			for j := i + 1; j < len(all); j += 41 {
-				splice := stream.Continue(first, iotest.HalfReader(bytes.NewReader(stream.Sent(s.bytes, first.Token("")))))
-				if _, err := io.ReadFull(splice, make([]byte, all[j]-at)); err != nil {
+				splice := stream.Continue(first, iotest.HalfReader(bytes.NewReader(sentFor(t, s.bytes, first.Token("")))))
+				p, err := splice.Join()
+				check(t, err)
+				if p.Size() != uint64(at) {
+					t.Fatalf("%s, joined at %d instead of %d", name, p.Size(), at)
+				}
+				rest := make([]byte, all[j]-at)
+				if _, err := io.ReadFull(splice, rest); err != nil {
 					t.Fatal(name, at, all[j], err)
 				}
-				m, ok := splice.Parser().Mark()
+				if _, err := p.Write(rest); err != nil {
+					t.Fatal(name, at, all[j], err)
+				}
+				m, ok := p.Mark()
 				if want, _ := markAt(t, s, all[j]); !ok || m != want {
 					t.Errorf("%s, continued at %d and marked at %d: %+v, want %+v", name, at, all[j], m, want)
 				}
@@ -110,7 +134,7 @@ func TestContinuedOtherwise(t *testing.T) {
 			}
 			changed := bytes.Clone(s.bytes)
 			changed[m.Point()+stream.HeaderSize+20] ^= 1
-			other := stream.Sent(stream.Resummed(strip(changed)), token)
+			other := sentFor(t, resummed(t, strip(changed)), token)
 			got, err := io.ReadAll(stream.Continue(m, bytes.NewReader(other)))
 			var recut *stream.RecutError
 			if !errors.As(err, &recut) || recut.Point != m.Point() || len(got) > 0 {
@@ -142,10 +166,7 @@ func TestNoContinuation(t *testing.T) {
 	if !ok {
 		t.Fatal("no mark")
 	}
-	good := stream.Sent(s.bytes, m.Token(""))
-	if len(good) == 0 {
-		t.Fatal("nothing is sent")
-	}
+	good := sentFor(t, s.bytes, m.Token(""))
 	elsewhere := m.Token("")
 	elsewhere.Object, elsewhere.Offset = 18, 3<<20 // the end of the sparse file
 	other := newer(t)["incremental"]
@@ -157,9 +178,9 @@ func TestNoContinuation(t *testing.T) {
 	}{
 		"the stream from its beginning": {s.bytes, stream.ErrOtherwise},
 		"another from its beginning":    {newer(t)["full"].bytes, stream.ErrOther},
-		"from another record":           {stream.Sent(s.bytes, elsewhere), stream.ErrOtherwise},
-		"another stream":                {stream.Sent(other.bytes, om.Token("")), stream.ErrOther},
-		"other flags":                   {stream.Resummed(strip(flags)), stream.ErrOtherwise},
+		"from another record":           {sentFor(t, s.bytes, elsewhere), stream.ErrOtherwise},
+		"another stream":                {sentFor(t, other.bytes, om.Token("")), stream.ErrOther},
+		"other flags":                   {resummed(t, strip(flags)), stream.ErrOtherwise},
 		"nothing":                       {nil, stream.ErrCut},
 		"cut":                           {good[:len(good)-1], stream.ErrCut},
 		"cut before END":                {good[:len(good)-stream.HeaderSize], stream.ErrCut},
@@ -256,7 +277,7 @@ func FuzzMark(f *testing.F) {
 func FuzzSplice(f *testing.F) {
 	s := newer(f)["incremental-properties"]
 	m, _ := markAt(f, s, 60_000)
-	good := stream.Sent(s.bytes, m.Token(""))
+	good := sentFor(f, s.bytes, m.Token(""))
 	f.Add(good[:5000], 100)
 	f.Add(good[len(good)-2000:], 1)
 	f.Add(s.bytes[:3000], 312)
