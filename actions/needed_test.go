@@ -164,6 +164,42 @@ func TestKeepAtPlace(t *testing.T) {
 	}
 }
 
+// A sync of files is a backup: it makes older snapshots redundant. It is no base, has no chain and no folder here, and
+// a snapshot that is mounted stays whatever else is said.
+func TestKeepOfFiles(t *testing.T) {
+	old, late := snapshotNamed(t, "20261101030000", 1, 1), snapshotNamed(t, "20261102030000", 2, 2)
+	files := backupIn(t, state.Backup{Name: "20261102030000-full", SnapshotGUID: "2", Job: "j", Files: &state.Files{Into: "b2:x"}}, toCommitted...)
+	h := holdings{backups: []state.Backup{files}, strategy: settings.SinceLastFull}
+	snapshots := []zfs.SnapshotInfo{old, late}
+	if why := h.keepSnapshot(old, snapshots); why != "" {
+		t.Error(why)
+	}
+	if why := h.keepSnapshot(late, snapshots); why != "" {
+		t.Error(why)
+	}
+	h.mounted = map[string]string{old.Snapshot.String(): "/spool/x/files"}
+	if why := h.keepSnapshot(old, snapshots); why != "it is mounted at /spool/x/files" {
+		t.Error(why)
+	}
+	if _, _, ok := newestChain(h.backups, h.strategy); ok {
+		t.Error("files are taken for a base")
+	}
+	if NewestWhole(h.backups).Name != files.Name {
+		t.Error("files are taken for nothing")
+	}
+	if why := h.keepFolder(files, false, settings.Keep{}, at("20270101000000")); why == "" {
+		t.Error("a folder of files would be removed")
+	}
+	if why := h.keepAtPlace(files, settings.Keep{Days: 1, Fulls: 1}, at("20270101000000")); why == "" {
+		t.Error("files would be deleted from the remote")
+	}
+	syncing := backupIn(t, state.Backup{Name: "20261102030001-full", SnapshotGUID: "1", Job: "j", Files: &state.Files{}})
+	h = holdings{backups: []state.Backup{files, syncing}, strategy: settings.SinceLastFull}
+	if why := h.keepSnapshot(old, snapshots); why == "" {
+		t.Error("a snapshot that is being synced would go")
+	}
+}
+
 func TestOldEnoughGoesByTheStamp(t *testing.T) {
 	now := at("20261125000000")
 	for name, want := range map[string]bool{"20260727000000": true, "20260728000000": true, "20260728000001": false, "daily": false} {

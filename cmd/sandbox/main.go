@@ -33,6 +33,7 @@ type CLI struct {
 	Down  DownCmd  `cmd:"" help:"Remove what up left, and what killed sandboxes left."`
 	VM    VMCmd    `cmd:"" name:"vm" help:"A virtual machine with OpenZFS."`
 
+	Files    FilesCmd    `cmd:"" hidden:"" help:"What vm files runs in the guest."`
 	Throttle ThrottleCmd `cmd:"" hidden:"" help:"zfs with a slow disk behind it."`
 	Outage   OutageCmd   `cmd:"" hidden:"" help:"A life of the guest of vm cut."`
 }

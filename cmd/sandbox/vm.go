@@ -21,6 +21,7 @@ type VMCmd struct {
 	Exec  VMExecCmd  `cmd:"" help:"Run a line of shell in it, with zfs2cloud beside, and exit as it did."`
 	Cut   VMCutCmd   `cmd:"" help:"Cut the power at chosen moments, boot, resume, restore and compare."`
 	Proof VMProofCmd `cmd:"" help:"Prove that a power cut takes what its disks were not told to flush, and nothing else."`
+	Files VMFilesCmd `cmd:"" help:"Try file mode in it: a sync killed, its snapshot unmounted, resumed; an emptied dataset."`
 	Shell VMShellCmd `cmd:"" help:"Open a shell in it; what you leave there is gone when you leave."`
 	CI    VMCICmd    `cmd:"" name:"ci" help:"Run proof, test and cut, and count what passed."`
 }
@@ -132,6 +133,31 @@ func (g *guest) demo(ctx context.Context) error {
 	}
 	if err == nil {
 		fmt.Printf("passed in the virtual machine, in %s from its boot to its end\n", took(time.Since(began)))
+	}
+	return err
+}
+
+// VMFilesCmd tries file mode in a guest.
+type VMFilesCmd struct{}
+
+// Run runs it, and fails unless it passed.
+func (VMFilesCmd) Run(ctx context.Context) error {
+	g, err := layGuest(ctx)
+	if err != nil {
+		return err
+	}
+	return g.end(g.fileMode(ctx))
+}
+
+func (g *guest) fileMode(ctx context.Context) error {
+	ctx, off := context.WithTimeout(ctx, lifeTime)
+	defer off()
+	status, err := g.live(ctx, vm.Life{
+		Script: "./sandbox files --program /guest/zfs2cloud || { cat /var/lib/zfs2cloud-sandbox/log-*; exit 1; }",
+		Output: os.Stdout,
+	})
+	if err == nil && status != 0 {
+		err = fmt.Errorf("file mode failed in the virtual machine, exit status %d", status)
 	}
 	return err
 }

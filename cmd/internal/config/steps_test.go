@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"zfs2cloud/actions/settings"
 )
 
 func withSteps(section string, steps ...string) string {
@@ -29,6 +31,9 @@ func TestBadSteps(t *testing.T) {
 		"a = prune-remotes":                    "did you mean prune-remote?",
 		"a = tidy":                             "unknown step; known are lock, ",
 		"a = prune-remote -y":                  "no step uploads",
+		"a = mount-snapshot":                   "a step of mode = file, and the mode is intermediate",
+		"a = upload-snapshot-files-to-remote":  "write mode = file",
+		"a = umount-snapshot":                  "a step of mode = file",
 		"a = hook":                             "a hook, a script of your own, is written ./name",
 		"a = perform":                          "a sequence can't run itself",
 		"a = run":                              "a sequence can't run itself",
@@ -54,6 +59,33 @@ func TestBadSteps(t *testing.T) {
 	} {
 		t.Run(step, func(t *testing.T) { newPlace(t).bad(withSteps("backup-sequences", step), part) })
 	}
+}
+
+func inFileMode(steps ...string) string {
+	return minimal("remote = /usb", "mode = file", "[backup-sequences]") + strings.Join(steps, "\n") + "\n"
+}
+
+func TestFileModeSteps(t *testing.T) {
+	for steps, part := range map[string]string{
+		"a = mount-snapshot\nb = umount-snapshot\nc = upload-snapshot-files-to-remote": "no snapshot is mounted there",
+		"a = upload-intermediate-to-remote":                                            "no snapshot is mounted there",
+		"a = mount-snapshot\nb = mount-snapshot":                                       "mounted already",
+		"a = mount-snapshot\nb = export-intermediate":                                  "a step of mode = intermediate, and the mode is file",
+		"a = prune-remote -y":                                                          "a step of mode = intermediate",
+		"a = mount-snapshot -y":                                                        "mount-snapshot has no flags",
+	} {
+		t.Run(steps, func(t *testing.T) { newPlace(t).bad(inFileMode(strings.Split(steps, "\n")...), part) })
+	}
+	p := newPlace(t)
+	s := p.good(inFileMode("a = snapshot", "b = mount-snapshot", "c = upload-snapshot-files-to-remote --delete-most", "d = umount-snapshot"))
+	if got := stepsOf(s); got != "snapshot, mount-snapshot, upload-snapshot-files-to-remote -d, umount-snapshot" {
+		t.Error(got)
+	}
+	if s.Encryption != settings.None || len(s.Passphrase.Inline) > 0 {
+		t.Errorf("%s, %v", s.Encryption, s.Passphrase)
+	}
+	hasWarnings(t, s, "not used: mode = file uploads the files as they are")
+	hasWarnings(t, p.good(inFileMode("a = mount-snapshot")), "not used", "no umount-snapshot after it")
 }
 
 // configparser shows a key of [DEFAULT] in each section, so in this one too.

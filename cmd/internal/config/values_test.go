@@ -103,6 +103,7 @@ func TestSortFlags(t *testing.T) {
 		{words: "--dry-run -n -cn --config=/x --config /x", mode: settings.File, passed: "-c", refused: "--dry-run -n -n --config --config"},
 		{words: "--dry_run", mode: settings.File, refused: "--dry_run"},
 		{words: "--max-transfer 1G --max-delete=3", mode: settings.File, refused: "--max-transfer --max-delete"},
+		{words: "--exclude x --delete-excluded", mode: settings.File, passed: "--exclude x", refused: "--delete-excluded"},
 		{words: "--max-age 3d", mode: settings.File, passed: "--max-age 3d"},
 		{words: "--immutable --ignore-existing --dump headers --password-command 'cat x' --rc --rc-addr :1", mode: settings.Intermediate,
 			refused: "--immutable --ignore-existing --dump --password-command --rc --rc-addr"},
@@ -128,6 +129,21 @@ func TestSortFlags(t *testing.T) {
 				t.Errorf("%s (%s): %q, want %q", c.words, c.mode, pair[0], pair[1])
 			}
 		}
+	}
+}
+
+// What is a sync's alone stays away from the calls for single objects: filters would make them fail, or find nothing.
+func TestObjectFlags(t *testing.T) {
+	all, err := words("--transfers 4 --exclude '*.tmp' -c --create-empty-src-dirs -v --links --backup-dir b2:old")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := sortFlags(all, settings.File, false)
+	if o := strings.Join(got.object, " "); o != "--transfers 4 --links" {
+		t.Error(o)
+	}
+	if p := strings.Join(got.passed, " "); p != "--transfers 4 --exclude *.tmp -c --create-empty-src-dirs --links --backup-dir b2:old" {
+		t.Error(p)
 	}
 }
 
