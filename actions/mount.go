@@ -42,21 +42,64 @@ func (k *Kit) mount(ctx context.Context, s *workflow.Session, _ []string) error 
 	if err := k.clearLeft(ctx, s); err != nil {
 		return err
 	}
-	dir := mountDir(s.Run().Frozen.IntermediateDir, t.Stamp)
+	dir, err := k.claimMountDir(ctx, s, t)
+	if err != nil {
+		return err
+	}
 	if err := k.mountAt(ctx, s, dir); err != nil {
 		return err
 	}
 	return s.Detail("%s@%s at %s", s.Run().Frozen.Dataset, t.Name, dir)
 }
 
+// claimMountDir makes the folder for the mount. It is named by the snapshot's stamp, or, where another job that shares
+// intermediate_basedir has a folder of that name, by one of the seconds after it.
+func (k *Kit) claimMountDir(ctx context.Context, s *workflow.Session, t target) (string, error) {
+	run := s.Run()
+	return workflow.Once(ctx, s, workflow.Effect[string]{
+		Name: "folder",
+		Do: func(_ context.Context, fx workflow.Fx) (string, error) {
+			first, ok := parseStamp(t.Stamp)
+			if !ok {
+				return "", fmt.Errorf("stamp %q is not a time", t.Stamp)
+			}
+			if err := mounts.Sheltered(run.Frozen.IntermediateDir, os.Geteuid()); err != nil {
+				return "", err
+			}
+			root, err := openDir(run.Frozen.IntermediateDir)
+			if err != nil {
+				return "", err
+			}
+			defer root.Close()
+			for i := range claimTries {
+				dir := mountDir(run.Frozen.IntermediateDir, first.Add(time.Duration(i)*time.Second).Format(stampLayout))
+				if _, err := mounts.Prove(dir, snapshotName(run)); err == nil {
+					return dir, nil // somebody typed it
+				}
+				name := filepath.Base(filepath.Dir(dir))
+				err := root.Mkdir(name, 0o700)
+				if errors.Is(err, fs.ErrExist) {
+					there, rerr := fs.ReadDir(root.FS(), name)
+					if rerr != nil || !fx.Again || len(there) > 0 {
+						continue
+					}
+					err = nil // it is ours, and the process died
+				}
+				return dir, err
+			}
+			return "", fmt.Errorf("no folder for a mount is free in %s: %s and those after it are taken", run.Frozen.IntermediateDir, manifest.Folder(t.Stamp, true))
+		},
+		Result: func(_ *state.Tx, r *state.Run, dir string) error {
+			r.Mount = dir
+			return nil
+		},
+	})
+}
+
 // mountAt sees to it that the run's snapshot is mounted on a folder. A resume after a reboot mounts it again.
 func (k *Kit) mountAt(ctx context.Context, s *workflow.Session, dir string) error {
 	_, err := workflow.Once(ctx, s, workflow.Effect[mounts.Proof]{
 		Name: "mount " + dir, Afresh: true, // the kernel tells whether it is mounted
-		Intent: func(_ *state.Tx, r *state.Run) error {
-			r.Mount = dir
-			return nil
-		},
 		Do: func(ctx context.Context, fx workflow.Fx) (none mounts.Proof, err error) {
 			snap, err := k.ownSnapshot(ctx, s)
 			if err != nil {

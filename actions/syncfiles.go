@@ -38,6 +38,9 @@ func (k *Kit) syncsFiles(r state.Run) bool {
 }
 
 func (k *Kit) syncFiles(ctx context.Context, s *workflow.Session, ownFolder, deleteMost bool) error {
+	if k.Settings.Mode != settings.File {
+		return errors.New("the config is of mode intermediate now, where rclone_args mean something else: put mode = file back")
+	}
 	dir, err := k.mountedAt(ctx, s)
 	if err != nil {
 		return err
@@ -199,7 +202,7 @@ func (f *syncing) commit(ctx context.Context) error {
 			}
 			now := f.s.Now().UTC()
 			return f.record(tx, r, func(b *state.Backup) error {
-				*b.Files, b.Committed, b.Seen = done, &now, &now
+				*b.Files, b.Committed = done, &now
 				return errors.Join(workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupExport), workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupCommit))
 			})
 		},

@@ -63,7 +63,7 @@ func (l *logReader) take() {
 		m.Msg = stamp.ReplaceAllString(string(line), "")
 	}
 	if m.Stats != nil {
-		l.transferred.Store(m.Stats.Bytes)
+		l.transferred.Store(m.Stats.Bytes + m.Stats.Checks + m.Stats.TotalTransfers) // a sync may compare for long
 		if l.progress != nil {
 			l.progress(m.Stats.Bytes)
 		}

@@ -186,7 +186,11 @@ func safeText(r state.Run, b state.Backup, known bool) string {
 
 func (a *App) interruptedText(t *taken, r state.Run) string {
 	text := "interrupted: run " + r.ID + " stopped at a checkpoint"
-	if b, ok := t.backup(r); ok && b.Sums.Sealed > 0 {
+	b, ok := t.backup(r)
+	if ok && b.Files != nil && b.Files.Sent > 0 {
+		text = fmt.Sprintf("interrupted: %s synced, which are not sent again", counted(int(b.Files.Sent), "file"))
+	}
+	if ok && b.Sums.Sealed > 0 {
 		text = fmt.Sprintf("interrupted: %s sealed, %s on the remote, and stay there", counted(b.Sums.Sealed, "chunk"), count(b.Sums.Uploaded))
 	}
 	return text + "\nNext: " + a.again("resume "+r.ID)
