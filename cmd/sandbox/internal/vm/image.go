@@ -94,7 +94,7 @@ func Open(ctx context.Context, h *host.Host, cache string) (i Image, made bool, 
 	if err != nil {
 		return i, made, err
 	}
-	i.Accelerator, err = accelerator(ctx, h, i.dir)
+	i.Accelerator, err = i.accelerator(ctx, h)
 	return i, made, err
 }
 
