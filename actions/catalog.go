@@ -63,11 +63,7 @@ var (
 	errGone = errors.New("its folder is not there")
 )
 
-var (
-	jobMarker = regexp.MustCompile(`^` + ownerPrefix + `([0-9a-f]+)$`)
-	// pythonPiece is a name such as tank-data@20240101000000.zfs.gpg.0000.
-	pythonPiece = regexp.MustCompile(`@.+\.zfs\.gpg\.[0-9]{4,}$`)
-)
+var jobMarker = regexp.MustCompile(`^` + ownerPrefix + `([0-9a-f]+)$`)
 
 // OpenCatalog lists the root of a remote. The world is only looked at. Before Unlock no folder can be looked into.
 func (k *Kit) OpenCatalog(ctx context.Context, w workflow.World, r remote.Remote) (*Catalog, error) {

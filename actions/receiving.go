@@ -19,8 +19,8 @@ type receiving struct {
 	into      zfs.Dataset
 	of        *manifest.Manifest
 	increment bool // on what an earlier receive of the same restore made
-	// open writes what is in the next chunk, which is the one that C describes, once that was proved.
-	open func(ctx context.Context, c manifest.Chunk, to io.Writer) error
+	// open writes what is in the backup's chunks, in order, each once it was proved.
+	open func(ctx context.Context, to io.Writer) error
 	also io.Writer // gets the stream too, if not nil
 }
 
@@ -31,7 +31,7 @@ func (r *receiving) receive(ctx context.Context) (volume bool, err error) {
 	opening, stop := context.WithCancelCause(ctx)
 	opened := make(chan error, 1)
 	go func() {
-		err := r.openAll(opening, in)
+		err := r.open(opening, in)
 		in.CloseWithError(err) // nil is the end of the stream
 		opened <- err
 	}()
@@ -84,17 +84,19 @@ func streamError(m *manifest.Manifest, err error) error {
 	return err
 }
 
-// openAll opens the chunks of the backup, one after the other.
-func (r *receiving) openAll(ctx context.Context, to io.Writer) error {
-	for _, c := range r.of.Chunks {
-		err := r.open(ctx, c, to)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		default:
-			return fmt.Errorf("chunk %d of %s, %s: %w", c.N, r.of.Name, c.Name, err)
+// openChunks opens the chunks of a backup, one after the other, by what opens the next, which is the one that is described.
+func openChunks(m *manifest.Manifest, open func(ctx context.Context, c manifest.Chunk, to io.Writer) error) func(context.Context, io.Writer) error {
+	return func(ctx context.Context, to io.Writer) error {
+		for _, c := range m.Chunks {
+			err := open(ctx, c, to)
+			switch {
+			case err == nil:
+			case ctx.Err() != nil:
+				return context.Cause(ctx)
+			default:
+				return fmt.Errorf("chunk %d of %s, %s: %w", c.N, m.Name, c.Name, err)
+			}
 		}
+		return nil
 	}
-	return nil
 }

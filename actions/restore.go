@@ -44,6 +44,8 @@ type RestorePlan struct {
 	// Spool is where chunks lie for a while, at most SpoolBytes at a time.
 	Spool      string
 	SpoolBytes int64
+	// Python says that the Python tool made the chain. Then nothing is known of it yet but names and sizes.
+	Python bool
 	// Newer are folders that are newer than the backup and have no manifest, if the latest was asked for.
 	Newer []string
 
@@ -75,8 +77,13 @@ func (c *Catalog) PlanRestore(ctx context.Context, q RestoreRequest) (*RestorePl
 	if err != nil {
 		return nil, err
 	}
-	if p.Chain, err = c.Chain(ctx, name); err != nil {
-		return nil, fmt.Errorf("backup %s at %s: %w", name, c.Remote, c.explain(name, err))
+	e, err := c.Entry(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	p.Python = e.Python
+	if p.Chain, err = c.chain(ctx, name, e.Python); err != nil {
+		return nil, fmt.Errorf("backup %s at %s: %w", name, c.Remote, err)
 	}
 	for _, m := range p.Chain {
 		if _, err := into.Snapshot(m.Snapshot); err != nil {
@@ -215,13 +222,12 @@ func (c *Catalog) oneJob(all []*Entry) error {
 	return refuse("%s has backups of several jobs; say which one by --backup:%s", c.Remote, b.String())
 }
 
-// explain adds how to restore what this command can't.
-func (c *Catalog) explain(name string, err error) error {
-	if !errors.Is(err, ErrPython) {
-		return err
+// chain is Chain, of a backup of either kind.
+func (c *Catalog) chain(ctx context.Context, name string, python bool) ([]*manifest.Manifest, error) {
+	if python {
+		return c.pythonChain(ctx, name)
 	}
-	return &RestoreRefusal{fmt.Errorf("%w: it can't be restored by this command; fetch the folder %s, and with an "+
-		"incremental first the full that it is based on, then by hand: cat %s/* | gpg -d | zfs recv -u NEWDATASET", err, name, name)}
+	return c.Chain(ctx, name)
 }
 
 // mostSpooled is the most that lies in the spool folder at once: a chunk that is being received, and the next.
@@ -250,7 +256,7 @@ func hasRoom(dir string, bytes int64) error {
 
 // NewRestore is the run that carries a plan out.
 func (p *RestorePlan) NewRestore(from state.Source, config string) state.Run {
-	rs := &state.Restore{From: from, Into: p.Into.String(), Spool: p.Spool, SpoolBytes: p.SpoolBytes}
+	rs := &state.Restore{From: from, Into: p.Into.String(), Python: p.Python, Spool: p.Spool, SpoolBytes: p.SpoolBytes}
 	var steps []workflow.Planned
 	for _, m := range p.Chain {
 		rs.Chain = append(rs.Chain, state.Link{Name: m.Name, ManifestSHA256: p.catalog.entries[m.Name].sha, Snapshot: m.Snapshot, SnapshotGUID: m.SnapshotGUID,
@@ -265,20 +271,20 @@ func (p *RestorePlan) NewRestore(from state.Source, config string) state.Run {
 func (c *Catalog) ResumeRestore(ctx context.Context, run state.Run) (*RestorePlan, error) {
 	rs := run.Restore
 	newest := rs.Chain[len(rs.Chain)-1]
-	p := &RestorePlan{Spool: rs.Spool, SpoolBytes: rs.SpoolBytes, catalog: c}
+	p := &RestorePlan{Python: rs.Python, Spool: rs.Spool, SpoolBytes: rs.SpoolBytes, catalog: c}
 	var err error
 	if p.Into, err = zfs.ParseDataset(rs.Into); err != nil {
 		return nil, err
 	}
-	if p.Chain, err = c.Chain(ctx, newest.Name); err != nil {
+	if p.Chain, err = c.chain(ctx, newest.Name, rs.Python); err != nil {
 		return nil, fmt.Errorf("backup %s at %s: %w", newest.Name, c.Remote, err)
 	}
 	if len(p.Chain) != len(rs.Chain) {
 		return nil, fmt.Errorf("the chain of %s at %s is another than when the restore was begun", newest.Name, c.Remote)
 	}
 	for i, m := range p.Chain {
-		if l := rs.Chain[i]; m.Name != l.Name || c.entries[m.Name].sha != l.ManifestSHA256 {
-			return nil, fmt.Errorf("the manifest of %s at %s is another than when the restore was begun", l.Name, c.Remote)
+		if l := rs.Chain[i]; m.Name != l.Name || c.entries[m.Name].sha != l.ManifestSHA256 || m.Bytes() != l.Bytes {
+			return nil, fmt.Errorf("%s at %s is another backup than when the restore was begun", l.Name, c.Remote)
 		}
 		p.Bytes += m.Bytes()
 		p.StreamBytes += m.StreamBytes

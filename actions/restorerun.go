@@ -31,8 +31,9 @@ type restoring struct {
 // Restore has the steps of RestoreSteps carry a plan out.
 func (k *Kit) Restore(p *RestorePlan) { k.restoring = &restoring{kit: k, plan: p} }
 
-// begin opens what the steps work with, and begins to fetch, with backup I, unless that was done for an earlier step.
-func (r *restoring) begin(ctx context.Context, fx workflow.Fx, run state.Run, i int) (err error) {
+// begin opens what the steps work with, and begins to fetch what is left of the chain, unless that was done for an earlier
+// step.
+func (r *restoring) begin(ctx context.Context, fx workflow.Fx, run state.Run, rest []*manifest.Manifest) (err error) {
 	if r.spool != nil {
 		return nil
 	}
@@ -40,7 +41,6 @@ func (r *restoring) begin(ctx context.Context, fx workflow.Fx, run state.Run, i 
 	if r.sealer, err = r.kit.sealer(r.world, string(r.plan.catalog.sealer.Kind())); err != nil {
 		return err
 	}
-	rest := r.plan.Chain[i:]
 	spool, err := openSpool(run.Restore.Spool, run.ID, run.Restore.SpoolBytes, mostSpooled(chunksOf(rest)))
 	if err != nil {
 		return fmt.Errorf("spool folder: %w", err)
@@ -52,7 +52,7 @@ func (r *restoring) begin(ctx context.Context, fx workflow.Fx, run state.Run, i 
 	fetching, stop := context.WithCancel(ctx)
 	r.stop = stop
 	r.chunks = make(chan arrived, 64) // how far ahead is for the room to say
-	go r.fetch(fetching, i, r.chunks)
+	go r.fetch(fetching, rest, r.chunks)
 	return nil
 }
 
@@ -81,6 +81,12 @@ func (k *Kit) receive(ctx context.Context, s *workflow.Session, args []string) e
 		return fmt.Errorf("%s is not in the chain", args[0])
 	}
 	m := r.plan.Chain[i]
+	if s.Run().Restore.Python {
+		var err error
+		if m, err = r.proveMessage(ctx, s, i, m); err != nil {
+			return err
+		}
+	}
 	_, err := workflow.Once(ctx, s, workflow.Effect[newDataset]{
 		Name: "receive",
 		Intent: func(_ *state.Tx, run *state.Run) error {
@@ -124,17 +130,27 @@ func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflo
 			return newDataset{}, err
 		}
 	}
-	if err := r.begin(ctx, fx, s.Run(), i); err != nil {
+	rest := r.plan.Chain[i:]
+	if s.Run().Restore.Python { // the next one's pieces are not ones that anything proves yet
+		rest = []*manifest.Manifest{m}
+	}
+	if err := r.begin(ctx, fx, s.Run(), rest); err != nil {
 		return newDataset{}, err
 	}
 	p := &passing{restoring: r, session: s, fx: fx, of: m}
-	in := receiving{kit: r.kit, world: fx, into: r.plan.Into, of: m, increment: i > 0, open: p.open}
+	in := receiving{kit: r.kit, world: fx, into: r.plan.Into, of: m, increment: i > 0, open: openChunks(m, p.open)}
+	if s.Run().Restore.Python {
+		in.open = p.openMessage
+	}
 	volume, err := in.receive(ctx)
 	if err != nil {
 		return newDataset{}, r.judged(ctx, fx, err)
 	}
 	if err := r.spool.whole(m); err != nil {
 		return newDataset{}, fmt.Errorf("spool folder %s: %w", r.spool.dir, err)
+	}
+	if s.Run().Restore.Python {
+		r.close()
 	}
 	return r.check(ctx, fx, m, volume)
 }
@@ -260,20 +276,12 @@ func (p *passing) passed(ctx context.Context) error {
 
 // openNext takes the next chunk from who fetches, which is the one that C describes.
 func (p *passing) openNext(ctx context.Context, c manifest.Chunk, to io.Writer) error {
-	var got arrived
-	select {
-	case got = <-p.chunks:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if got.err != nil {
-		return got.err
-	}
-	if got.name != spooled(p.of, c) {
-		return errNoMore
+	got, err := p.arrival(ctx, c)
+	if err != nil {
+		return err
 	}
 	began := p.done
-	err := p.openFile(ctx, got.name, c, to)
+	err = p.openFile(ctx, got.name, c, to)
 	if got.found && p.done == began && errors.Is(err, chunk.ErrDiffers) {
 		// What an earlier process fetched may have come to harm since, in a power cut say.
 		if err = p.get(ctx, p.of, c); err == nil {
@@ -287,6 +295,19 @@ func (p *passing) openNext(ctx context.Context, c manifest.Chunk, to io.Writer) 
 		return err
 	}
 	return p.spool.received(got.name, c.Size)
+}
+
+// arrival waits for the next chunk in the spool folder, which is the one that C describes.
+func (p *passing) arrival(ctx context.Context, c manifest.Chunk) (got arrived, err error) {
+	select {
+	case got = <-p.chunks:
+	case <-ctx.Done():
+		return got, ctx.Err()
+	}
+	if got.err == nil && got.name != spooled(p.of, c) {
+		return got, errNoMore
+	}
+	return got, got.err
 }
 
 func (p *passing) openFile(ctx context.Context, name string, c manifest.Chunk, to io.Writer) error {

@@ -226,10 +226,10 @@ type arrived struct {
 	err   error
 }
 
-// fetch gets all chunks of the chain from backup I on, one after the other, as far ahead as there is room.
-func (r *restoring) fetch(ctx context.Context, i int, to chan<- arrived) {
+// fetch gets all chunks of some backups, one after the other, as far ahead as there is room.
+func (r *restoring) fetch(ctx context.Context, backups []*manifest.Manifest, to chan<- arrived) {
 	defer close(to)
-	for _, m := range r.plan.Chain[i:] {
+	for _, m := range backups {
 		for _, c := range m.Chunks {
 			f := arrived{name: spooled(m, c)}
 			if f.found = r.spool.has(f.name, c.Size); !f.found {

@@ -246,7 +246,7 @@ func (d *drill) receive(ctx context.Context, m *manifest.Manifest, also io.Write
 	defer drain(chunks)
 	defer stop() // runs first
 	p := &drilling{d: d, of: m, sealer: sealer, chunks: chunks}
-	in := receiving{kit: d.v.kit, world: d.fx, into: d.into, of: m, increment: m.Base != nil, open: p.open, also: also}
+	in := receiving{kit: d.v.kit, world: d.fx, into: d.into, of: m, increment: m.Base != nil, open: openChunks(m, p.open), also: also}
 	if _, err = in.receive(ctx); err == nil {
 		_, err = d.v.kit.received(ctx, d.fx, d.into, m.Snapshot, m.SnapshotGUID)
 	}

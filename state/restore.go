@@ -6,6 +6,9 @@ import "time"
 type Restore struct {
 	From Source `json:"from"`
 	Into string `json:"into"` // the new dataset
+	// Python says that the Python tool made what is restored: its chain has no manifests, and GUIDs and the bytes of streams
+	// are known once its messages were proved.
+	Python bool `json:"python,omitempty"`
 	// Spool is the folder in which the run has one of its own, for at most SpoolBytes of chunk files.
 	Spool      string `json:"spool"`
 	SpoolBytes int64  `json:"spool_bytes"`

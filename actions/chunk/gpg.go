@@ -69,6 +69,18 @@ func (g GPG) OpenAtMost(ctx context.Context, cipher io.Reader, plain io.Writer, 
 	return err
 }
 
+// OpenForeign opens one message that another program made by the same passphrase: its form and its length are not known. What
+// was written before a nil error is anybody's. ErrPassphrase.
+func (g GPG) OpenForeign(ctx context.Context, cipher io.Reader, plain io.Writer) error {
+	in := &reader{ctx: ctx, r: cipher}
+	out := &writer{w: plain, left: math.MaxInt64}
+	st, exit, err := g.run(ctx, words(talk, []string{"--decrypt", "--output", "-"}), in, out)
+	if err != nil {
+		return err
+	}
+	return judgeOpened(exit, st)
+}
+
 func (g GPG) open(ctx context.Context, cipher io.Reader, plain io.Writer, most int64) (int64, error) {
 	if most < 1 { // gpg takes --max-output 0 for no limit
 		return 0, fmt.Errorf("a message of %d bytes is none of ours", most)

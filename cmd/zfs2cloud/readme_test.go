@@ -73,10 +73,14 @@ func commandTable(t *testing.T) string {
 			words += ", " + a
 		}
 		for _, p := range n.Positional {
-			words += " " + argument(p)
+			if !p.Tag.Hidden {
+				words += " " + argument(p)
+			}
 		}
 		for _, f := range n.Flags {
-			words += " [" + option(f) + "]"
+			if !f.Hidden {
+				words += " [" + option(f) + "]"
+			}
 		}
 		fmt.Fprintf(&b, "| `%s` | %s |\n", strings.ReplaceAll(words, "|", `\|`), n.Help)
 	}

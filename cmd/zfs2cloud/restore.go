@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,12 +26,19 @@ type RestoreCmd struct {
 	Spool    string `default:"/var/tmp" placeholder:"DIR" help:"Where about two chunks at a time wait until they are received (${default})."`
 	SpoolMax string `placeholder:"SIZE" help:"Fetch ahead, and keep what was received, up to so much there."`
 	Into     string `arg:"" name:"newdataset" help:"The dataset to be made. Its parent must exist."`
+	// As the Python tool had it: restore --zfs-fs NEWDATASET FOLDER…, which stands in runbooks.
+	ZfsFs   string   `name:"zfs-fs" hidden:""`
+	Folders []string `arg:"" optional:"" name:"folder" hidden:""`
+	chain   []string // that the folders are
 }
 
 // Run restores a backup into a new dataset. It is a run as a backup is one: what was cut off is gone on with.
 func (c *RestoreCmd) Run(a *App) error {
 	if !c.Yes && !a.DryRun && !a.canAsk() {
 		return &refusal{Err: errors.New("restore asks before it begins, and there is no terminal to ask on: -y goes on without")}
+	}
+	if err := c.asPython(a); err != nil {
+		return &unrestored{&refusal{Err: err}}
 	}
 	old, unfinished, err := a.findRestore(func(r state.Run) bool { return r.Restore.Into == c.Into })
 	if err != nil {
@@ -63,6 +73,36 @@ func (c *RestoreCmd) Run(a *App) error {
 		}
 		return t.engine.Begin(b.plan.NewRestore(from, config))
 	})
+}
+
+// asPython makes of the Python tool's words what they mean here: the folders, which lie in one, are a chain, the newest last.
+func (c *RestoreCmd) asPython(a *App) error {
+	switch {
+	case c.ZfsFs == "" && len(c.Folders) > 0:
+		return errors.New("one dataset is made at a time")
+	case c.ZfsFs == "":
+		return nil
+	case c.Remote != "" || c.Backup != actions.Latest || c.At != "":
+		return errors.New("with --zfs-fs the folders say what is restored")
+	}
+	folders := append([]string{c.Into}, c.Folders...)
+	c.Into = c.ZfsFs
+	for i, f := range folders {
+		dir, err := absolute(f)
+		if err != nil {
+			return err
+		}
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return fmt.Errorf("%s is not a folder", f)
+		}
+		if i > 0 && filepath.Dir(dir) != c.Remote {
+			return fmt.Errorf("%s and %s lie in different folders: put those of one chain into one", folders[0], f)
+		}
+		c.Remote, c.Backup = filepath.Dir(dir), filepath.Base(dir)
+		c.chain = append(c.chain, c.Backup)
+	}
+	a.ConfigFlag = "" // the Python tool read no config here
+	return nil
 }
 
 // bound is a plan with the kit that can carry it out.
@@ -106,6 +146,9 @@ func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error
 	if err != nil {
 		return nil, err
 	}
+	if err := c.sameChain(plan); err != nil {
+		return nil, &refusal{Err: err}
+	}
 	a.printPlan(plan)
 	if c.Backup == actions.Latest && c.At == "" {
 		missed, err := c.missed(ctx, a, kit, catalog)
@@ -117,6 +160,18 @@ func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error
 		}
 	}
 	return &bound{kit, plan}, nil
+}
+
+// sameChain is an error unless the folders that were named are those that are restored.
+func (c *RestoreCmd) sameChain(p *actions.RestorePlan) error {
+	var names []string
+	for _, m := range p.Chain {
+		names = append(names, m.Name)
+	}
+	if c.ZfsFs != "" && !slices.Equal(names, c.chain) {
+		return fmt.Errorf("to restore %s takes %s, in this order; named were %s", p.Newest().Name, strings.Join(names, ", "), strings.Join(c.chain, ", "))
+	}
+	return nil
 }
 
 // sameAs is an error if the unfinished run into this dataset is of something else than what is asked for.
@@ -156,16 +211,31 @@ func (e *unrestored) Unwrap() error { return e.error }
 
 // printPlan says what would be restored, from when, and where to.
 func (a *App) printPlan(p *actions.RestorePlan) {
-	newest, row := p.Newest(), a.planRow
-	row("from", "%s %s as of %s, %s", newest.Host, newest.Dataset, newest.Created.Local().Format("2 Jan 2006 15:04 MST"), age(a.World.Now(), newest.Created))
-	row("chain", "%s: all there, %s", chainText(p.Chain), genuine(newest))
+	row := a.planRow
+	a.printSource(p)
 	row("into", "%s (new); %s of %s free; spool %s, at most %s", p.Into, size(p.Bytes), size(p.Free), safe(p.Spool), size(p.SpoolBytes))
+	for _, m := range p.Chain {
+		if actions.WrittenOver(m) {
+			row("note", "%s has pieces of different sizes: a longer, older export may have been written over, and then it does not open", m.Name)
+		}
+	}
 	if p.StreamBytes > p.Free {
 		row("note", "this fits only if the pool compresses it: %s come out of the chunks", size(p.StreamBytes))
 	}
 	if len(p.Newer) > 0 {
 		row("note", "newer, but not committed, and passed over: %s", strings.Join(p.Newer, ", "))
 	}
+}
+
+// printSource says what is restored, and what vouches for it.
+func (a *App) printSource(p *actions.RestorePlan) {
+	newest := p.Newest()
+	of, vouches := newest.Host+" "+newest.Dataset, genuine(newest)
+	if p.Python {
+		of, vouches = newest.Dataset, "not proved yet: made by the Python tool, so that each is read twice, first to prove it"
+	}
+	a.planRow("from", "%s as of %s, %s", safe(of), newest.Created.Local().Format("2 Jan 2006 15:04 MST"), age(a.World.Now(), newest.Created))
+	a.planRow("chain", "%s: all there, %s", chainText(p.Chain), vouches)
 }
 
 func (a *App) planRow(name, format string, args ...any) {

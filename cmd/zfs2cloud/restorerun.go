@@ -90,9 +90,7 @@ func (a *App) replan(ctx context.Context, kit *actions.Kit, catalog *actions.Cat
 	if err != nil {
 		return nil, fmt.Errorf("%w\nRun %s stays as it is: %s", err, r.ID, restoredWords(r))
 	}
-	newest := plan.Newest()
-	a.planRow("from", "%s %s as of %s, %s", newest.Host, newest.Dataset, newest.Created.Local().Format("2 Jan 2006 15:04 MST"), age(a.World.Now(), newest.Created))
-	a.planRow("chain", "%s: all there, %s", chainText(plan.Chain), genuine(newest))
+	a.printSource(plan)
 	a.planRow("into", "%s: goes on with run %s, %s", plan.Into, r.ID, restoredWords(r))
 	return &bound{kit, plan}, nil
 }
