@@ -177,6 +177,10 @@ func (t *taken) rightMode(step string) error {
 		if t.settings.Mode != settings.File {
 			return &refusal{Err: fmt.Errorf("%s is a step of mode = file, and %s is of mode intermediate", step, t.settings.Path)}
 		}
+	case actions.StepVerify:
+		if t.settings.Mode == settings.File {
+			return &refusal{Err: fmt.Errorf("%s is of mode file: its remote has the files themselves; rclone check compares them", t.settings.Path)}
+		}
 	case actions.StepExport, actions.StepPruneRemote:
 		if t.settings.Mode == settings.File {
 			return &refusal{Err: fmt.Errorf("%s is a step of mode = intermediate, and %s is of mode file", step, t.settings.Path)}

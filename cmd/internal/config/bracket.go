@@ -27,7 +27,7 @@ func (l *loader) checkFileMode() {
 		case l.complained("mode"):
 		case !file && (s.Name == stepMount || s.Name == stepUploadFiles || s.Name == stepUmount):
 			text, hint = "a step of mode = file, and the mode is intermediate", "write mode = file; rclone_args mean something else there"
-		case file && (s.Name == stepExport || s.Name == stepPruneRemote):
+		case file && (s.Name == stepExport || s.Name == stepPruneRemote || s.Name == stepVerify):
 			text, hint = "a step of mode = intermediate, and the mode is file", "leave it out, or give chunk files a config, and a remote path, of their own"
 		case s.Name == stepMount && mounted:
 			text, hint = "the snapshot is mounted already", "leave the line out"

@@ -40,6 +40,7 @@ const (
 	stepUploadFiles  = "upload-snapshot-files-to-remote"
 	stepPruneRemote  = "prune-remote"
 	stepUmount       = "umount-snapshot"
+	stepVerify       = "verify"
 	sequence         = "backup-sequences"
 	sequenceOldStyle = "backup_sequences"
 )
@@ -60,7 +61,7 @@ var BuiltinSteps = []BuiltinStep{
 	{Name: stepMount},
 	{Name: stepUploadFiles, Flags: []StepFlag{{Short: "-d", Long: "--delete-most"}}},
 	{Name: stepUmount},
-	{Name: "verify", Word: "LEVEL", Words: []string{"listed", "hashed", "decrypted", "received"}, Check: checkVerify,
+	{Name: stepVerify, Word: "LEVEL", Words: []string{"listed", "hashed", "decrypted", "received"}, Check: checkVerify,
 		Flags: []StepFlag{{Short: "-a", Long: "--all"}, {Short: "-s", Long: "--sample", Value: "N%"}, {Short: "-m", Long: "--max-bytes", Value: "SIZE"}}},
 	{Name: "show-config"},
 }

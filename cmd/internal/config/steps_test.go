@@ -71,8 +71,9 @@ func TestFileModeSteps(t *testing.T) {
 		"a = upload-intermediate-to-remote":                                            "no snapshot is mounted there",
 		"a = mount-snapshot\nb = mount-snapshot":                                       "mounted already",
 		"a = mount-snapshot\nb = export-intermediate":                                  "a step of mode = intermediate, and the mode is file",
-		"a = prune-remote -y":                                                          "a step of mode = intermediate",
-		"a = mount-snapshot -y":                                                        "mount-snapshot has no flags",
+		"a = verify":            "a step of mode = intermediate",
+		"a = prune-remote -y":   "a step of mode = intermediate",
+		"a = mount-snapshot -y": "mount-snapshot has no flags",
 	} {
 		t.Run(steps, func(t *testing.T) { newPlace(t).bad(inFileMode(strings.Split(steps, "\n")...), part) })
 	}
