@@ -145,6 +145,10 @@ func (m *fileMode) killed(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("the folder of the mount: %v, %v", info, err)
 	}
 	s, err := m.status(ctx)
+	for try := 0; err != nil && try < 10; try++ { // status gives up within a second, which an emulated guest may need to read a file
+		time.Sleep(time.Second)
+		s, err = m.status(ctx)
+	}
 	if err != nil {
 		return "", err
 	}
