@@ -417,3 +417,41 @@ func TestStatusWithTheDatabaseHeld(t *testing.T) {
 		})
 	}
 }
+
+// In file mode there is one backup at the remote, which a sync that is cut off leaves as the last good one.
+func TestStatusFiles(t *testing.T) {
+	t.Parallel()
+	at := today("03:52:00")
+	for _, c := range []struct {
+		alive bool
+		want  string
+	}{
+		{true, `
+RUNNING      tank/data to b2:acme/web1   run 7k3f since 03:52 (3h 39m), pid 48112
+             sync 25%, 10.0 of 40.0 GiB, 0.78 MiB/s, ~10h 56m left
+             last checkpoint 3s ago
+last good    20261124033100, files, 28h ago
+next         nothing to do
+`},
+		{false, `
+INTERRUPTED  tank/data to b2:acme/web1   run 7k3f, last checkpoint 07:30:57, 3s ago
+             its process is gone
+             in upload-snapshot-files-to-remote: 1,204 files synced, 10.0 of 40.0 GiB
+last good    20261124033100, files, 28h ago
+next         zfs2cloud -c web.ini resume 7k3f   (or leave it: the next run does it first)
+`},
+	} {
+		plan := workflow.NewPlan([]workflow.Planned{{Name: "mount-snapshot", Shown: "mount-snapshot", Kind: workflow.Plain},
+			{Name: "upload-snapshot-files-to-remote", Shown: "upload-snapshot-files-to-remote", Kind: workflow.Plain}}, nil, nil)
+		plan[1].Starts, plan[1].Started = 1, &at
+		tale := newTale(t)
+		tale.job("tank/data", taleGUID, taleJob)
+		tale.backup(taleJob, taleNow.Add(-28*time.Hour), state.Backup{Files: &state.Files{}}, workflow.BackupExport, workflow.BackupCommit)
+		name := tale.backup(taleJob, at, state.Backup{Files: &state.Files{Into: "b2:acme/web1", Bytes: 10 << 30, Total: 40 << 30, Sent: 1204}})
+		tale.run(taleRun{Run: state.Run{Backup: name, Updated: taleNow.Add(-3 * time.Second), Steps: plan}, state: begun, steps: [][]workflow.StepEvent{stepDone, stepRunning}})
+		if c.alive {
+			tale.live(taleGUID, taleOwner, "7k3f", at)
+		}
+		tale.says(c.want)
+	}
+}
