@@ -201,7 +201,9 @@ func (q VerifyRequest) choose(backups []state.Backup) (chosen []state.Backup, er
 			picked[b.Name] = true
 		}
 	}
-	committed := func(b state.Backup) bool { return b.Files == nil && workflow.BackupMachine.In(b.State, workflow.BackupCommitted) }
+	committed := func(b state.Backup) bool {
+		return b.Files == nil && workflow.BackupMachine.In(b.State, workflow.BackupCommitted)
+	}
 	newest := state.Backup{}
 	for _, b := range backups {
 		if committed(b) {
