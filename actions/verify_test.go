@@ -82,6 +82,7 @@ func TestVerify(t *testing.T) {
 	t.Run("one bit", func(t *testing.T) { testOneBit(t, b, both) })
 	t.Run("gone", func(t *testing.T) { testGone(t, b, both) })
 	t.Run("streams", func(t *testing.T) { testVerifiedStreams(t, b, both) })
+	t.Run("on record", func(t *testing.T) { testOnRecord(t, b, full) })
 	t.Run("through rclone", func(t *testing.T) {
 		_, catalog := b.throughRclone(t)
 		for _, v := range b.verifyIn(t, catalog, VerifyRequest{Level: Hashed}) {
@@ -132,6 +133,42 @@ func testOneBit(t *testing.T, b *backups, both []*manifest.Manifest) {
 				})
 			}
 		}
+	}
+}
+
+// A host that stored the manifest knows which one it was: another that opens is bad, too, and one that does not open under
+// another passphrase is not.
+func testOnRecord(t *testing.T, b *backups, full *manifest.Manifest) {
+	record := &state.Backup{ManifestSHA256: shaOf(t, b.manifestFile(fullName))}
+	look := func(b *backups) Verdict {
+		v, err := b.kit.verifyingIn(b.catalog(t), Listed).backup(t.Context(), fullName, record, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	if v := look(b); len(v.Bad) > 0 || v.Skipped != "" || v.Chunks != 3 {
+		t.Errorf("as it was stored: %+v", v)
+	}
+	sealedAgain := b.copied(t)
+	sealedAgain.commit(t, full)
+	if v := look(sealedAgain); len(v.Bad) != 1 || v.Bad[0].File != "manifest.json.gpg" || !strings.Contains(v.Summary(), record.ManifestSHA256) {
+		t.Errorf("sealed again: %+v", v)
+	}
+	flipped := b.copied(t)
+	flipBit(t, flipped.manifestFile(fullName), 777)
+	if v := look(flipped); len(v.Bad) != 1 || v.Bad[0].File != "manifest.json.gpg" {
+		t.Errorf("flipped: %+v", v)
+	}
+	another := *b
+	another.kit = restoreKit("another", settings.GPG)
+	if v := look(&another); len(v.Bad) > 0 || !strings.Contains(v.Skipped, "another passphrase") {
+		t.Errorf("another passphrase: %+v", v)
+	}
+	gone := b.copied(t)
+	remove(t, filepath.Join(gone.dir, fullName))
+	if v := look(gone); len(v.Bad) != 1 || v.Bad[0].What != errGone.Error() {
+		t.Errorf("gone: %+v", v)
 	}
 }
 

@@ -19,7 +19,7 @@ var (
 	crashSeed  = flag.Uint64("crashseed", 0, "0: another each time")
 	crashAll   = flag.Bool("crashall", false, "every point in every way")
 	crashShare = flag.Int("crashshare", 1, "only one in so many points")
-	crashOnly  = flag.String("crashonly", "", "only this one of the commands: run, prune, restore, verify, files")
+	crashOnly  = flag.String("crashonly", "", "only this one of the commands: run, prune, restore, verify, drill, files")
 )
 
 // crashing are the commands that are crashed: what comes before one, what may come after the crash, and what holds in the end.
@@ -45,6 +45,10 @@ var crashing = []struct {
 	// The mounted files are synced.
 	{"files", "[!mount] skip\nstandin\nconfig config.ini mode=file\nexits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", waysOfRuns,
 		"days 1\n" + endOfRuns + syncedNow, sequenceOfFiles},
+	// The same in a restore drill, of which nothing stays in the pool.
+	{"drill", "exits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\n", "zfs2cloud verify --level received", waysOfRuns,
+		"days 2\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud verify --level received\nstdout -count=2 '^ok .* received: '\n" +
+			"exec sh -c 'ls spool | grep -c verify || true'\nstdout '^0$'\nexec zfs list -H -t all -o name -r $POOL\n! stdout zfs2cloud-verify\n", ""},
 }
 
 const (
