@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,8 +79,12 @@ func (v *Verdict) found(file, format string, args ...any) {
 		v.More++
 		return
 	}
-	v.Bad = append(v.Bad, Finding{File: file, What: fmt.Sprintf(format, args...)})
+	what := digest.ReplaceAllString(fmt.Sprintf(format, args...), "$1…")
+	v.Bad = append(v.Bad, Finding{File: file, What: what})
 }
+
+// digest is a SHA-256, of which its beginning is enough for people.
+var digest = regexp.MustCompile(`\b([0-9a-f]{12})[0-9a-f]{52}\b`)
 
 // Summary is the first finding, and how many more there are; empty if nothing is wrong.
 func (v *Verdict) Summary() string {
@@ -409,7 +414,7 @@ func (k *Kit) verifyOne(ctx context.Context, s *workflow.Session, v *verifying, 
 		},
 		Result: func(tx *state.Tx, r *state.Run, verdict Verdict) error {
 			if v.level == Received {
-				r.High.Raise(state.Progress{Verified: r.High.Verified + 1})
+				r.High.Raise(state.Progress{Verified: r.High.Verified + verdict.Chunks})
 			}
 			if verdict.Skipped != "" {
 				return nil

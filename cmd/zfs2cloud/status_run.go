@@ -92,9 +92,9 @@ func (s *sight) progress(r state.Run) string {
 		case known && kind == workflow.Upload:
 			parts = append(parts, amount("upload", backup.Sums.BytesUploaded, backup.Sums.BytesSealed, false, pace(r, step, backup.Sums.BytesUploaded)))
 		case workflow.StepMachine.In(step.State, workflow.StepRunning) && step.Started != nil && step.Starts == 1:
-			parts = append(parts, fmt.Sprintf("in %s for %s", safe(step.Shown), s.since(*step.Started)))
+			parts = append(parts, fmt.Sprintf("in %s for %s%s", safe(step.Shown), s.since(*step.Started), provedWords(r)))
 		case workflow.StepMachine.In(step.State, workflow.StepRunning):
-			parts = append(parts, "in "+safe(step.Shown))
+			parts = append(parts, "in "+safe(step.Shown)+provedWords(r))
 		default:
 			parts = append(parts, "before "+safe(step.Shown))
 		}
@@ -134,9 +134,17 @@ func (s *sight) interruptedBlock(r state.Run) block {
 	if s.died(r) {
 		b.say("its process is gone%s%s", s.rebooted(r), s.orphans(r))
 	}
-	s.sayWhere(&b, r, "in "+safe(stepName(r)))
+	s.sayWhere(&b, r, "in "+safe(stepName(r))+provedWords(r))
 	b.next("next", s.next(r), s.orLeaveIt(r))
 	return b
+}
+
+// provedWords says how many chunks a verification has behind it, if a run is at one.
+func provedWords(r state.Run) string {
+	if i := atWork(r); i < 0 || r.Steps[i].Name != actions.StepVerify || r.High.Verified == 0 {
+		return ""
+	}
+	return ", " + counted(r.High.Verified, "chunk") + " proved"
 }
 
 // rebooted says that the host was booted since a run's process was alive.
