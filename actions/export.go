@@ -35,8 +35,12 @@ func (k *Kit) export(ctx context.Context, s *workflow.Session, args []string) er
 	if err := k.beginBackup(ctx, s, target, c); err != nil {
 		return err
 	}
-	if err := k.sealStream(ctx, s); err != nil {
+	how, err := k.sealStream(ctx, s)
+	if err != nil {
 		return err
+	}
+	if how != "" {
+		how = "; " + how
 	}
 	b, err := k.backupOf(s)
 	if err != nil {
@@ -51,7 +55,7 @@ func (k *Kit) export(ctx context.Context, s *workflow.Session, args []string) er
 	if c.Full {
 		kind = "full: " + c.Reason
 	}
-	return s.Detail("%s; %s", kind, plural(b.Sums.Sealed, "chunk", "chunks"))
+	return s.Detail("%s; %s%s", kind, plural(b.Sums.Sealed, "chunk", "chunks"), how)
 }
 
 // target is the snapshot that is exported.

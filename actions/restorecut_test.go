@@ -68,10 +68,6 @@ func (w *watched) Start(ctx context.Context, s workflow.Spec) (workflow.Child, e
 	return child, err
 }
 
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
 func (w *watched) count(word string) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

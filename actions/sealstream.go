@@ -2,7 +2,6 @@ package actions
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"strings"
 
 	"zfs2cloud/actions/chunk"
-	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
@@ -24,18 +22,20 @@ import (
 type sealed struct {
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
+	How    string `json:"how,omitempty"` // it went on after it had been cut off
 }
 
 // errPrefix: the stream's beginning is not what was sealed.
 var errPrefix = errors.New("the stream differs from what was sealed of it")
 
 // sealStream is the export's long effect: one zfs send, many chunks. Each chunk has its own record, so a
-// stored result of the whole is not asked for: what is left to do, the chunks tell.
-func (k *Kit) sealStream(ctx context.Context, s *workflow.Session) error {
+// stored result of the whole is not asked for: what is left to do, the chunks tell. HOW it went on after it had been cut
+// off, if it had, is for people.
+func (k *Kit) sealStream(ctx context.Context, s *workflow.Session) (how string, err error) {
 	if b, err := k.backupOf(s); err != nil || !workflow.BackupMachine.In(b.State, workflow.BackupExporting) {
-		return err
+		return "", err
 	}
-	_, err := workflow.Once(ctx, s, workflow.Effect[sealed]{
+	done, err := workflow.Once(ctx, s, workflow.Effect[sealed]{
 		Name: "send", Afresh: true,
 		Do: func(ctx context.Context, fx workflow.Fx) (sealed, error) { return k.continueStream(ctx, s, fx) },
 		Result: func(tx *state.Tx, r *state.Run, done sealed) error {
@@ -53,20 +53,22 @@ func (k *Kit) sealStream(ctx context.Context, s *workflow.Session) error {
 			return tx.PutBackup(b)
 		},
 	})
-	return err
+	return done.How, err
 }
 
-// continueStream is the one place where it is decided how an export goes on after it was cut off: the
-// snapshot is sent again, and what was sealed of it is proved to be its beginning. If it differs, the
-// chunks before the first difference stay and the rest is sealed anew, in a new generation; a second
-// time, a person has to look.
+// continueStream is the one place where it is decided how an export goes on after it was cut off: the send is
+// continued behind what was sealed, or all of it is sent again, and what was sealed of it is proved to be its beginning
+// (begin). If it differs, the chunks before the first difference stay and the rest is sealed anew, in a new generation; a
+// second time, a person has to look.
 func (k *Kit) continueStream(ctx context.Context, s *workflow.Session, fx workflow.Fx) (sealed, error) {
+	var notOn error // why the send can't be continued, once that was tried
 	for {
 		k.stopAhead() // else it might discard a chunk that has just been read here as sealed
 		x, err := k.newExport(s, fx)
 		if err != nil {
 			return sealed{}, err
 		}
+		x.notOn = notOn
 		done, err := x.send(ctx)
 		if err == nil {
 			holes, err := x.holes()
@@ -77,6 +79,11 @@ func (k *Kit) continueStream(ctx context.Context, s *workflow.Session, fx workfl
 			return done, err
 		}
 		k.stopAhead()
+		if x.on && ctx.Err() == nil && ofTheStream(err) {
+			s.Log().Warn("the send could be continued, and then failed", "err", err)
+			notOn = err
+			continue
+		}
 		if !errors.Is(err, errPrefix) {
 			return done, err
 		}
@@ -115,6 +122,9 @@ type streamExport struct {
 	pieces  int    // of the stream, once all went by
 	sealer  chunk.Sealer
 	kinds   []string    // of hashes that the remote can be asked for
+	on      bool        // the send is continued
+	notOn   error       // why it must not be
+	how     string      // it goes on behind what was sealed before
 	differs int         // the first chunk that is not what the stream has
 	last    *coming     // whose piece went by last, until it is on record
 	next    *coming     // the chunk after it
@@ -160,7 +170,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 	defer x.meet(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	in, err := x.start(ctx)
+	in, n, err := x.begin(ctx)
 	if err != nil {
 		return done, err
 	}
@@ -170,12 +180,13 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 		x.last.drop()
 		x.next.drop()
 	}()
-	hash := sha256.New()
-	cutter, err := chunk.NewCutter(&metered{r: in, report: x.report}, x.backup.SplitSize)
+	cutter, err := chunk.NewCutter(&metered{r: in, n: int64(in.parser.Size()), report: x.report}, x.backup.SplitSize)
 	if err != nil {
 		return done, err
 	}
-	n := 0
+	if err := x.offerBefore(ctx, n); err != nil {
+		return done, err
+	}
 	for ; ; n++ {
 		piece, err := cutter.Next()
 		if err == io.EOF {
@@ -185,7 +196,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 			err = x.fits(n)
 		}
 		if err == nil {
-			err = x.take(ctx, folder, n, &checked{piece: piece, left: x.backup.SplitSize, parser: in.parser, hash: hash})
+			err = x.take(ctx, folder, n, &checked{piece: piece, left: x.backup.SplitSize, parser: in.parser, hash: in.hash})
 		}
 		if err != nil {
 			x.keep(ctx)
@@ -199,7 +210,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 		return done, err
 	}
 	x.pieces = n
-	return sealed{Bytes: int64(in.parser.Size()), SHA256: hex.EncodeToString(hash.Sum(nil))}, x.discard(n, func(*state.Run) {})
+	return sealed{Bytes: int64(in.parser.Size()), SHA256: hex.EncodeToString(in.hash.Sum(nil)), How: x.how}, x.discard(n, func(*state.Run) {})
 }
 
 // fits is an error if a backup can't have a chunk of this number: it would be found out when all the others are uploaded.
@@ -232,6 +243,21 @@ func (x *streamExport) take(ctx context.Context, folder *os.Root, n int, piece *
 	}
 	x.offer(ctx, c)
 	return nil
+}
+
+// offerBefore has those chunks uploaded that do not go by.
+func (x *streamExport) offerBefore(ctx context.Context, n int) error {
+	if n == 0 {
+		return nil
+	}
+	return eachBlock(x.s.View, x.backup.Job, x.backup.Name, func(block []state.Chunk) error {
+		for _, c := range block {
+			if c.N < n {
+				x.offer(ctx, c)
+			}
+		}
+		return ctx.Err()
+	})
 }
 
 // discardLost discards what was sealed and whose file is gone: all of it at once, so that one pass seals it again.
@@ -301,37 +327,21 @@ func (x *streamExport) report(done int64) {
 	x.s.Progress(done, total, total > 0)
 }
 
-// start starts zfs send and gives what it sends.
-func (x *streamExport) start(ctx context.Context) (*sending, error) {
-	args, err := sendArgs(x.run, choice{Base: x.backup.Base, Flags: x.backup.SendFlags})
-	if err != nil {
-		return nil, err
-	}
-	r, w, err := proc.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	child, err := x.kit.zfs(x.fx).Send(ctx, args, w)
-	if err := errors.Join(err, w.Close()); err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
-	var base uint64
-	if x.backup.Base != nil {
-		base = guid(x.backup.Base.SnapshotGUID)
-	}
-	return &sending{pipe: r, child: child, parser: stream.Of(guid(x.backup.SnapshotGUID), base)}, nil
-}
-
 // sending is the stream of a zfs send. It ends only if zfs said exit 0; else its last Read is an error.
 type sending struct {
 	pipe   *os.File
 	child  workflow.Child
+	from   io.Reader      // the stream, of what comes through the pipe
 	parser *stream.Parser // which the pieces are shown
+	hash   hash.Hash      // of the whole stream, as far as the pieces went by
 	end    error
 	over   bool
 }
 
-func (s *sending) Read(p []byte) (int, error) {
+func (s *sending) Read(p []byte) (int, error) { return s.from.Read(p) }
+
+// pass reads what comes through the pipe.
+func (s *sending) pass(p []byte) (int, error) {
 	if s.over {
 		return 0, s.end
 	}

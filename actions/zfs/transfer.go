@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,16 +66,7 @@ func (p Program) Send(ctx context.Context, a SendArgs, stdout io.Writer) (workfl
 	if err != nil {
 		return nil, &Error{Doing: a.String(), Err: err}
 	}
-	var said beginning
-	spec := p.zfs(words...)
-	spec.Looks, spec.Stdout, spec.Stderr = true, stdout, &said
-	child, err := p.World.Start(ctx, spec)
-	if err != nil {
-		return nil, &Error{Doing: a.String(), Err: err}
-	}
-	return &sending{Child: child, failed: func(err error) error {
-		return p.failed(ctx, a.String(), a.Snapshot.subject(), said.String(), err)
-	}}, nil
+	return p.send(ctx, a.String(), a.Snapshot, words, stdout)
 }
 
 // sending is a child whose end is told as this package tells it.
@@ -176,4 +168,69 @@ func (p Program) receiveTakesProperties(ctx context.Context) (bool, error) {
 		err = errors.New("exit 0 without arguments")
 	}
 	return false, p.failed(ctx, doing, subject{}, usage.String(), err)
+}
+
+// ContinueArgs says from where on to send the rest of a stream.
+type ContinueArgs struct {
+	Snapshot Snapshot
+	Token    string   // as zfs has it: stream.Token
+	Flags    []string // with which the stream was begun
+}
+
+func (a ContinueArgs) String() string { return "send -t …, which continues " + a.Snapshot.String() }
+
+// continueFlags are those that a token does not stand for. (-w is in it, and -p is of the wrapper, which does not come
+// again.)
+var continueFlags = []string{"-L", "-e", "-c"}
+
+var tokenForm = regexp.MustCompile(`^1-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+$`)
+
+func (a ContinueArgs) words(more ...string) ([]string, error) {
+	if !tokenForm.MatchString(a.Token) {
+		return nil, errors.New("the token is none")
+	}
+	words := append([]string{"send"}, more...)
+	for _, flag := range a.Flags {
+		if err := CheckSendFlag(flag); err != nil {
+			return nil, err
+		}
+		if slices.Contains(continueFlags, flag) {
+			words = append(words, flag)
+		}
+	}
+	return append(words, "-t", a.Token), nil
+}
+
+// CanContinue asks zfs whether it would send the rest of a stream, without sending any of it. ErrUnsupported where the
+// program knows nothing of that (zfs-fuse, and OpenZFS before 0.7).
+func (p Program) CanContinue(ctx context.Context, a ContinueArgs) error {
+	words, err := a.words("-nvP")
+	if err != nil {
+		return &Error{Doing: a.String(), Err: err}
+	}
+	_, err = p.look(ctx, a.String(), a.Snapshot.subject(), p.zfs(words...))
+	return err
+}
+
+// Continue starts to send the rest of a stream to stdout. See Send.
+func (p Program) Continue(ctx context.Context, a ContinueArgs, stdout io.Writer) (workflow.Child, error) {
+	words, err := a.words()
+	if err != nil {
+		return nil, &Error{Doing: a.String(), Err: err}
+	}
+	return p.send(ctx, a.String(), a.Snapshot, words, stdout)
+}
+
+// send starts a zfs send.
+func (p Program) send(ctx context.Context, doing string, s Snapshot, words []string, stdout io.Writer) (workflow.Child, error) {
+	var said beginning
+	spec := p.zfs(words...)
+	spec.Looks, spec.Stdout, spec.Stderr = true, stdout, &said
+	child, err := p.World.Start(ctx, spec)
+	if err != nil {
+		return nil, &Error{Doing: doing, Err: err}
+	}
+	return &sending{Child: child, failed: func(err error) error {
+		return p.failed(ctx, doing, s.subject(), said.String(), err)
+	}}, nil
 }

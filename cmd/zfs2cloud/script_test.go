@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"zfs2cloud": program,
 		"recorder":  recorder,
+		"newer":     newer,
 	})
 }
 

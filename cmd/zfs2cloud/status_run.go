@@ -52,6 +52,9 @@ func (s *sight) runningBlock(r state.Run) block {
 		b.say("it is being given up%s", because(r))
 	} else if text := s.progress(r); text != "" {
 		b.say("%s", text)
+		if i := atWork(r); i >= 0 && workflow.Kind(r.Steps[i].Kind) == workflow.Export && r.Steps[i].Detail != "" {
+			b.say("export: %s", safe(r.Steps[i].Detail))
+		}
 	}
 	if w := r.Waits; w != nil && s.now.Before(w.Until) {
 		sayError(&b, fmt.Sprintf("tries again %s: %s", local(s.now, w.Until, toTheSecond), w.Why))

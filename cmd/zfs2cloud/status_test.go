@@ -68,12 +68,14 @@ func TestStatusExporting(t *testing.T) {
 	name := c.backup(taleJob, today("03:52:00"), state.Backup{Full: true, Estimate: 41 << 30, SplitSize: 1 << 30, Sums: state.Sums{Sealed: 17, PlainSealed: 17 << 30, BytesSealed: 17 << 30}})
 	steps := workflow.NewPlan(talePlan, nil, nil)
 	steps[4].Starts = 2 // nobody knows how long it was at work in all: no rate
+	steps[4].Detail = "continued behind 12 sealed chunks"
 	c.run(taleRun{Run: state.Run{Backup: name, Updated: taleNow.Add(-3 * time.Second), Steps: steps}, state: begun, bracket: closed,
 		steps: [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepDone, stepRunning}})
 	c.live(taleGUID, taleOwner, "7k3f", today("06:00:00"))
 	c.says(`
 RUNNING      tank/data to b2:acme/web1   run 7k3f of today 03:52, resumed 06:00 (1h 31m), pid 48112
              export 41%, 17.0 of ~41.0 GiB
+             export: continued behind 12 sealed chunks
              last checkpoint 3s ago
 last good    none yet    LATE, due every 36h
 next         nothing to do
