@@ -28,6 +28,10 @@ version) printf 'zfs-2.1.11-1\nzfs-kmod-2.1.11-1\n' ;;
 'hold t tank/a@s') say 1 "cannot hold snapshot 'tank/a@s': tag already exists on this dataset" ;;
 'release t tank/a@s') say 1 "cannot release hold from snapshot 'tank/a@s': no such tag on this dataset" ;;
 'send -nP -c -i tank/a@s tank/a@s2') printf 'incremental\ts\ttank/a@s2\t12345\nsize\t12345\n' ;;
+send) say 2 'missing snapshot argument
+usage:
+	send [-DnPpRvLec] [-[i|I] snapshot] <snapshot>
+	send [-nvPLecw] [-i snapshot|bookmark] <filesystem|volume|snapshot>' ;;
 receive) say 2 'missing snapshot argument
 usage:
 	receive [-vMnsFhu] [-o <property>=<value>] ... [-x <property>] ...
@@ -89,6 +93,21 @@ func TestOpenZFSAnswers(t *testing.T) {
 	args.Flags = nil // to this the stand-in has no answer
 	if size, ok := p.Estimate(ctx, args); ok {
 		t.Errorf("an estimate from nowhere: %d", size)
+	}
+}
+
+func TestSendLacks(t *testing.T) {
+	t.Parallel()
+	p, _ := standIn(t, openZFS)
+	lacks, err := p.SendLacks(t.Context(), []string{"-c", "-w", "-L"})
+	must(t, err)
+	if !slices.Equal(lacks, []string{"-w"}) {
+		t.Errorf("lacks %q", lacks)
+	}
+	p, _ = standIn(t, "#!/bin/sh\necho no such library >&2; exit 1\n")
+	_, err = p.SendLacks(t.Context(), []string{"-c"})
+	if err == nil || !strings.Contains(err.Error(), "no such library") {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -152,22 +152,42 @@ func (p Program) ReceiveEnds(ctx context.Context, into Dataset) error {
 	return p.change(ctx, "inherit readonly "+into.name, into.subject(), p.zfs("inherit", "-S", "readonly", into.name))
 }
 
-// receiveTakesProperties asks zfs for the usage of receive, which it writes to stderr, with exit 2, if there
-// is no argument.
+// receiveTakesProperties asks zfs for the usage of receive.
 func (p Program) receiveTakesProperties(ctx context.Context) (bool, error) {
+	usage, err := p.usage(ctx, "receive")
+	return strings.Contains(usage, "-x <property>"), err
+}
+
+// SendLacks asks zfs for the usage of send, and returns those of the flags that it does not have: zfs-fuse knows
+// only -p, OpenZFS -w since it encrypts.
+func (p Program) SendLacks(ctx context.Context, flags []string) ([]string, error) {
+	if len(flags) == 0 {
+		return nil, nil
+	}
+	usage, err := p.usage(ctx, "send")
+	if err != nil {
+		return nil, err
+	}
+	// The first form is that of a snapshot; others follow, of bookmarks, tokens and the like.
+	_, form, _ := strings.Cut(usage, "send [-")
+	has, _, _ := strings.Cut(form, "]")
+	return slices.DeleteFunc(slices.Clone(flags), func(flag string) bool { return strings.Contains(has, strings.TrimPrefix(flag, "-")) }), nil
+}
+
+// usage is what zfs writes to stderr, with exit 2, if a command has no argument.
+func (p Program) usage(ctx context.Context, command string) (string, error) {
 	var usage beginning
-	spec := p.zfs("receive")
+	spec := p.zfs(command)
 	spec.Looks, spec.Stderr = true, &usage
 	err := proc.Run(ctx, p.World, spec)
 	var exit *workflow.ExitError
-	if errors.As(err, &exit) && exit.Code == 2 && strings.Contains(usage.String(), "receive [") {
-		return strings.Contains(usage.String(), "-x <property>"), nil
+	if errors.As(err, &exit) && exit.Code == 2 && strings.Contains(usage.String(), command+" [") {
+		return usage.String(), nil
 	}
-	const doing = "receive (to see its usage)"
 	if err == nil {
 		err = errors.New("exit 0 without arguments")
 	}
-	return false, p.failed(ctx, doing, subject{}, usage.String(), err)
+	return "", p.failed(ctx, command+" (to see its usage)", subject{}, usage.String(), err)
 }
 
 // ContinueArgs says from where on to send the rest of a stream.

@@ -39,8 +39,12 @@ func (c *checkup) lookZFS(ctx context.Context, f facts) (facts, []finding) {
 	}
 	f.info = info
 	var found []finding
-	if many, ok := errors.AsType[*config.Errors](c.app.fewChunks(c.settings, info.Referenced)); ok {
-		found = append(found, c.problem(noticeConfigError, many.Problems[0]))
+	for _, err := range []error{c.app.fewChunks(c.settings, info.Referenced), c.app.unknownFlags(ctx, c.zfs(), c.settings)} {
+		if bad, ok := errors.AsType[*config.Errors](err); ok {
+			found = append(found, c.problem(noticeConfigError, bad.Problems[0]))
+		} else if err != nil {
+			return fault(err)
+		}
 	}
 	may := ""
 	denied := c.permissions(ctx, dataset)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"zfs2cloud/actions"
 	"zfs2cloud/actions/settings"
@@ -22,6 +23,18 @@ func (a *App) fewChunks(c *settings.Settings, referenced int64) error {
 		return nil
 	}
 	return config.At(a.Config, a.Env, "split_size", err.Error(), "write a larger one")
+}
+
+// unknownFlags is an error that points to the config's line if this zfs has not all of zfs_send_flags. It is asked, since
+// which version has what differs between systems.
+func (a *App) unknownFlags(ctx context.Context, program zfs.Program, c *settings.Settings) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	lacks, err := program.SendLacks(ctx, c.SendFlags)
+	if err != nil || len(lacks) == 0 {
+		return err
+	}
+	return config.At(a.Config, a.Env, "zfs_send_flags", "this zfs send has no "+strings.Join(lacks, ", "), "leave it out")
 }
 
 // noDataset makes of zfs's word that the config's dataset is not there an error that points to the config's line, with

@@ -9,6 +9,7 @@ import (
 	"zfs2cloud/actions"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
+	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -68,8 +69,11 @@ func (c *RunCmd) run(t *taken) error {
 	if err := t.tellChildren(); err != nil {
 		return err
 	}
-	if err := t.app.fewChunks(t.settings, t.info.Referenced); err != nil {
-		return &refusal{Err: err, Next: t.app.again("check")}
+	program := zfs.Program{World: workflow.Look{World: t.app.World}, Words: t.kit.ZFS}
+	for _, err := range []error{t.app.fewChunks(t.settings, t.info.Referenced), t.app.unknownFlags(t.app.Stop.Soft(), program, t.settings)} {
+		if err != nil {
+			return &refusal{Err: err, Next: t.app.again("check")}
+		}
 	}
 	s, err := t.engine.Begin(state.Run{Job: t.job.ID, Config: t.settings.Path, Frozen: actions.Freeze(t.settings),
 		Steps: t.kit.Plan(t.kit.Planned(t.settings.Steps))})
