@@ -33,13 +33,21 @@ type guest struct {
 	dir   string // of the programs
 }
 
+// cacheDir is where images are kept; the variable is for a second one, beside one that others use.
+func cacheDir() string {
+	if dir := os.Getenv("SANDBOX_CACHE"); dir != "" {
+		return dir
+	}
+	return vm.Cache
+}
+
 // layGuest installs what is needed, makes the image, if it is not there, and builds the programs.
 func layGuest(ctx context.Context, more ...apt.Need) (*guest, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("run me as root: programs are installed where they are missing, and a Debian is made")
 	}
 	g := &guest{ground: &ground{host: &host.Host{}}}
-	if err := g.openLog(vm.Cache); err != nil {
+	if err := g.openLog(cacheDir()); err != nil {
 		return nil, err
 	}
 	if err := g.prepare(ctx, append(more, vm.Needs...)); err != nil {
@@ -53,14 +61,14 @@ func (g *guest) prepare(ctx context.Context, needs []apt.Need) (err error) {
 		return err
 	}
 	began := time.Now()
-	image, made, err := vm.Open(ctx, g.host, vm.Cache)
+	image, made, err := vm.Open(ctx, g.host, cacheDir())
 	if err != nil {
 		return err
 	}
 	g.image = image
 	text := "Debian with OpenZFS, as it was made before"
 	if made {
-		text = "Debian with OpenZFS, made and kept in " + vm.Cache
+		text = "Debian with OpenZFS, made and kept in " + cacheDir()
 	}
 	line("image", fmt.Sprintf("%s; QEMU runs it by %s", text, image.Accelerator), took(time.Since(began)))
 	began = time.Now()

@@ -5,7 +5,9 @@
 //
 // Its image is made once (image.go) and kept under /var/cache, in a folder whose name is a digest of the recipe:
 // another recipe is another image. Nothing is mounted and no device made for it, since that is not allowed
-// everywhere: mmdebstrap fills a folder, this machine's compiler builds the module, and mke2fs makes a file system of it.
+// everywhere: mmdebstrap extracts packages into a folder, this machine's compiler builds the module, and mke2fs makes a
+// file system of it. What takes an emulated processor long is left out: no package is installed, and the guest comes to
+// its root by a few drivers (early.sh), not by Debian's initramfs.
 //
 // A guest lives once (life.go). It boots from the image, over which it sees only its own writes, gets a folder of
 // files as a tar archive on a disk, and runs the file "run" of it as root. What that prints comes out by one serial

@@ -1,11 +1,10 @@
 #!/bin/sh
-# The first process of the guest. Debian's initramfs has mounted /dev, /proc, /sys and /run.
+# The first process of the guest, on its root. early.sh has mounted /dev, /proc, /sys and /run.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C
 # However this ends, so does the guest: QEMU is told to end where a machine would boot again.
 trap 'sync; echo b >/proc/sysrq-trigger' EXIT
 set -e
-mount -o remount,rw /
-mkdir -p /dev/pts /guest
+mkdir -p /dev/pts /dev/shm /guest
 mount -t devpts devpts /dev/pts
 hostname guest
 ip link set lo up
