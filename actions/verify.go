@@ -67,9 +67,11 @@ type Verdict struct {
 	// Bad is empty if nothing is wrong; More findings are not listed.
 	Bad  []Finding `json:"bad,omitempty"`
 	More int       `json:"more,omitempty"`
-	// Of a restore drill: how many files were read, and whether what was received, sent again, was what came.
-	Files int  `json:"files,omitempty"`
-	Again bool `json:"again,omitempty"`
+	// Of a restore drill: how many files were read, and whether what was received, sent again, was what came, or was
+	// not; neither, where that can't be told.
+	Files   int  `json:"files,omitempty"`
+	Again   bool `json:"again,omitempty"`
+	Differs bool `json:"differs,omitempty"`
 	// Skipped says why nothing was looked at; then nothing is known.
 	Skipped string `json:"skipped,omitempty"`
 }
@@ -123,6 +125,9 @@ func (v *Verdict) proved() string {
 	text := fmt.Sprintf("%s: manifest, %s, %s", v.Level, chunks, units.Size(v.Bytes))
 	if v.Again {
 		text += ", the same when sent again"
+	}
+	if v.Differs {
+		text += ", but ANOTHER STREAM when sent again: zfs made something else of it"
 	}
 	if v.Files > 0 {
 		text += ", " + plural(v.Files, "file", "files") + " read"
@@ -319,6 +324,15 @@ func (k *Kit) verify(ctx context.Context, s *workflow.Session, args []string) er
 		k.tell(text)
 		if err := k.note(s, "%s", text); err != nil {
 			return err
+		}
+	}
+	for _, v := range verdicts {
+		if v.Differs {
+			text := v.Backup + " was received as another stream than it is: zfs made something else of it"
+			k.tell(text)
+			if err := k.note(s, "%s", text); err != nil {
+				return err
+			}
 		}
 	}
 	return s.Detail("%s", sumUp(q.Level, verdicts))

@@ -42,8 +42,8 @@ func (p Program) Unmount(ctx context.Context, d Dataset) error {
 	return p.change(ctx, "unmount "+d.name, d.subject(), p.zfs("unmount", d.name))
 }
 
-// SendsAlike tells whether a received snapshot, sent again, gives the stream that it came in but for what
-// stream.Essence leaves out: zfs-fuse, whose records have no sums of their own.
+// SendsAlike tells whether a received snapshot, sent again, gives the records that it came in, but for what
+// stream.Essence leaves out: that of zfs-fuse does, whose records have no sums of their own.
 func (p Program) SendsAlike(ctx context.Context) (bool, error) {
 	open, err := p.receiveTakesProperties(ctx)
 	return !open, err
