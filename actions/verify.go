@@ -348,7 +348,7 @@ func skippedOf(verdicts []Verdict) (skipped []string) {
 }
 
 // spoolPrefix is how the spool folders of a job's verifications begin: what a killed one left is found by it.
-func spoolPrefix(job string) string { return "zfs2cloud-verify-" + job[:8] + "-" }
+func spoolPrefix(job string) string { return "zfs2cloud-verify-" + job[:min(8, len(job))] + "-" }
 
 // whichToVerify decides once: what is committed later is not what was asked for.
 func (k *Kit) whichToVerify(ctx context.Context, s *workflow.Session, q VerifyRequest) ([]string, error) {

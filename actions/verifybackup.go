@@ -60,6 +60,9 @@ func (k *Kit) verifyingIn(catalog *Catalog, level Level) *verifying {
 // the prefix, and which are empty.
 func clearSpools(dir, prefix string) error {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), prefix) {
 			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
