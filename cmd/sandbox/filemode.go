@@ -217,7 +217,7 @@ func (m *fileMode) emptied(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	if err := m.do(ctx, "-v", "run"); err == nil || !strings.Contains(err.Error(), "--delete-most says that it is meant") {
+	if err := m.do(ctx, "-v", "run"); err == nil || !strings.Contains(err.Error(), "--delete-most") {
 		return "", fmt.Errorf("an empty dataset was synced: %w", err)
 	}
 	if there, err := os.ReadDir(m.remote); err != nil || len(there) < 3 {
