@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"zfs2cloud/actions/settings"
+	"zfs2cloud/actions/units"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -262,5 +263,5 @@ func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return units.Count(n) + " " + many
 }

@@ -393,7 +393,7 @@ type DeletesMost struct {
 }
 
 func (e *DeletesMost) Error() string {
-	what := fmt.Sprintf("%d of the %s there", e.Deletes, plural(int(e.There), "object", "objects"))
+	what := fmt.Sprintf("%s of the %s there", units.Count(int(e.Deletes)), plural(int(e.There), "object", "objects"))
 	if e.Deletes == e.There {
 		what = "all that is there, " + plural(int(e.There), "object", "objects")
 	}

@@ -86,3 +86,16 @@ func ParsePercent(s string) (int, error) {
 	}
 	return n, nil
 }
+
+// Count is a number with commas: 1,204.
+func Count(n int) string {
+	digits := strconv.Itoa(n)
+	sign := ""
+	if n < 0 {
+		sign, digits = "-", digits[1:]
+	}
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return sign + digits
+}

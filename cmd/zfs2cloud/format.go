@@ -48,17 +48,7 @@ func percent(done, total int64) int {
 }
 
 // count is a number with commas: 1,204.
-func count(n int) string {
-	digits := strconv.Itoa(n)
-	sign := ""
-	if n < 0 {
-		sign, digits = "-", digits[1:]
-	}
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return sign + digits
-}
+func count(n int) string { return units.Count(n) }
 
 // counted is a number of things: 1 chunk, 1,204 chunks.
 func counted(n int, thing string) string {
