@@ -23,7 +23,7 @@ type VMCmd struct {
 	Proof VMProofCmd `cmd:"" help:"Prove that a power cut takes what its disks were not told to flush, and nothing else."`
 	Files VMFilesCmd `cmd:"" help:"Try file mode in it: a sync killed, its snapshot unmounted, resumed; an emptied dataset."`
 	Shell VMShellCmd `cmd:"" help:"Open a shell in it; what you leave there is gone when you leave."`
-	CI    VMCICmd    `cmd:"" name:"ci" help:"Run proof, test and cut, and count what passed."`
+	CI    VMCICmd    `cmd:"" name:"ci" help:"Run proof and cut, and count what passed."`
 }
 
 // guest is a virtual machine's image and the programs to try in it.

@@ -11,7 +11,8 @@ import (
 	"zfs2cloud/cmd/sandbox/internal/vm"
 )
 
-// VMCICmd runs all that is tried in a virtual machine. The last line is "N passed, N failed, N skipped"; nothing is
+// VMCICmd runs what is tried in a virtual machine each time. The demo is not among it, since the cuts back up, resume,
+// restore and compare as well. The last line is "N passed, N failed, N skipped"; nothing is
 // skipped: where no machine can be made, all has failed.
 type VMCICmd struct {
 	Most time.Duration `default:"25m" help:"What has not ended by then has failed."`
@@ -25,7 +26,7 @@ func (c VMCICmd) Run(ctx context.Context) error {
 	var counts events.Counts
 	g, err := layGuest(ctx, vm.NBDKit)
 	if err != nil {
-		fail(&counts, "virtual machine", 2+outage.Moments, err)
+		fail(&counts, "virtual machine", 1+outage.Moments, err)
 	} else {
 		err = g.end(g.all(ctx, &counts))
 	}
@@ -42,11 +43,6 @@ func (c VMCICmd) Run(ctx context.Context) error {
 func (g *guest) all(ctx context.Context, counts *events.Counts) error {
 	if err := g.prove(ctx); err != nil {
 		fail(counts, "vm proof", 1, err)
-	} else {
-		counts.Passed++
-	}
-	if err := g.demo(ctx); err != nil {
-		fail(counts, "vm test", 1, err)
 	} else {
 		counts.Passed++
 	}

@@ -5,15 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"zfs2cloud/cmd/sandbox/internal/outage"
 	"zfs2cloud/cmd/sandbox/internal/vm"
 )
 
-// VMCutCmd lets a guest live as often as its power is cut, and once more.
+// VMCutCmd lets two guests live side by side, each as often as its power is cut, and once more.
 type VMCutCmd struct {
-	Cuts int    `default:"8" help:"How many times; each moment in turn (${default} is each once)."`
+	Cuts int    `default:"8" help:"How many times, by turns in two guests; each moment in turn (${default} is each once)."`
 	Seed uint64 `default:"1" help:"Decides whether a cut comes before, during or after what its moment is named for."`
 }
 
@@ -30,11 +31,40 @@ func (c VMCutCmd) Run(ctx context.Context) error {
 	return g.end(err)
 }
 
-// cuts has one guest live after the other, on the same disks. It returns how many cuts it came through.
+// cuts has two guests live, one life after the other, each on disks of its own: an emulated guest keeps no more than one
+// processor at work. It returns how many cuts they came through.
 func (g *guest) cuts(ctx context.Context, cuts int, seed uint64) (through int, err error) {
 	began := time.Now()
-	l := life{guest: g, repeated: newRepeated()}
-	for _, cut := range outage.Plan(cuts, seed) {
+	plan := outage.Plan(cuts, seed)
+	var chains [len(plan)]struct {
+		through int
+		err     error
+	}
+	var both sync.WaitGroup
+	for i, cuts := range plan {
+		if len(cuts) == 0 {
+			continue
+		}
+		both.Go(func() {
+			l := life{guest: g, name: string(rune('a' + i)), repeated: newRepeated()}
+			l.Plain = i == outage.Plain
+			chains[i].through, chains[i].err = l.chain(ctx, cuts)
+		})
+	}
+	both.Wait()
+	for _, c := range chains {
+		through += c.through
+		err = errors.Join(err, c.err)
+	}
+	if err == nil {
+		line("cuts", fmt.Sprintf("%d, seed %d; the pools have no error", cuts, seed), took(time.Since(began)))
+	}
+	return through, err
+}
+
+// chain lives from cut to cut, and once more. It returns how many of them it came through.
+func (l *life) chain(ctx context.Context, cuts []outage.Cut) (through int, err error) {
+	for _, cut := range cuts {
 		l.End = cut
 		if err := l.live(ctx); err != nil {
 			return max(0, l.Number-1), err
@@ -49,14 +79,13 @@ func (g *guest) cuts(ctx context.Context, cuts int, seed uint64) (through int, e
 	if err := l.live(ctx); err != nil {
 		return l.Number - 1, err
 	}
-	line("cuts", fmt.Sprintf("%d, seed %d; the pool has no error", cuts, seed), took(time.Since(began)))
-	return cuts, nil
+	return l.Number, nil
 }
 
 // plug serves the disks: one for state, chunk files and what the hooks write, one for the pool, one for the remote.
-func (g *guest) plug(ctx context.Context) (disks []*vm.Disk, err error) {
+func (l *life) plug(ctx context.Context) (disks []*vm.Disk, err error) {
 	for _, name := range []string{"data", "pool", "remote"} {
-		d, err := vm.Plug(ctx, g.host, filepath.Join(g.dir, name), 1<<30)
+		d, err := vm.Plug(ctx, l.host, filepath.Join(l.dir, name+"-"+l.name), 1<<30)
 		if err != nil {
 			return nil, errors.Join(err, unplug(disks))
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -29,7 +28,7 @@ func (c OutageCmd) Run(ctx context.Context) error {
 }
 
 // lifeTime is for one life, which takes less than a minute where nothing else is at work.
-const lifeTime = 10 * time.Minute
+const lifeTime = 20 * time.Minute
 
 // life is one life of the guest after the other, and what is heard of it.
 type life struct {
@@ -37,6 +36,7 @@ type life struct {
 	outage.Life
 	*repeated
 
+	name     string // which of the guests that live side by side
 	began    time.Time
 	complain string        // the guest's last word, if it failed
 	looked   string        // what status said
@@ -70,6 +70,7 @@ func (l *life) live(ctx context.Context) error {
 	defer off()
 	var cutting error
 	hear := vm.Lines(func(text string) {
+		fmt.Fprintf(l.log, "%s: %s\n", l.name, text)
 		if l.cut {
 			return
 		}
@@ -83,8 +84,9 @@ func (l *life) live(ctx context.Context) error {
 	status, err := l.image.Run(ctx, l.host, vm.Life{
 		Files:  l.files(),
 		Script: fmt.Sprintf("exec ./sandbox outage '%s'", order),
-		Output: io.MultiWriter(l.log, hear),
+		Output: hear,
 		Disks:  disks,
+		Single: true,
 	})
 	if l.undue != "" {
 		cutting = errors.Join(cutting, fmt.Errorf("%s was uploaded, and its upload was begun again", l.undue))
@@ -99,7 +101,7 @@ func (l *life) live(ctx context.Context) error {
 		err = errors.New("it ended by itself")
 	}
 	if err = errors.Join(err, cutting, unplug(disks)); err != nil && l.Number > 0 {
-		return fmt.Errorf("the guest after cut %d (%s): %w", l.Number, l.Ended, err)
+		return fmt.Errorf("the guest after cut %s%d (%s): %w", l.name, l.Number, l.Ended, err)
 	}
 	return err
 }
@@ -128,7 +130,7 @@ func (l *life) hear(text string) {
 	case outage.Resumed:
 		l.print(fmt.Sprintf("done after %s; %s", took(time.Since(l.began)), l.repeated.over(rest)))
 	case outage.Compared:
-		line("restore", rest+" backups into new datasets, with all that was in them", took(time.Since(l.began)))
+		line("restore "+l.name, rest+" backups into new datasets, with all that was in them", took(time.Since(l.began)))
 		l.compared = true
 	case outage.Moment:
 		l.cut = true
@@ -137,7 +139,7 @@ func (l *life) hear(text string) {
 
 // print is the line of a cut: what it was, what status said after the boot, and what came then.
 func (l *life) print(then string) {
-	line(fmt.Sprintf("cut %d", l.Number), fmt.Sprintf("%s: %s; at work %s after power-on, %s", l.Ended, l.looked, took(l.resumed), then), "")
+	line(fmt.Sprintf("cut %s%d", l.name, l.Number), fmt.Sprintf("%s: %s; at work %s after power-on, %s", l.Ended, l.looked, took(l.resumed), then), "")
 }
 
 // call takes down a seal or an upload that begins.

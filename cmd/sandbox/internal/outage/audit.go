@@ -90,7 +90,11 @@ func (g *guest) committed(backups []backup) error {
 			return fmt.Errorf("backup %s is %s", b.Name, b.State)
 		}
 		folder := filepath.Join(remote, "tank", b.Name)
-		if _, err := os.Stat(filepath.Join(folder, "manifest.json.gpg")); err != nil {
+		manifest := "manifest.json.gpg"
+		if g.Plain {
+			manifest = "manifest.json"
+		}
+		if _, err := os.Stat(filepath.Join(folder, manifest)); err != nil {
 			return err
 		}
 		chunks, err := filepath.Glob(filepath.Join(folder, "*.zfs.*"))

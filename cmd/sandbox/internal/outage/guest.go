@@ -21,6 +21,7 @@ type Life struct {
 	Number int  // the first is 0
 	Last   bool // it restores and compares instead of being cut off
 	Days   int  // how far its clock is ahead
+	Plain  bool // its backups are not encrypted
 	Ended  Cut  // the end of the one before
 	End    Cut
 }

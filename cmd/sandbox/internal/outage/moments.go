@@ -29,27 +29,36 @@ const (
 	After  = "after"
 )
 
-// moments has each moment once. That in a resume needs a run that was cut off before.
-var moments = []Cut{
-	{Moment: "pre-snapshot hook", Call: "stop", Step: stopHook, Big: true},
-	{Moment: "snapshot", Call: "snapshot", Step: "snapshot"},
-	{Moment: "post-snapshot hook", Call: "start", Step: startHook},
-	{Moment: "export", Call: "seal", Step: "export-intermediate", Big: true},
-	{Moment: "prune", Call: "prune", Step: "prune-snapshots", Late: true},
-	{Moment: "upload", Call: "upload", Big: true},
-	{Moment: "resume", Call: "upload", Resumed: true},
-	{Moment: "commit", Call: "commit", Step: "upload-intermediate-to-remote"},
+// moments has each moment once, in two chains of runs, which two guests live through side by side. That in a resume needs
+// a run that was cut off before it; pruning needs a snapshot between a full and the newest.
+var moments = [2][]Cut{
+	{
+		{Moment: "pre-snapshot hook", Call: "stop", Step: stopHook, Big: true},
+		{Moment: "snapshot", Call: "snapshot", Step: "snapshot"},
+		{Moment: "post-snapshot hook", Call: "start", Step: startHook},
+		{Moment: "prune", Call: "prune", Step: "prune-snapshots", Late: true},
+	},
+	{
+		{Moment: "export", Call: "seal", Step: "export-intermediate", Big: true},
+		{Moment: "upload", Call: "upload", Big: true},
+		{Moment: "resume", Call: "upload", Resumed: true},
+		{Moment: "commit", Call: "commit", Step: "upload-intermediate-to-remote"},
+	},
 }
 
-// Moments is how many there are.
-var Moments = len(moments)
+// Plain is the chain whose backups are not encrypted: its moments are none of gpg's, whose key derivation takes an
+// emulated processor seconds for each message.
+const Plain = 0
 
-// Plan is that many cuts, each moment in turn. The same seed makes the same cuts.
-func Plan(cuts int, seed uint64) []Cut {
+// Moments is how many there are.
+var Moments = len(moments[0]) + len(moments[1])
+
+// Plan is that many cuts, of each chain in turn and each of its moments in turn. The same seed makes the same cuts.
+func Plan(cuts int, seed uint64) (plan [2][]Cut) {
 	chance := rand.New(rand.NewPCG(seed, 0))
-	plan := make([]Cut, cuts)
-	for i := range plan {
-		c := moments[i%len(moments)]
+	for i := range cuts {
+		chain := i % len(moments)
+		c := moments[chain][len(plan[chain])%len(moments[chain])]
 		c.Nth = 1
 		if c.Call == "seal" {
 			c.Nth += chance.IntN(3) // a canary, and at least two chunks
@@ -58,7 +67,7 @@ func Plan(cuts int, seed uint64) []Cut {
 		if c.When == During {
 			c.Delay = time.Duration(chance.IntN(500)) * time.Millisecond
 		}
-		plan[i] = c
+		plan[chain] = append(plan[chain], c)
 	}
 	return plan
 }

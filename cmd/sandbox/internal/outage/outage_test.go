@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -13,20 +14,25 @@ import (
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	var names []string
-	for i, c := range Plan(len(moments), 1) {
-		if slices.Contains(names, c.Moment) {
-			t.Errorf("%s comes twice", c.Moment)
+	for _, chain := range Plan(Moments, 1) {
+		for i, c := range chain {
+			if slices.Contains(names, c.Moment) {
+				t.Errorf("%s comes twice", c.Moment)
+			}
+			if c.Resumed && (i == 0 || chain[i-1].Resumed) {
+				t.Errorf("%s has no run to resume", c)
+			}
+			names = append(names, c.Moment)
 		}
-		if c.Resumed && (i == 0 || moments[i-1].Resumed) {
-			t.Errorf("%s has no run to resume", c)
-		}
-		names = append(names, c.Moment)
+	}
+	if len(names) != Moments {
+		t.Errorf("%d moments of %d: %q", len(names), Moments, names)
 	}
 	long := Plan(60, 7)
-	if !slices.Equal(long, Plan(60, 7)) || slices.Equal(long, Plan(60, 8)) {
+	if !reflect.DeepEqual(long, Plan(60, 7)) || reflect.DeepEqual(long, Plan(60, 8)) {
 		t.Error("a plan does not follow from its seed")
 	}
-	for _, c := range long {
+	for _, c := range slices.Concat(long[:]...) {
 		if (c.Delay > 0) != (c.When == During) && c.Delay != 0 {
 			t.Errorf("%s is delayed by %v", c, c.Delay)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"zfs2cloud/cmd/sandbox/internal/tree"
 )
@@ -83,8 +84,12 @@ func (g *guest) settle(ctx context.Context) error {
 			return err
 		}
 	}
+	text := config
+	if g.Plain {
+		text = strings.Replace(text, "encryption_passphrase_file = /data/passphrase", "encryption = none", 1)
+	}
 	files := map[string]string{
-		"config.ini":  config,
+		"config.ini":  text,
 		"passphrase":  "a passphrase for a guest of the sandbox\n",
 		"rclone.conf": "[store]\ntype = local\n",
 		"bin/at":      at,
