@@ -326,3 +326,33 @@ func TestReadAll(t *testing.T) {
 		}
 	}
 }
+
+// Without encryption chunks are proved all the same, and the manifest by the record of its hash.
+func TestVerifyUnencrypted(t *testing.T) {
+	t.Parallel()
+	b := newBackups(t, settings.None)
+	full := b.add(t, fullName, oneJob, nil)
+	record := &state.Backup{ManifestSHA256: shaOf(t, b.manifestFile(fullName))}
+	for n := range full.Chunks {
+		b := b.copied(t)
+		flipBit(t, b.chunkFile(full, n), 4001)
+		for _, level := range looking {
+			v := b.verify(t, VerifyRequest{Level: level})[0]
+			if bad := len(v.Bad) == 1 && v.Bad[0].File == full.Chunks[n].Name; bad != (level != Listed) {
+				t.Errorf("%s: %+v", level, v)
+			}
+		}
+	}
+	file := b.manifestFile(fullName)
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, bytes.Replace(text, []byte(`"web1"`), []byte(`"web2"`), 1), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := b.kit.verifyingIn(b.catalog(t), Listed).backup(t.Context(), fullName, record, nil)
+	if err != nil || len(v.Bad) != 1 || v.Bad[0].File != "manifest.json" {
+		t.Errorf("%+v %v", v, err)
+	}
+}
