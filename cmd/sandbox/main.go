@@ -36,6 +36,7 @@ type CLI struct {
 	Files    FilesCmd    `cmd:"" hidden:"" help:"What vm files runs in the guest."`
 	Throttle ThrottleCmd `cmd:"" hidden:"" help:"zfs with a slow disk behind it."`
 	Outage   OutageCmd   `cmd:"" hidden:"" help:"A life of the guest of vm cut."`
+	Shapes   ShapesCmd   `cmd:"" hidden:"" help:"The guest of vm shapes."`
 }
 
 func main() {

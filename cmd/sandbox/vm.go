@@ -17,13 +17,14 @@ import (
 
 // VMCmd is what can be done with a virtual machine that has OpenZFS.
 type VMCmd struct {
-	Test  VMTestCmd  `cmd:"" help:"Run the demo in it: backups, SIGKILL, resume, restores, on OpenZFS."`
-	Exec  VMExecCmd  `cmd:"" help:"Run a line of shell in it, with zfs2cloud beside, and exit as it did."`
-	Cut   VMCutCmd   `cmd:"" help:"Cut the power at chosen moments, boot, resume, restore and compare."`
-	Proof VMProofCmd `cmd:"" help:"Prove that a power cut takes what its disks were not told to flush, and nothing else."`
-	Files VMFilesCmd `cmd:"" help:"Try file mode in it: a sync killed, its snapshot unmounted, resumed; an emptied dataset."`
-	Shell VMShellCmd `cmd:"" help:"Open a shell in it; what you leave there is gone when you leave."`
-	CI    VMCICmd    `cmd:"" name:"ci" help:"Run proof and cut, and count what passed."`
+	Test   VMTestCmd   `cmd:"" help:"Run the demo in it: backups, SIGKILL, resume, restores, on OpenZFS."`
+	Exec   VMExecCmd   `cmd:"" help:"Run a line of shell in it, with zfs2cloud beside, and exit as it did."`
+	Cut    VMCutCmd    `cmd:"" help:"Cut the power at chosen moments, boot, resume, restore and compare."`
+	Shapes VMShapesCmd `cmd:"" help:"Back up, restore and compare datasets of every kind that OpenZFS has."`
+	Proof  VMProofCmd  `cmd:"" help:"Prove that a power cut takes what its disks were not told to flush, and nothing else."`
+	Files  VMFilesCmd  `cmd:"" help:"Try file mode in it: a sync killed, its snapshot unmounted, resumed; an emptied dataset."`
+	Shell  VMShellCmd  `cmd:"" help:"Open a shell in it; what you leave there is gone when you leave."`
+	CI     VMCICmd     `cmd:"" name:"ci" help:"Run proof and cut, and count what passed."`
 }
 
 // guest is a virtual machine's image and the programs to try in it.
