@@ -180,7 +180,7 @@ func (r *restoring) receivedBefore(ctx context.Context, fx workflow.Fx, i int, m
 		switch _, err := r.kit.zfs(fx).Info(ctx, r.plan.Into); {
 		case errors.Is(err, zfs.ErrNoDataset):
 			return newDataset{}, false, forgetMade(fx)
-		case err != nil:
+		case err != nil && !errors.Is(err, zfs.ErrBusy):
 			return newDataset{}, false, err
 		}
 		if err := remote.Pause(ctx, busyPause); err != nil {
@@ -264,8 +264,8 @@ func (p *passing) passed(ctx context.Context) error {
 		info, err := p.kit.zfs(p.fx).Info(ctx, p.plan.Into)
 		if err == nil {
 			guid = info.GUID.String()
-		} else if !errors.Is(err, zfs.ErrNoDataset) {
-			return err
+		} else if !errors.Is(err, zfs.ErrNoDataset) && !errors.Is(err, zfs.ErrBusy) {
+			return err // OpenZFS opens no dataset whose first raw stream is being received: it is busy
 		}
 	}
 	return p.fx.Note(func(_ *state.Tx, run *state.Run) error {
