@@ -64,7 +64,9 @@ head -c 32 /dev/urandom >/shapes/key
 truncate -s 4G /shapes/tank.pool /shapes/old.pool
 zpool create -o ashift=12 -m /tank tank /shapes/tank.pool
 zpool create -d -m /old old /shapes/old.pool
-echo 'backup:x:1000:1000::/shapes:/bin/sh' >>/etc/passwd
+mkdir -m 700 /shapes/home
+chown 1000:1000 /shapes/home
+echo 'backup:x:1000:1000::/shapes/home:/bin/sh' >>/etc/passwd
 echo 'backup:x:1000:' >>/etc/group`
 
 // try is one shape from its making to its comparison.
