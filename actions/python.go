@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"zfs2cloud/actions/chunk"
@@ -161,7 +162,7 @@ func (r *restoring) proveMessage(ctx context.Context, s *workflow.Session, i int
 // prove opens the message into nothing.
 func (p *passing) prove(ctx context.Context) (message, error) {
 	var parser stream.Parser
-	pieces := &pieces{passing: p, ctx: ctx}
+	pieces := p.pieces(ctx, false)
 	defer pieces.close()
 	if err := p.gpg().OpenForeign(ctx, pieces, p.counting(&parser)); err != nil {
 		return message{}, fmt.Errorf("%s: %w", p.of.Name, err)
@@ -175,19 +176,19 @@ func (p *passing) prove(ctx context.Context) (message, error) {
 		return message{}, fmt.Errorf("%s: %w: that of %q", p.of.Name, stream.ErrOther, begin.Name)
 	}
 	decimal := func(n uint64) string { return strconv.FormatUint(n, 10) }
-	return message{Pieces: pieces.sums, To: decimal(begin.To), From: decimal(begin.From), Bytes: p.done}, nil
+	return message{Pieces: pieces.sums, To: decimal(begin.To), From: decimal(begin.From), Bytes: p.done.Load()}, nil
 }
 
 // openMessage opens the message again, each of whose pieces has to be the one that was proved.
 func (p *passing) openMessage(ctx context.Context, to io.Writer) error {
-	pieces := &pieces{passing: p, ctx: ctx, proved: true}
+	pieces := p.pieces(ctx, true)
 	defer pieces.close()
 	err := p.gpg().OpenForeign(ctx, pieces, p.counting(to))
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err == nil && p.done != p.of.StreamBytes {
-		err = fmt.Errorf("%w: %d bytes instead of %d", chunk.ErrDiffers, p.done, p.of.StreamBytes)
+	if done := p.done.Load(); err == nil && done != p.of.StreamBytes {
+		err = fmt.Errorf("%w: %d bytes instead of %d", chunk.ErrDiffers, done, p.of.StreamBytes)
 	}
 	return err
 }
@@ -201,16 +202,28 @@ func (p *passing) gpg() chunk.GPG {
 type pieces struct {
 	*passing
 	ctx    context.Context // of the reading
+	stop   context.CancelFunc
 	proved bool
 
-	next int      // the piece that follows
-	file *os.File // the one that is read, or nil
+	mu   sync.Mutex // who copies into a gpg that has ended may still be reading
+	next int        // the piece that follows
+	file *os.File   // the one that is read, or nil
 	sum  io.Writer
 	hash interface{ Sum([]byte) []byte }
 	sums []string
 }
 
+func (p *passing) pieces(ctx context.Context, proved bool) *pieces {
+	ctx, stop := context.WithCancel(ctx)
+	return &pieces{passing: p, ctx: ctx, stop: stop, proved: proved}
+}
+
 func (r *pieces) Read(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
 	for {
 		if r.file == nil {
 			if r.next == len(r.of.Chunks) {
@@ -280,6 +293,9 @@ func (r *pieces) over(c manifest.Chunk) error {
 }
 
 func (r *pieces) close() {
+	r.stop()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.file != nil {
 		r.file.Close()
 	}

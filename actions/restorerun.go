@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
@@ -245,7 +246,7 @@ type passing struct {
 	session *workflow.Session
 	fx      workflow.Fx
 	of      *manifest.Manifest
-	done    int64 // bytes of it that were passed on
+	done    atomic.Int64 // bytes of it that were passed on
 }
 
 // open opens the next chunk, and stores that it was passed on.
@@ -269,7 +270,7 @@ func (p *passing) passed(ctx context.Context) error {
 		}
 	}
 	return p.fx.Note(func(_ *state.Tx, run *state.Run) error {
-		run.Restore.Passed, run.Restore.Made = p.done, guid
+		run.Restore.Passed, run.Restore.Made = p.done.Load(), guid
 		return nil
 	})
 }
@@ -280,9 +281,9 @@ func (p *passing) openNext(ctx context.Context, c manifest.Chunk, to io.Writer) 
 	if err != nil {
 		return err
 	}
-	began := p.done
+	began := p.done.Load()
 	err = p.openFile(ctx, got.name, c, to)
-	if got.found && p.done == began && errors.Is(err, chunk.ErrDiffers) {
+	if got.found && p.done.Load() == began && errors.Is(err, chunk.ErrDiffers) {
 		// What an earlier process fetched may have come to harm since, in a power cut say.
 		if err = p.get(ctx, p.of, c); err == nil {
 			err = p.openFile(ctx, got.name, c, to)
@@ -323,8 +324,7 @@ func (p *passing) openFile(ctx context.Context, name string, c manifest.Chunk, t
 func (p *passing) counting(to io.Writer) io.Writer {
 	return writerFunc(func(b []byte) (int, error) {
 		n, err := to.Write(b)
-		p.done += int64(n)
-		p.session.Progress(p.done, p.of.StreamBytes, false)
+		p.session.Progress(p.done.Add(int64(n)), p.of.StreamBytes, false)
 		return n, err
 	})
 }

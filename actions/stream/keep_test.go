@@ -9,9 +9,13 @@ import (
 
 // A Parser that was kept at any byte sees the rest as it would have; and what was wrong, too.
 func TestKept(t *testing.T) {
+	t.Parallel()
 	for name, s := range single(t) {
 		bad := with(s.bytes, len(s.bytes)-stream.HeaderSize-5, s.bytes[len(s.bytes)-stream.HeaderSize-5]^4)
-		for _, cut := range cuts(s.bytes) {
+		for i, cut := range cuts(s.bytes) {
+			if i%7 > 0 {
+				continue
+			}
 			for _, c := range []struct {
 				bytes []byte
 				want  error
