@@ -35,7 +35,7 @@ func (n newerZFS) has(file string) bool {
 }
 
 func (n newerZFS) run(args []string) error {
-	if name := filepath.Base(n.dir); name != "zfs" || args[0] != "send" || slices.Contains(args, "-nP") {
+	if name := filepath.Base(n.dir); name != "zfs" || args[0] != "send" || len(args) == 1 || slices.Contains(args, "-nP") {
 		program, err := exec.LookPath(name)
 		if err != nil {
 			return err
