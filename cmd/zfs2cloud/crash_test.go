@@ -32,7 +32,7 @@ var crashing = []struct {
 	{"run", "exits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", waysOfRuns, "days 1\n" + endOfRuns + restoredNow, ""},
 	// An old chain of two goes from the remote.
 	{"prune", "config config.ini remote_keep_fulls=1\nexits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\ndays 40\nchange\nexits 0 zfs2cloud run\n",
-		"zfs2cloud prune-remote -y", waysOfRuns, "days 41\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud prune-remote -y\nexec sh -c 'ls -d remote/2*-full'\nstdout -count=1 .\n", ""},
+		"zfs2cloud prune-remote -y", waysOfRuns, "days 41\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud prune-remote -y\nexec sh -c 'ls -d remote/2*-full'\nstdout -count=1 full\n", ""},
 	// A chain of two comes back.
 	{"restore", "exits 0 zfs2cloud run\ndays 1\nchange\n[mount] exec cp -a $DATA before\nexits 0 zfs2cloud run\nmkdir waiting\n", theRestore, []way{
 		{"resume", onRestore + `if [ "$ID" ]; then zfs2cloud resume $ID; elif ! zfs list $POOL/cut; then ` + theRestore + "; fi'\n"},
