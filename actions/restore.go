@@ -270,7 +270,7 @@ func (p *RestorePlan) NewRestore(from state.Source, config string) state.Run {
 // ResumeRestore is the plan of a run that restores, from what is there now: the same manifests, and every chunk.
 func (c *Catalog) ResumeRestore(ctx context.Context, run state.Run) (*RestorePlan, error) {
 	rs := run.Restore
-	newest := rs.Chain[len(rs.Chain)-1]
+	newest := rs.Newest()
 	p := &RestorePlan{Python: rs.Python, Spool: rs.Spool, SpoolBytes: rs.SpoolBytes, catalog: c}
 	var err error
 	if p.Into, err = zfs.ParseDataset(rs.Into); err != nil {

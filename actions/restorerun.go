@@ -29,7 +29,7 @@ type restoring struct {
 	stop   context.CancelFunc
 }
 
-// Restore has the steps of RestoreSteps carry a plan out.
+// Restore has the steps of NewRestore carry a plan out.
 func (k *Kit) Restore(p *RestorePlan) { k.restoring = &restoring{kit: k, plan: p} }
 
 // begin opens what the steps work with, and begins to fetch what is left of the chain, unless that was done for an earlier

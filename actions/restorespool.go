@@ -72,7 +72,7 @@ func checkOwnFolder(root *os.Root, dir string) error {
 
 func (s *spool) close() error { return s.root.Close() }
 
-// remove removes a run's folder. That it is gone is no error.
+// removeSpool removes a run's folder. That it is gone is no error.
 func removeSpool(parent, run string) error { return os.RemoveAll(spoolDir(parent, run)) }
 
 // spooled is the name of a chunk's file.

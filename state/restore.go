@@ -23,6 +23,9 @@ type Restore struct {
 	Foreign bool `json:"foreign,omitempty"`
 }
 
+// Newest is the backup that was asked for: the end of the chain.
+func (r *Restore) Newest() Link { return r.Chain[len(r.Chain)-1] }
+
 // Source says where backups are read from, as a person said it: what is empty is as the run's config says, and without
 // one as it is where nothing is said.
 type Source struct {

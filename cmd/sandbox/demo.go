@@ -73,10 +73,7 @@ func (c *DemoCmd) show(ctx context.Context, g *ground) error {
 	if d.product, err = c.install(ctx, g, d.scale.split); err != nil {
 		return err
 	}
-	for _, scene := range []struct {
-		name string
-		play func(context.Context) (string, error)
-	}{
+	return playAll(ctx, []act{
 		{"data", d.data.fill},
 		{"run", d.killed},
 		{"status", d.interrupted},
@@ -85,16 +82,27 @@ func (c *DemoCmd) show(ctx context.Context, g *ground) error {
 		{"restore", d.restored},
 		{"restore", d.byTheLetter},
 		{"compare", d.equal},
-	} {
+	})
+}
+
+// act is a part of a demo. What it says is a line's text.
+type act struct {
+	name string
+	play func(context.Context) (string, error)
+}
+
+// playAll plays one act after the other, with a line for each.
+func playAll(ctx context.Context, acts []act) error {
+	for _, s := range acts {
 		began := time.Now()
-		text, err := scene.play(ctx)
+		text, err := s.play(ctx)
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", scene.name, err)
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		line(scene.name, text, took(time.Since(began)))
+		line(s.name, text, took(time.Since(began)))
 	}
 	return nil
 }

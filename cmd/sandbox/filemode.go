@@ -50,28 +50,14 @@ func (c *FilesCmd) show(ctx context.Context, g *ground) error {
 	if m.product, err = c.install(ctx, g, split); err != nil {
 		return err
 	}
-	for _, scene := range []struct {
-		name string
-		play func(context.Context) (string, error)
-	}{
+	return playAll(ctx, []act{
 		{"data", m.data.fill},
 		{"run", m.killed},
 		{"resume", m.resumed},
 		{"run", m.changed},
 		{"run", m.emptied},
 		{"unmount", m.typed},
-	} {
-		began := time.Now()
-		text, err := scene.play(ctx)
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", scene.name, err)
-		}
-		line(scene.name, text, took(time.Since(began)))
-	}
-	return nil
+	})
 }
 
 // sync writes the config, with a limit or none.

@@ -176,7 +176,7 @@ func (c *RestoreCmd) sameChain(p *actions.RestorePlan) error {
 
 // sameAs is an error if the unfinished run into this dataset is of something else than what is asked for.
 func (c *RestoreCmd) sameAs(a *App, old state.Run, catalog *actions.Catalog) error {
-	newest := old.Restore.Chain[len(old.Restore.Chain)-1]
+	newest := old.Restore.Newest()
 	asked := c.At == "" && (c.Backup == actions.Latest || c.Backup == newest.Name || c.Backup == newest.Snapshot)
 	if asked && catalog.Remote.String() == old.Frozen.Remote {
 		return nil

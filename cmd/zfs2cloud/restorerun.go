@@ -151,7 +151,7 @@ func (a *App) abortRestore(r state.Run) error {
 // unfinishedRestore says that a dataset is being restored into already.
 func (a *App) unfinishedRestore(r state.Run) error {
 	return &refusal{Err: fmt.Errorf("run %s, which restores %s from %s into %s, is unfinished\nTo finish it: %s\n  or give it up: %s", r.ID,
-		r.Restore.Chain[len(r.Restore.Chain)-1].Name, safe(r.Frozen.Remote), safe(r.Restore.Into), a.again("resume "+r.ID), a.again("abort "+r.ID))}
+		r.Restore.Newest().Name, safe(r.Frozen.Remote), safe(r.Restore.Into), a.again("resume "+r.ID), a.again("abort "+r.ID))}
 }
 
 // restored prints the one line of a restore that came to its end.
@@ -168,7 +168,7 @@ func (t *taken) restored(r state.Run) {
 	if since := t.engine.Owner.Since; since.After(began) {
 		began = since
 	}
-	fmt.Fprintf(a.Out, "done %s@%s: %s, %s, every chunk checked\n", rs.Into, rs.Chain[len(rs.Chain)-1].Snapshot, size(bytes), duration(a.World.Now().Sub(began)))
+	fmt.Fprintf(a.Out, "done %s@%s: %s, %s, every chunk checked\n", rs.Into, rs.Newest().Snapshot, size(bytes), duration(a.World.Now().Sub(began)))
 	if into, err := zfs.ParseDataset(rs.Into); err == nil && a.Terminal && !rs.Volume {
 		fmt.Fprintf(a.Err, "It is not mounted yet: %s\n", t.kit.MountCommand(a.Stop.Soft(), a.World, into))
 	}
