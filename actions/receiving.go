@@ -9,19 +9,25 @@ import (
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs"
-	"zfs2cloud/workflow"
 )
 
-// receiving is one stream on its way from its chunks into zfs receive.
+// receiving is one stream on its way from its chunks to what takes it, such as zfs receive.
 type receiving struct {
-	kit       *Kit
-	world     workflow.World
-	into      zfs.Dataset
-	of        *manifest.Manifest
-	increment bool // on what an earlier receive of the same restore made
+	of *manifest.Manifest
 	// open writes what is in the backup's chunks, in order, each once it was proved.
 	open func(ctx context.Context, to io.Writer) error
 	also io.Writer // gets the stream too, if not nil
+	to   sink
+}
+
+// sink takes a stream. It sees the end only if all of it was found right.
+type sink func(ctx context.Context, in io.Reader, begin stream.Begin) error
+
+// intoDataset is zfs receive. INCREMENT says that the dataset was made by an earlier receive of the same restore.
+func intoDataset(program zfs.Program, into zfs.Dataset, increment bool) sink {
+	return func(ctx context.Context, in io.Reader, begin stream.Begin) error {
+		return program.Receive(ctx, in, into, zfs.ReceiveArgs{Increment: increment, Volume: begin.Volume})
+	}
 }
 
 // receive receives the stream. Nothing is started before the first chunk was proved, and what is opened of it begins with
@@ -45,7 +51,7 @@ func (r *receiving) receive(ctx context.Context) (volume bool, err error) {
 }
 
 var (
-	errReceiverGone = errors.New("zfs receive has ended")
+	errReceiverGone = errors.New("what takes the stream has ended")
 	errNoMore       = errors.New("no more is fetched")
 )
 
@@ -64,13 +70,12 @@ func (r *receiving) pass(ctx context.Context, out *io.PipeReader) (volume bool, 
 	if err != nil {
 		return false, streamError(m, err)
 	}
-	args := zfs.ReceiveArgs{Increment: r.increment, Volume: begin.Volume}
-	err = r.kit.zfs(r.world).Receive(ctx, checked, r.into, args)
+	err = r.to(ctx, checked, begin)
 	switch over := checked.Over(); {
 	case over != nil && over != io.EOF:
 		err = streamError(m, over) // of which what zfs says is only the echo
 	case over == nil && err == nil:
-		err = fmt.Errorf("zfs receive has ended well before the stream of %s has: do not use %s", m.Name, r.into)
+		err = fmt.Errorf("what took the stream of %s has ended well before it: do not use what came of it", m.Name)
 	}
 	return begin.Volume, err
 }

@@ -6,12 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/zfs"
@@ -27,8 +24,12 @@ import (
 type RestoreRequest struct {
 	Backup string    // a stamp, a folder's name, or "latest"
 	At     time.Time // if not zero, the latest is that of this moment
-	Into   string    // a dataset that does not exist
-	Spool  string    // the folder, absolute, in which chunks lie until they are received
+	// Into is a dataset that does not exist. For streams it is a folder; for files the scratch dataset, which may be left to
+	// the plan.
+	Into    string
+	Streams bool
+	Files   *state.RestoreFiles
+	Spool   string // the folder, absolute, in which chunks lie until they are received
 	// SpoolBytes is how much may lie there at once; 0: as much as is needed.
 	SpoolBytes int64
 }
@@ -36,10 +37,14 @@ type RestoreRequest struct {
 // RestorePlan is what would be done.
 type RestorePlan struct {
 	Chain []*manifest.Manifest // in the order in which they are received, the full first
-	Into  zfs.Dataset
+	Into  zfs.Dataset          // but for streams
+	// Dir is the folder that streams, or Files, are written into.
+	Dir     string
+	Streams bool
+	Files   *state.RestoreFiles
 	// Bytes is the size of all chunk files, StreamBytes that of what comes out of them.
 	Bytes, StreamBytes int64
-	// Free is how much the new dataset's parent may still take.
+	// Free is how much the new dataset's parent, or the folder for streams, may still take.
 	Free int64
 	// Spool is where chunks lie for a while, at most SpoolBytes at a time.
 	Spool      string
@@ -68,11 +73,10 @@ func refuse(format string, args ...any) error { return &RestoreRefusal{fmt.Error
 
 // PlanRestore opens the manifests of the whole chain, looks for every chunk, and at where it should all go.
 func (c *Catalog) PlanRestore(ctx context.Context, q RestoreRequest) (*RestorePlan, error) {
-	into, free, err := c.Target(ctx, q.Into)
-	if err != nil {
+	p := &RestorePlan{Streams: q.Streams, Files: q.Files, Spool: q.Spool, catalog: c}
+	if err := c.aim(ctx, q, p); err != nil {
 		return nil, err
 	}
-	p := &RestorePlan{Into: into, Free: free, Spool: q.Spool, catalog: c}
 	name, err := c.choose(ctx, q, p)
 	if err != nil {
 		return nil, err
@@ -86,7 +90,7 @@ func (c *Catalog) PlanRestore(ctx context.Context, q RestoreRequest) (*RestorePl
 		return nil, fmt.Errorf("backup %s at %s: %w", name, c.Remote, err)
 	}
 	for _, m := range p.Chain {
-		if _, err := into.Snapshot(m.Snapshot); err != nil {
+		if err := p.fits(m); err != nil {
 			return nil, &RestoreRefusal{err}
 		}
 		p.Bytes += m.Bytes()
@@ -105,41 +109,6 @@ func chunksOf(chain []*manifest.Manifest) (chunks []manifest.Chunk) {
 		chunks = append(chunks, m.Chunks...)
 	}
 	return chunks
-}
-
-// Target looks at where a dataset is to be: nothing is there, and the dataset above can take it. FREE is how much.
-// It needs nothing of the remote.
-func (c *Catalog) Target(ctx context.Context, name string) (into zfs.Dataset, free int64, err error) {
-	if into, err = zfs.ParseDataset(name); err != nil {
-		return into, 0, &RestoreRefusal{err}
-	}
-	pool, below, ok := strings.Cut(name, "/")
-	if !ok {
-		return into, 0, refuse("%s is a pool: name a new dataset in it, such as %s", pool, word(pool+"/restored"))
-	}
-	program := c.kit.zfs(c.look)
-	switch _, err := program.Info(ctx, into); {
-	case err == nil:
-		return into, 0, refuse("%s exists: a backup is only restored into a new dataset", into)
-	case errors.Is(err, zfs.ErrNoPool):
-		return into, 0, refuse("there is no pool %s here, in which %s is to be (zpool list shows those that are imported, zpool import the others)", pool, below)
-	case !errors.Is(err, zfs.ErrNoDataset):
-		return into, 0, &RestoreRefusal{err}
-	}
-	above, err := zfs.ParseDataset(path.Dir(name))
-	if err != nil {
-		return into, 0, &RestoreRefusal{err}
-	}
-	info, err := program.Info(ctx, above)
-	switch {
-	case errors.Is(err, zfs.ErrNoDataset):
-		return into, 0, refuse("%s, in which %s is to be, does not exist (zfs create -p %s)", above, into, word(above.String()))
-	case err != nil:
-		return into, 0, err
-	case info.Type != "filesystem":
-		return into, 0, refuse("%s, in which %s is to be, is a %s", above, into, info.Type)
-	}
-	return into, info.Available, nil
 }
 
 // Latest asks for the newest backup.
@@ -242,28 +211,23 @@ func mostSpooled(chunks []manifest.Chunk) (most int64) {
 	return most
 }
 
-// hasRoom is an error if a folder's file system can't take so many bytes.
-func hasRoom(dir string, bytes int64) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return refuse("spool folder %s: %w", dir, err)
-	}
-	if free := int64(st.Bavail) * int64(st.Bsize); free < bytes {
-		return refuse("spool folder %s: %d bytes are free, %d are needed; --spool names another", dir, free, bytes)
-	}
-	return nil
-}
-
 // NewRestore is the run that carries a plan out.
 func (p *RestorePlan) NewRestore(from state.Source, config string) state.Run {
-	rs := &state.Restore{From: from, Into: p.Into.String(), Python: p.Python, Spool: p.Spool, SpoolBytes: p.SpoolBytes}
+	rs := &state.Restore{From: from, Into: p.Into.String(), Streams: p.Streams, Files: p.Files, Python: p.Python, Spool: p.Spool, SpoolBytes: p.SpoolBytes}
+	name := stepReceive
+	if p.Streams {
+		name, rs.Into = stepFetch, p.Dir
+	}
 	var steps []workflow.Planned
 	for _, m := range p.Chain {
 		rs.Chain = append(rs.Chain, state.Link{Name: m.Name, ManifestSHA256: p.catalog.entries[m.Name].sha, Snapshot: m.Snapshot, SnapshotGUID: m.SnapshotGUID,
 			Bytes: m.Bytes(), StreamBytes: m.StreamBytes})
-		steps = append(steps, workflow.Planned{Name: stepReceive, Shown: stepReceive + " " + m.Name, Args: []string{m.Name}, Kind: workflow.Plain})
+		steps = append(steps, workflow.Planned{Name: name, Shown: name + " " + m.Name, Args: []string{m.Name}, Kind: workflow.Plain})
 	}
-	return state.Run{Config: config, Typed: "restore", Restore: rs, Frozen: state.Frozen{Dataset: rs.Into, Remote: p.catalog.Remote.String()},
+	if p.Files != nil {
+		steps = append(steps, workflow.Planned{Name: stepCopy, Shown: stepCopy, Kind: workflow.Plain})
+	}
+	return state.Run{Config: config, Typed: "restore", Restore: rs, Frozen: state.Frozen{Dataset: rs.Target(), Remote: p.catalog.Remote.String()},
 		Steps: workflow.NewPlan(steps, nil, &workflow.Planned{Name: stepEndRestore, Shown: stepEndRestore, Kind: workflow.Plain})}
 }
 
@@ -271,10 +235,15 @@ func (p *RestorePlan) NewRestore(from state.Source, config string) state.Run {
 func (c *Catalog) ResumeRestore(ctx context.Context, run state.Run) (*RestorePlan, error) {
 	rs := run.Restore
 	newest := rs.Newest()
-	p := &RestorePlan{Python: rs.Python, Spool: rs.Spool, SpoolBytes: rs.SpoolBytes, catalog: c}
+	p := &RestorePlan{Streams: rs.Streams, Files: rs.Files, Python: rs.Python, Spool: rs.Spool, SpoolBytes: rs.SpoolBytes, catalog: c}
 	var err error
-	if p.Into, err = zfs.ParseDataset(rs.Into); err != nil {
+	if p.Streams {
+		p.Dir = rs.Into
+	} else if p.Into, err = zfs.ParseDataset(rs.Into); err != nil {
 		return nil, err
+	}
+	if p.Files != nil {
+		p.Dir = p.Files.Dir
 	}
 	if p.Chain, err = c.chain(ctx, newest.Name, rs.Python); err != nil {
 		return nil, fmt.Errorf("backup %s at %s: %w", newest.Name, c.Remote, err)
@@ -292,9 +261,9 @@ func (c *Catalog) ResumeRestore(ctx context.Context, run state.Run) (*RestorePla
 	return p, nil
 }
 
-// RestoreKey stands for a dataset that is not there yet where others are known by their GUID.
-func RestoreKey(into string) string {
-	sum := sha256.Sum256([]byte(into))
+// RestoreKey stands for the target of a restore, which is not there yet, where datasets are known by their GUID.
+func RestoreKey(target string) string {
+	sum := sha256.Sum256([]byte(target))
 	return "restore-" + hex.EncodeToString(sum[:8])
 }
 
@@ -309,6 +278,12 @@ func (k *Kit) endRestore(ctx context.Context, s *workflow.Session, _ []string) e
 			}
 			if err := removeSpool(run.Restore.Spool, run.ID); err != nil {
 				return "", err
+			}
+			switch {
+			case run.Restore.Streams:
+				return "", nil
+			case run.Restore.Files != nil:
+				return "", k.dropCopy(ctx, fx, run)
 			}
 			into, err := zfs.ParseDataset(run.Restore.Into)
 			if err != nil {

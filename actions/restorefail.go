@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -54,6 +56,12 @@ func (k *Kit) cleanRestore(ctx context.Context, s *workflow.Session) error {
 			if err := removeSpool(run.Restore.Spool, run.ID); err != nil {
 				return "", err
 			}
+			switch {
+			case run.Restore.Streams:
+				return k.leftOfStreams(run)
+			case run.Restore.Files != nil:
+				return k.leftOfFiles(ctx, fx, run)
+			}
 			into, err := zfs.ParseDataset(run.Restore.Into)
 			if err != nil {
 				return "", err
@@ -67,6 +75,37 @@ func (k *Kit) cleanRestore(ctx context.Context, s *workflow.Session) error {
 		},
 	})
 	return err
+}
+
+// leftOfStreams takes away what is not whole, and says what is.
+func (k *Kit) leftOfStreams(run state.Run) (string, error) {
+	whole, err := dropParts(run.Restore, run.Steps)
+	if err != nil || len(whole) == 0 {
+		return "Nothing was restored.", err
+	}
+	return fmt.Sprintf("%s has %s, whole and checked.", run.Restore.Into, strings.Join(whole, ", ")), nil
+}
+
+// leftOfFiles takes away the scratch dataset and what was copied and not placed.
+func (k *Kit) leftOfFiles(ctx context.Context, fx workflow.Fx, run state.Run) (string, error) {
+	if err := k.dropCopy(ctx, fx, run); err != nil {
+		return "", err
+	}
+	files := run.Restore.Files
+	var placed []string
+	for _, name := range tops(files.Paths) {
+		if _, err := os.Lstat(filepath.Join(files.Dir, name)); err == nil && copyBegan(run) {
+			placed = append(placed, name)
+		}
+	}
+	if len(placed) == 0 {
+		return "Nothing was restored.", nil
+	}
+	return fmt.Sprintf("%s has %s, whole; nothing else was restored.", files.Dir, strings.Join(placed, ", ")), nil
+}
+
+func copyBegan(run state.Run) bool {
+	return slices.ContainsFunc(run.Steps, func(s state.Step) bool { return s.Name == stepCopy && s.Started != nil })
 }
 
 // takingBack looks at what a restore that is given up has left.

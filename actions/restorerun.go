@@ -71,24 +71,32 @@ func (r *restoring) close() {
 	r.spool = nil
 }
 
+var errNoPlan = errors.New("no plan of a restore is at hand")
+
+// link is the backup of the chain that a step is called for, the Ith, and what is known of it before its stream flows.
+func (k *Kit) link(ctx context.Context, s *workflow.Session, args []string) (r *restoring, i int, m *manifest.Manifest, err error) {
+	r = k.restoring
+	if r == nil || len(args) != 1 {
+		return nil, 0, nil, errNoPlan
+	}
+	i = slices.IndexFunc(r.plan.Chain, func(m *manifest.Manifest) bool { return m.Name == args[0] })
+	if i < 0 {
+		return nil, 0, nil, fmt.Errorf("%s is not in the chain", args[0])
+	}
+	m = r.plan.Chain[i]
+	if s.Run().Restore.Python {
+		m, err = r.proveMessage(ctx, s, i, m)
+	}
+	return r, i, m, err
+}
+
 // receive is the step that receives one backup of the chain, the one that it is called for.
 func (k *Kit) receive(ctx context.Context, s *workflow.Session, args []string) error {
-	r := k.restoring
-	if r == nil || len(args) != 1 {
-		return errors.New("no plan of a restore is at hand")
+	r, i, m, err := k.link(ctx, s, args)
+	if err != nil {
+		return err
 	}
-	i := slices.IndexFunc(r.plan.Chain, func(m *manifest.Manifest) bool { return m.Name == args[0] })
-	if i < 0 {
-		return fmt.Errorf("%s is not in the chain", args[0])
-	}
-	m := r.plan.Chain[i]
-	if s.Run().Restore.Python {
-		var err error
-		if m, err = r.proveMessage(ctx, s, i, m); err != nil {
-			return err
-		}
-	}
-	_, err := workflow.Once(ctx, s, workflow.Effect[newDataset]{
+	_, err = workflow.Once(ctx, s, workflow.Effect[newDataset]{
 		Name: "receive",
 		Intent: func(_ *state.Tx, run *state.Run) error {
 			run.Restore.Passed = 0
@@ -126,34 +134,72 @@ func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflo
 			return got, err
 		}
 	}
+	run := s.Run()
 	if i > 0 {
-		if err := r.stillOurs(ctx, fx, s.Run()); err != nil {
+		if err := r.stillOurs(ctx, fx, run); err != nil {
+			return newDataset{}, err
+		}
+	} else if run.Restore.Files != nil {
+		scratch, err := r.kit.scratchOf(fx, run)
+		if err != nil {
+			return newDataset{}, err
+		}
+		if _, err := scratch.make(ctx); err != nil {
 			return newDataset{}, err
 		}
 	}
-	rest := r.plan.Chain[i:]
-	if s.Run().Restore.Python { // the next one's pieces are not ones that anything proves yet
-		rest = []*manifest.Manifest{m}
-	}
-	if err := r.begin(ctx, fx, s.Run(), rest); err != nil {
+	volume, err := r.pass(ctx, s, fx, i, m, beginning{}, intoDataset(r.kit.zfs(fx), r.plan.Into, i > 0))
+	if err != nil {
 		return newDataset{}, err
 	}
-	p := &passing{restoring: r, session: s, fx: fx, of: m}
-	in := receiving{kit: r.kit, world: fx, into: r.plan.Into, of: m, increment: i > 0, open: openChunks(m, p.open)}
-	if s.Run().Restore.Python {
-		in.open = p.openMessage
+	return r.check(ctx, fx, m, volume)
+}
+
+// pass passes the stream of a backup, the Ith of the chain, on to what takes it. What an earlier process HAD of it is not
+// fetched again.
+func (r *restoring) pass(ctx context.Context, s *workflow.Session, fx workflow.Fx, i int, m *manifest.Manifest, had beginning, to sink) (volume bool, err error) {
+	left := *m
+	left.Chunks = m.Chunks[had.chunks:]
+	rest := append([]*manifest.Manifest{&left}, r.plan.Chain[i+1:]...)
+	python := s.Run().Restore.Python
+	if python { // the next one's pieces are not ones that anything proves yet
+		rest = rest[:1]
 	}
-	volume, err := in.receive(ctx)
-	if err != nil {
-		return newDataset{}, r.judged(ctx, fx, err)
+	if err := r.begin(ctx, fx, s.Run(), rest); err != nil {
+		return false, err
+	}
+	p := &passing{restoring: r, session: s, fx: fx, of: m}
+	p.done.Store(had.bytes)
+	in := receiving{of: m, to: to, open: openChunks(&left, p.open)}
+	switch {
+	case python:
+		in.open = p.openMessage
+	case had.chunks > 0:
+		open := in.open
+		in.open = func(ctx context.Context, to io.Writer) error {
+			if _, err := io.Copy(to, had.from); err != nil {
+				return err
+			}
+			return open(ctx, to)
+		}
+	}
+	if volume, err = in.receive(ctx); err != nil {
+		return false, r.judged(ctx, fx, err)
 	}
 	if err := r.spool.whole(m); err != nil {
-		return newDataset{}, fmt.Errorf("spool folder %s: %w", r.spool.dir, err)
+		return false, fmt.Errorf("spool folder %s: %w", r.spool.dir, err)
 	}
-	if s.Run().Restore.Python {
+	if python {
 		r.close()
 	}
-	return r.check(ctx, fx, m, volume)
+	return volume, nil
+}
+
+// beginning is the first part of a stream, which is here already.
+type beginning struct {
+	chunks int
+	bytes  int64
+	from   io.Reader
 }
 
 // receivedBefore looks what became of a receive that was cut off. A half-received dataset zfs takes away by itself, which
@@ -260,8 +306,9 @@ func (p *passing) open(ctx context.Context, c manifest.Chunk, to io.Writer) erro
 // passed stores how much was passed on; and, once zfs has begun with the first stream, by which GUID what it makes will be
 // known, should this process come to know no more.
 func (p *passing) passed(ctx context.Context) error {
-	guid := p.session.Run().Restore.Made
-	if guid == "" {
+	rs := p.session.Run().Restore
+	guid := rs.Made
+	if guid == "" && !rs.Streams {
 		info, err := p.kit.zfs(p.fx).Info(ctx, p.plan.Into)
 		if err == nil {
 			guid = info.GUID.String()

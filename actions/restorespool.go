@@ -44,14 +44,23 @@ func openSpool(parent, run string, most, flow int64) (*spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkOwnFolder(root, dir); err != nil {
+	if err := isOwnFolder(root, dir); err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
 	return &spool{dir: dir, root: root, most: max(most, flow), flow: flow, freed: make(chan struct{}, 1)}, nil
 }
 
-// checkOwnFolder is an error unless a folder in a place that all may write to, such as /var/tmp, is ours alone.
-func checkOwnFolder(root *os.Root, dir string) error {
+// checkOwnFolder is isOwnFolder, of a folder that is not open.
+func checkOwnFolder(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(isOwnFolder(root, dir), root.Close())
+}
+
+// isOwnFolder is an error unless a folder in a place that all may write to, such as /var/tmp, is ours alone.
+func isOwnFolder(root *os.Root, dir string) error {
 	opened, err := root.Stat(".")
 	if err != nil {
 		return err

@@ -28,7 +28,9 @@ const (
 	stepHold   = "hold"
 	stepFinish = "finish"
 
-	stepReceive    = "receive" // of a restore, as its end is
+	stepReceive    = "receive" // of a restore, as those after it are
+	stepFetch      = "fetch"
+	stepCopy       = "copy"
 	stepEndRestore = "end"
 )
 
@@ -52,6 +54,8 @@ func (k *Kit) Steps() map[string]workflow.StepDef {
 		StepShowConfig:         {Kind: workflow.Plain, Run: k.showConfig},
 		stepFinish:             {Kind: workflow.Plain, Run: k.finish},
 		stepReceive:            {Kind: workflow.Plain, Run: k.receive},
+		stepFetch:              {Kind: workflow.Plain, Run: k.fetchStream},
+		stepCopy:               {Kind: workflow.Plain, Run: k.copyFiles},
 		stepEndRestore:         {Kind: workflow.Plain, Run: k.endRestore},
 	}
 }

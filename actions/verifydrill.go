@@ -9,54 +9,37 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
-	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
 
-// cleanTime is what unmounting may take, also where a signal has ended the rest.
-const cleanTime = time.Minute
-
-// scratchProperty names the run that made a scratch dataset: without it, nothing of one is touched.
-const scratchProperty = "zfs2cloud:scratch"
-
 // drill restores backups into a scratch dataset, as a person would, and looks whether what comes of it is what was sent.
-//
-// The scratch dataset is POOL/zfs2cloud-verify-RUN, which is never mounted and carries the run's property, and in it
-// "received". What was received as a whole stays until the end, so that the incrementals on a full, and a resume, do not
-// fetch that again.
+// What was received as a whole stays until the end, so that the incrementals on a full, and a resume, do not fetch that
+// again.
 type drill struct {
-	v       *verifying
-	fx      workflow.Fx // of the effect at work
-	run     state.Run
-	scratch zfs.Dataset
-	into    zfs.Dataset
-	dir     string // below which it is mounted
-	there   []*manifest.Manifest
-	looked  bool // THERE is what is there
+	scratchDataset
+	v      *verifying
+	there  []*manifest.Manifest
+	looked bool // THERE is what is there
 }
 
 func (k *Kit) newDrill(v *verifying, run state.Run) (*drill, error) {
-	d := &drill{v: v, run: run, dir: filepath.Join(run.Frozen.IntermediateDir, spoolPrefix(run.Job)+"mount-"+run.ID)}
 	dataset, err := zfs.ParseDataset(run.Frozen.Dataset)
-	if err == nil {
-		d.scratch, err = zfs.ParseDataset(dataset.Pool().String() + "/zfs2cloud-verify-" + run.ID)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		d.into, err = zfs.ParseDataset(d.scratch.String() + "/received")
-	}
+	d := &drill{v: v}
+	d.scratchDataset, err = k.newScratchDataset(run.ID, dataset.Pool().String()+"/zfs2cloud-verify-"+run.ID,
+		filepath.Join(run.Frozen.IntermediateDir, spoolPrefix(run.Job)+"mount-"+run.ID))
 	return d, err
 }
-
-func (d *drill) zfs() zfs.Program { return d.v.kit.zfs(d.fx) }
 
 // backup receives one, whose manifest and listing are as they should be.
 func (d *drill) backup(ctx context.Context, m *manifest.Manifest, verdict *Verdict) error {
@@ -108,16 +91,8 @@ func (d *drill) open(ctx context.Context) error {
 	if d.looked {
 		return nil
 	}
-	if err := os.Mkdir(d.dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	run, local, err := d.zfs().UserProperty(ctx, d.scratch, scratchProperty)
-	switch {
-	case errors.Is(err, zfs.ErrNoDataset):
-		err = d.zfs().CreateFolder(ctx, d.scratch, d.dir, map[string]string{scratchProperty: d.run.ID})
-	case err == nil && (!local || run != d.run.ID):
-		err = &workflow.Hopeless{Err: fmt.Errorf("%s is there, and not made by this run", d.scratch)}
-	case err == nil:
+	made, err := d.make(ctx)
+	if err == nil && !made {
 		err = d.takeUp(ctx)
 	}
 	d.looked = err == nil
@@ -204,35 +179,7 @@ func (d *drill) truncate(ctx context.Context, n int) error {
 // clear destroys the received dataset, and leaves the one that it is in.
 func (d *drill) clear(ctx context.Context) error {
 	d.there = nil
-	snapshots, err := d.zfs().Snapshots(ctx, d.into)
-	if errors.Is(err, zfs.ErrNoDataset) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, s := range snapshots {
-		if err := d.zfs().Destroy(ctx, s.Snapshot); err != nil {
-			return err
-		}
-	}
-	err = d.whenFree(ctx, func() error { return d.zfs().DestroyDataset(ctx, d.into) })
-	if errors.Is(err, zfs.ErrNoDataset) { // half received, zfs was just at it
-		return nil
-	}
-	return err
-}
-
-// whenFree tries again while something is busy: what a killed process was at takes zfs a moment.
-func (d *drill) whenFree(ctx context.Context, do func() error) error {
-	err := do()
-	for range busyTries {
-		if !errors.Is(err, zfs.ErrBusy) || remote.Pause(ctx, busyPause) != nil {
-			break
-		}
-		err = do()
-	}
-	return err
+	return d.scratchDataset.clear(ctx)
 }
 
 // receive receives a backup onto what is there. CAUSE is what is wrong with it; an error says nothing of it.
@@ -246,7 +193,8 @@ func (d *drill) receive(ctx context.Context, m *manifest.Manifest, also io.Write
 	defer drain(chunks)
 	defer stop() // runs first
 	p := &drilling{d: d, of: m, sealer: sealer, chunks: chunks}
-	in := receiving{kit: d.v.kit, world: d.fx, into: d.into, of: m, increment: m.Base != nil, open: openChunks(m, p.open), also: also}
+	in := receiving{of: m, open: openChunks(m, p.open), also: also,
+		to: intoDataset(d.zfs(), d.into, m.Base != nil)}
 	if _, err = in.receive(ctx); err == nil {
 		_, err = d.v.kit.received(ctx, d.fx, d.into, m.Snapshot, m.SnapshotGUID)
 	}
@@ -358,13 +306,11 @@ func (d *drill) sendAgain(ctx context.Context, m *manifest.Manifest, came *strea
 // readFiles reads every file of what was received. Where nothing can be mounted, as in a container, none is.
 func (d *drill) readFiles(ctx context.Context, verdict *Verdict) (err error) {
 	info, err := d.zfs().Info(ctx, d.into)
-	if err != nil {
+	if err != nil || info.Type != "filesystem" {
 		return err
 	}
-	if info.Type != "filesystem" || info.Mountpoint != filepath.Join(d.dir, "received") {
-		return nil
-	}
-	if err := d.zfs().Mount(ctx, d.into); err != nil {
+	dir, err := d.mount(ctx)
+	if err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
@@ -372,7 +318,7 @@ func (d *drill) readFiles(ctx context.Context, verdict *Verdict) (err error) {
 		return nil
 	}
 	defer func() { err = errors.Join(err, d.unmount(ctx)) }()
-	root, err := os.OpenRoot(info.Mountpoint)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
@@ -434,48 +380,6 @@ func readOne(ctx context.Context, root *os.Root, name string) error {
 		err = fmt.Errorf("%d bytes of %d", n, want.Size())
 	}
 	return err
-}
-
-// unmount takes away what readFiles, or a process that was killed in it, mounted.
-func (d *drill) unmount(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
-	defer cancel()
-	info, err := d.zfs().Info(ctx, d.into)
-	if errors.Is(err, zfs.ErrNoDataset) || err == nil && !info.Mounted {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return d.whenFree(ctx, func() error { return d.zfs().Unmount(ctx, d.into) })
-}
-
-// drop destroys the scratch dataset, if there is one that this run made.
-func (d *drill) drop(ctx context.Context) error {
-	run, local, err := d.zfs().UserProperty(ctx, d.scratch, scratchProperty)
-	switch {
-	case errors.Is(err, zfs.ErrNoDataset):
-	case err != nil:
-		return err
-	case !local || run != d.run.ID:
-		return fmt.Errorf("%s was not made by run %s, and stays", d.scratch, d.run.ID)
-	default:
-		if err := d.unmount(ctx); err != nil {
-			return err
-		}
-		if err := d.clear(ctx); err != nil {
-			return err
-		}
-		if err := d.whenFree(ctx, func() error { return d.zfs().DestroyDataset(ctx, d.scratch) }); err != nil {
-			return err
-		}
-	}
-	for _, dir := range []string{filepath.Join(d.dir, "received"), d.dir} {
-		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }
 
 // drilled tells whether a run may have made a scratch dataset.

@@ -5,7 +5,13 @@ import "time"
 // Restore is what a run that restores makes, and from what. But for what comes of it, it is frozen as Frozen is.
 type Restore struct {
 	From Source `json:"from"`
-	Into string `json:"into"` // the new dataset
+	// Into is the new dataset. For streams it is the folder, absolute, that they are written into; for files the scratch
+	// dataset that they are copied from.
+	Into string `json:"into"`
+	// Streams says that what comes out of the chunks is written to files.
+	Streams bool `json:"streams,omitempty"`
+	// Files is what is copied out of the newest backup, if not nil; then the dataset goes again.
+	Files *RestoreFiles `json:"files,omitempty"`
 	// Python says that the Python tool made what is restored: its chain has no manifests, and GUIDs and the bytes of streams
 	// are known once its messages were proved.
 	Python bool `json:"python,omitempty"`
@@ -21,6 +27,20 @@ type Restore struct {
 
 	// Foreign: a receive that failed found that the dataset is another's, made meanwhile.
 	Foreign bool `json:"foreign,omitempty"`
+}
+
+// RestoreFiles says which files of a backup are restored.
+type RestoreFiles struct {
+	Paths []string `json:"paths"` // below the dataset's root, without a slash before or behind
+	Dir   string   `json:"dir"`   // the folder, absolute, that they are copied into
+}
+
+// Target names what a person asked to be made: a dataset, or a folder.
+func (r *Restore) Target() string {
+	if r.Files != nil {
+		return r.Files.Dir
+	}
+	return r.Into
 }
 
 // Newest is the backup that was asked for: the end of the chain.

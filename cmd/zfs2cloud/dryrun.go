@@ -95,7 +95,7 @@ func (a *App) foreseeOld(o *onlooker) error {
 // foreseeRest says what is left of an unfinished run, which resume would do and abort give up.
 func (a *App) foreseeRest(verb, id string) error {
 	if r, ok := a.restoreNamed(id); ok {
-		fmt.Fprintf(a.Out, "would %s run %s, which restores into %s: %s\n", verb, r.ID, safe(r.Restore.Into), restoredWords(r))
+		fmt.Fprintf(a.Out, "would %s run %s, which restores into %s: %s\n", verb, r.ID, safe(r.Restore.Target()), restoredWords(r))
 		return nil
 	}
 	basics, err := a.basics()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,27 +21,33 @@ import (
 // RestoreCmd is `zfs2cloud restore`.
 type RestoreCmd struct {
 	Source
-	Yes      bool   `short:"y" help:"Do not ask before it begins."`
-	Backup   string `default:"latest" placeholder:"STAMP|latest" help:"Which backup (${default})."`
-	At       string `placeholder:"TIME" help:"The newest backup not later than that: 2026-11-25, 2026-11-25T03:00 or a stamp."`
-	Spool    string `default:"/var/tmp" placeholder:"DIR" help:"Where about two chunks at a time wait until they are received (${default})."`
-	SpoolMax string `placeholder:"SIZE" help:"Fetch ahead, and keep what was received, up to so much there."`
-	Into     string `arg:"" name:"newdataset" help:"The dataset to be made. Its parent must exist."`
+	Yes      bool     `short:"y" help:"Do not ask before it begins."`
+	Backup   string   `default:"latest" placeholder:"STAMP|latest" help:"Which backup (${default})."`
+	At       string   `placeholder:"TIME" help:"The newest backup not later than that: 2026-11-25, 2026-11-25T03:00 or a stamp."`
+	From     string   `placeholder:"DIR" help:"Read this folder of backups, which somebody fetched, and no config."`
+	To       string   `placeholder:"DIR" help:"Write the decrypted streams into files there, and make no dataset."`
+	Path     []string `sep:"none" placeholder:"PATH" help:"Restore only this file or folder; may be given more than once. newdataset is a scratch dataset then, and may be left out."`
+	Into     string   `placeholder:"DIR" help:"The folder that gets what --path names."`
+	Spool    string   `default:"/var/tmp" placeholder:"DIR" help:"Where about two chunks at a time wait until they are received (${default})."`
+	SpoolMax string   `placeholder:"SIZE" help:"Fetch ahead, and keep what was received, up to so much there."`
+	Dataset  string   `arg:"" optional:"" name:"newdataset" help:"The dataset to be made. Its parent must exist."`
 	// As the Python tool had it: restore --zfs-fs NEWDATASET FOLDER…, which stands in runbooks.
 	ZfsFs   string   `name:"zfs-fs" hidden:""`
 	Folders []string `arg:"" optional:"" name:"folder" hidden:""`
 	chain   []string // that the folders are
+
+	request actions.RestoreRequest
 }
 
-// Run restores a backup into a new dataset. It is a run as a backup is one: what was cut off is gone on with.
+// Run restores a backup. It is a run as a backup is one: what was cut off is gone on with.
 func (c *RestoreCmd) Run(a *App) error {
 	if !c.Yes && !a.DryRun && !a.canAsk() {
 		return &refusal{Err: errors.New("restore asks before it begins, and there is no terminal to ask on: -y goes on without")}
 	}
-	if err := c.asPython(a); err != nil {
+	if err := c.asked(a); err != nil {
 		return &unrestored{&refusal{Err: err}}
 	}
-	old, unfinished, err := a.findRestore(func(r state.Run) bool { return r.Restore.Into == c.Into })
+	old, unfinished, err := a.findRestore(func(r state.Run) bool { return r.Restore.Target() == c.target() })
 	if err != nil {
 		return &unrestored{err}
 	}
@@ -67,12 +74,99 @@ func (c *RestoreCmd) Run(a *App) error {
 	if err != nil {
 		return &unrestored{err}
 	}
-	return a.drivePlan(c.Into, b, false, func(t *taken) (*workflow.Session, error) {
+	return a.drivePlan(c.target(), b, false, func(t *taken) (*workflow.Session, error) {
 		if len(t.unfinished) > 0 { // another command was quicker
 			return nil, &unrestored{a.unfinishedRestore(t.unfinished[0])}
 		}
 		return t.engine.Begin(b.plan.NewRestore(from, config))
 	})
+}
+
+// target names what is to be made, as state.Restore does.
+func (c *RestoreCmd) target() string {
+	if c.request.Files != nil {
+		return c.request.Files.Dir
+	}
+	return c.request.Into
+}
+
+// asked makes of the words of the command what is asked for.
+func (c *RestoreCmd) asked(a *App) (err error) {
+	if err := c.asPython(a); err != nil {
+		return err
+	}
+	if err := c.fromFolder(); err != nil {
+		return err
+	}
+	q := actions.RestoreRequest{Backup: c.Backup, Into: c.Dataset}
+	switch {
+	case c.To != "" && (c.Dataset != "" || len(c.Path) > 0 || c.Into != ""):
+		return errors.New("--to writes streams into files: neither a dataset nor --path, --into go with it")
+	case c.To != "":
+		q.Streams = true
+		q.Into, err = absolute(c.To)
+	case (len(c.Path) > 0) != (c.Into != ""):
+		return errors.New("--path says which files, --into into which folder: give both")
+	case c.Into != "":
+		q.Files, err = c.files()
+	case c.Dataset == "":
+		return errors.New("restored into what? Name a new dataset; or a folder, with --to for streams, with --path and --into for files")
+	}
+	if err != nil {
+		return err
+	}
+	if q.Spool, err = absolute(c.Spool); err != nil {
+		return err
+	}
+	if c.SpoolMax != "" {
+		if q.SpoolBytes, err = units.ParseSize(c.SpoolMax); err != nil {
+			return fmt.Errorf("--spool-max %q: %w: 500M or 10G, say", c.SpoolMax, err)
+		}
+	}
+	if c.At != "" {
+		q.At, err = parseMoment(c.At)
+	}
+	c.request = q
+	return err
+}
+
+// files are the paths that are asked for: below the dataset's root, with or without a slash before them.
+func (c *RestoreCmd) files() (*state.RestoreFiles, error) {
+	dir, err := absolute(c.Into)
+	if err != nil {
+		return nil, err
+	}
+	files := &state.RestoreFiles{Dir: dir}
+	for _, p := range c.Path {
+		clean := strings.TrimPrefix(path.Clean("/"+p), "/")
+		if clean == "" || strings.ContainsRune(p, 0) || slices.Contains(strings.Split(p, "/"), "..") {
+			return nil, fmt.Errorf("--path %q names neither a file nor a folder in the dataset", p)
+		}
+		files.Paths = append(files.Paths, clean)
+	}
+	return files, nil
+}
+
+// fromFolder makes of --from what it stands for: a remote, or, if it is the folder of one backup, that one.
+func (c *RestoreCmd) fromFolder() error {
+	if c.From == "" {
+		return nil
+	}
+	if c.Remote != "" || c.ZfsFs != "" {
+		return errors.New("--from names a folder to read: neither --remote nor --zfs-fs goes with it")
+	}
+	dir, err := absolute(c.From)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return fmt.Errorf("%s is not a folder", c.From)
+	}
+	if _, _, ok := manifest.ParseFolder(filepath.Base(dir)); ok && c.Backup == actions.Latest && c.At == "" {
+		c.Backup, dir = filepath.Base(dir), filepath.Dir(dir)
+	}
+	c.Remote = dir
+	return nil
 }
 
 // asPython makes of the Python tool's words what they mean here: the folders, which lie in one, are a chain, the newest last.
@@ -82,11 +176,13 @@ func (c *RestoreCmd) asPython(a *App) error {
 		return errors.New("one dataset is made at a time")
 	case c.ZfsFs == "":
 		return nil
-	case c.Remote != "" || c.Backup != actions.Latest || c.At != "":
+	case c.Remote != "" || c.Backup != actions.Latest || c.At != "" || c.To != "" || c.Into != "":
 		return errors.New("with --zfs-fs the folders say what is restored")
+	case c.Dataset == "":
+		return errors.New("--zfs-fs names the new dataset; what is missing are the folders of the backup")
 	}
-	folders := append([]string{c.Into}, c.Folders...)
-	c.Into = c.ZfsFs
+	folders := append([]string{c.Dataset}, c.Folders...)
+	c.Dataset = c.ZfsFs
 	for i, f := range folders {
 		dir, err := absolute(f)
 		if err != nil {
@@ -113,36 +209,24 @@ type bound struct {
 
 // plan finds out what there is to be done, and says it: of the run that is unfinished, what is left of it.
 func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error) {
-	request := actions.RestoreRequest{Backup: c.Backup, Into: c.Into}
-	var err error
-	if request.Spool, err = absolute(c.Spool); err != nil {
-		return nil, &refusal{Err: err}
-	}
-	if c.SpoolMax != "" {
-		if request.SpoolBytes, err = units.ParseSize(c.SpoolMax); err != nil {
-			return nil, &refusal{Err: fmt.Errorf("--spool-max %q: %w: 500M or 10G, say", c.SpoolMax, err)}
-		}
-	}
-	if c.At != "" {
-		if request.At, err = parseMoment(c.At); err != nil {
-			return nil, &refusal{Err: err}
-		}
-	}
 	ctx := a.Stop.Soft()
 	kit, catalog, err := c.open(ctx, a, func(catalog *actions.Catalog) error {
 		if unfinished {
 			return c.sameAs(a, old, catalog)
 		}
-		_, _, err := catalog.Target(ctx, c.Into)
-		return err
+		return catalog.Aim(ctx, c.request)
 	})
 	if err != nil {
 		return nil, err
 	}
 	if unfinished {
-		return a.replan(ctx, kit, catalog, old)
+		b, err := a.replan(ctx, kit, catalog, old)
+		if err == nil {
+			b.plan.Files = c.request.Files // other paths may be named than before
+		}
+		return b, err
 	}
-	plan, err := catalog.PlanRestore(ctx, request)
+	plan, err := catalog.PlanRestore(ctx, c.request)
 	if err != nil {
 		return nil, err
 	}
@@ -174,10 +258,10 @@ func (c *RestoreCmd) sameChain(p *actions.RestorePlan) error {
 	return nil
 }
 
-// sameAs is an error if the unfinished run into this dataset is of something else than what is asked for.
+// sameAs is an error if the unfinished run into this target is of something else than what is asked for.
 func (c *RestoreCmd) sameAs(a *App, old state.Run, catalog *actions.Catalog) error {
-	newest := old.Restore.Newest()
-	asked := c.At == "" && (c.Backup == actions.Latest || c.Backup == newest.Name || c.Backup == newest.Snapshot)
+	newest, q := old.Restore.Newest(), c.request
+	asked := q.Streams == old.Restore.Streams && (q.Files == nil) == (old.Restore.Files == nil) && c.At == "" && (c.Backup == actions.Latest || c.Backup == newest.Name || c.Backup == newest.Snapshot)
 	if asked && catalog.Remote.String() == old.Frozen.Remote {
 		return nil
 	}
@@ -213,13 +297,25 @@ func (e *unrestored) Unwrap() error { return e.error }
 func (a *App) printPlan(p *actions.RestorePlan) {
 	row := a.planRow
 	a.printSource(p)
-	row("into", "%s (new); %s of %s free; spool %s, at most %s", p.Into, size(p.Bytes), size(p.Free), safe(p.Spool), size(p.SpoolBytes))
+	room := fmt.Sprintf("%s of %s free; spool %s, at most %s", size(p.Bytes), size(p.Free), safe(p.Spool), size(p.SpoolBytes))
+	switch {
+	case p.Streams:
+		row("into", "%s: %s; %s", safe(p.Dir), counted(len(p.Chain), "stream"), room)
+	case p.Files != nil:
+		row("into", "%s: %s", safe(p.Dir), safe(strings.Join(p.Files.Paths, ", ")))
+		row("by way", "of %s, which goes again; %s", p.Into, room)
+	default:
+		row("into", "%s (new); %s", p.Into, room)
+	}
 	for _, m := range p.Chain {
 		if actions.WrittenOver(m) {
 			row("note", "%s has pieces of different sizes: a longer, older export may have been written over, and then it does not open", m.Name)
 		}
 	}
-	if p.StreamBytes > p.Free {
+	switch {
+	case p.StreamBytes > p.Free && p.Streams:
+		row("note", "this does not fit: the streams are %s", size(p.StreamBytes))
+	case p.StreamBytes > p.Free:
 		row("note", "this fits only if the pool compresses it: %s come out of the chunks", size(p.StreamBytes))
 	}
 	if len(p.Newer) > 0 {

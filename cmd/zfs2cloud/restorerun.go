@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"zfs2cloud/actions"
@@ -64,7 +65,7 @@ func (s Source) record(a *App) (from state.Source, config string, err error) {
 // resumeRestore goes on with a restore that was cut off.
 func (a *App) resumeRestore(r state.Run, force bool) error {
 	if workflow.RunMachine.In(r.State, workflow.RunStuck) && !force {
-		return a.takeAndTell(r.Restore.Into, &actions.Kit{}, func(*taken) error { return &runError{Run: r, Err: &workflow.StuckError{Run: r}} })
+		return a.takeAndTell(r.Restore.Target(), &actions.Kit{}, func(*taken) error { return &runError{Run: r, Err: &workflow.StuckError{Run: r}} })
 	}
 	from := r.Restore.From
 	source := Source{Remote: from.Remote, RcloneConfig: from.RcloneConf, PassphraseFile: from.PassphraseFile, Encryption: from.Encryption}
@@ -91,13 +92,13 @@ func (a *App) replan(ctx context.Context, kit *actions.Kit, catalog *actions.Cat
 		return nil, fmt.Errorf("%w\nRun %s stays as it is: %s", err, r.ID, restoredWords(r))
 	}
 	a.printSource(plan)
-	a.planRow("into", "%s: goes on with run %s, %s", plan.Into, r.ID, restoredWords(r))
+	a.planRow("into", "%s: goes on with run %s, %s", safe(r.Restore.Target()), r.ID, restoredWords(r))
 	return &bound{kit, plan}, nil
 }
 
 // goOn takes an unfinished run to its end.
 func (a *App) goOn(r state.Run, b *bound, force bool) error {
-	return a.drivePlan(r.Restore.Into, b, force, func(t *taken) (*workflow.Session, error) { return t.engine.Open(r.ID, t.dataset) })
+	return a.drivePlan(r.Restore.Target(), b, force, func(t *taken) (*workflow.Session, error) { return t.engine.Open(r.ID, t.dataset) })
 }
 
 // drivePlan takes the run that BEGIN opens through its plan.
@@ -132,7 +133,7 @@ func (a *App) abortRestore(r state.Run) error {
 		words = []string{"zfs"}
 	}
 	kit := &actions.Kit{ZFS: words, Host: a.Host, Pause: a.Pause, Log: a.Log}
-	return a.takeAndTell(r.Restore.Into, kit, func(t *taken) error {
+	return a.takeAndTell(r.Restore.Target(), kit, func(t *taken) error {
 		s, err := t.engine.Open(r.ID, t.dataset)
 		if err != nil {
 			return err
@@ -151,7 +152,7 @@ func (a *App) abortRestore(r state.Run) error {
 // unfinishedRestore says that a dataset is being restored into already.
 func (a *App) unfinishedRestore(r state.Run) error {
 	return &refusal{Err: fmt.Errorf("run %s, which restores %s from %s into %s, is unfinished\nTo finish it: %s\n  or give it up: %s", r.ID,
-		r.Restore.Newest().Name, safe(r.Frozen.Remote), safe(r.Restore.Into), a.again("resume "+r.ID), a.again("abort "+r.ID))}
+		r.Restore.Newest().Name, safe(r.Frozen.Remote), safe(r.Restore.Target()), a.again("resume "+r.ID), a.again("abort "+r.ID))}
 }
 
 // restored prints the one line of a restore that came to its end.
@@ -168,10 +169,31 @@ func (t *taken) restored(r state.Run) {
 	if since := t.engine.Owner.Since; since.After(began) {
 		began = since
 	}
-	fmt.Fprintf(a.Out, "done %s@%s: %s, %s, every chunk checked\n", rs.Into, rs.Newest().Snapshot, size(bytes), duration(a.World.Now().Sub(began)))
+	took := fmt.Sprintf("%s, %s, every chunk checked", size(bytes), duration(a.World.Now().Sub(began)))
+	switch {
+	case rs.Streams:
+		fmt.Fprintf(a.Out, "done %s: %s up to %s, %s\n", safe(rs.Into), counted(len(rs.Chain), "stream"), rs.Newest().Name, took)
+		if a.Terminal {
+			fmt.Fprintf(a.Err, "To receive them: %s\n", receiveCommands(rs))
+		}
+		return
+	case rs.Files != nil:
+		fmt.Fprintf(a.Out, "done %s: %s of %s; %s\n", safe(rs.Files.Dir), safe(strings.Join(rs.Files.Paths, ", ")), rs.Newest().Name, took)
+		return
+	}
+	fmt.Fprintf(a.Out, "done %s@%s: %s\n", rs.Into, rs.Newest().Snapshot, took)
 	if into, err := zfs.ParseDataset(rs.Into); err == nil && a.Terminal && !rs.Volume {
 		fmt.Fprintf(a.Err, "It is not mounted yet: %s\n", t.kit.MountCommand(a.Stop.Soft(), a.World, into))
 	}
+}
+
+// receiveCommands receive streams that lie in files, one after the other.
+func receiveCommands(rs *state.Restore) string {
+	var all []string
+	for _, l := range rs.Chain {
+		all = append(all, "zfs receive -u NEWDATASET <"+shellQuote(filepath.Join(rs.Into, actions.StreamFile(l.Name))))
+	}
+	return strings.Join(all, " && ")
 }
 
 // restoreFailed makes of a restore's error what a person reads who sits there: what failed, what there is, what to type.
@@ -238,5 +260,9 @@ func restoredWords(r state.Run) string {
 			done++
 		}
 	}
-	return fmt.Sprintf("%d of %s received", done, counted(len(r.Restore.Chain), "backup"))
+	word := "received"
+	if r.Restore.Streams {
+		word = "fetched"
+	}
+	return fmt.Sprintf("%d of %s %s", done, counted(len(r.Restore.Chain), "backup"), word)
 }

@@ -61,12 +61,20 @@ type statusRun struct {
 	Notes  []string `json:"notes"`
 }
 
-// statusRestore is what a run restores. A step of the run receives one backup of the chain.
+// statusRestore is what a run restores. A step of the run receives one backup of the chain, or fetches its stream.
 type statusRestore struct {
-	Into        string       `json:"into"`
+	Into        string       `json:"into"`    // a dataset; for streams a folder, for files a scratch dataset
+	Streams     bool         `json:"streams"` // into files
+	Files       *statusPaths `json:"files"`   // null unless single files are restored
 	Spool       string       `json:"spool"`
 	Chain       []statusLink `json:"chain"`
 	PassedBytes int64        `json:"passed_bytes"` // of the stream that is being received
+}
+
+// statusPaths are paths in the dataset, and the folder that gets them.
+type statusPaths struct {
+	Paths []string `json:"paths"`
+	Dir   string   `json:"dir"`
 }
 
 type statusLink struct {
@@ -79,7 +87,10 @@ func restoreJSON(rs *state.Restore) *statusRestore {
 	if rs == nil {
 		return nil
 	}
-	j := &statusRestore{Into: rs.Into, Spool: rs.Spool, PassedBytes: rs.Passed}
+	j := &statusRestore{Into: rs.Into, Streams: rs.Streams, Spool: rs.Spool, PassedBytes: rs.Passed}
+	if f := rs.Files; f != nil {
+		j.Files = &statusPaths{f.Paths, f.Dir}
+	}
 	for _, l := range rs.Chain {
 		j.Chain = append(j.Chain, statusLink{Backup: l.Name, Bytes: l.Bytes, StreamBytes: l.StreamBytes})
 	}

@@ -336,7 +336,7 @@ func (s *sight) datasetName(guid string) string {
 	}
 	for _, r := range s.runs {
 		if r.Restore != nil && r.DatasetGUID == guid {
-			return r.Restore.Into
+			return r.Restore.Target()
 		}
 	}
 	for _, l := range append(s.locks[:len(s.locks):len(s.locks)], s.notedLocks...) {

@@ -35,7 +35,7 @@ func (s *sight) runBlock(r state.Run) block {
 // runHead says which dataset, and where it is backed up to, or restored from.
 func runHead(r state.Run) string {
 	if r.Restore != nil {
-		return safe(r.Restore.Into) + " from " + safe(r.Frozen.Remote)
+		return safe(r.Restore.Target()) + " from " + safe(r.Frozen.Remote)
 	}
 	return head(r.Frozen.Dataset, placeOf(r))
 }
@@ -86,7 +86,7 @@ func (s *sight) progress(r state.Run) string {
 			parts = append(parts, "upload done")
 		case i != now:
 		case r.Restore != nil && i < len(r.Restore.Chain):
-			what := fmt.Sprintf("receive %d of %d", i+1, len(r.Restore.Chain))
+			what := fmt.Sprintf("%s %d of %d", step.Name, i+1, len(r.Restore.Chain))
 			parts = append(parts, amount(what, r.Restore.Passed, r.Restore.Chain[i].StreamBytes, false, pace(r, step, r.Restore.Passed)))
 		case known && backup.Files != nil && isSync(step) && backup.Files.There+backup.Files.Total > 0:
 			parts = append(parts, amount("sync", backup.Files.Bytes, backup.Files.Total, false, pace(r, step, backup.Files.Bytes)))

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"zfs2cloud/state/crash"
 )
 
@@ -89,6 +91,19 @@ func (f *File) Abort() error {
 	return errors.Join(f.File.Close(), f.root.Remove(f.temp))
 }
 
+// OpenNew opens a folder by its absolute path, and makes it if it is not there, mode 0700. The one that it lies in must exist.
+func OpenNew(dir string) (*os.Root, error) {
+	parent, err := os.OpenRoot(filepath.Dir(dir))
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	if err := Mkdir(parent, filepath.Base(dir)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return os.OpenRoot(dir)
+}
+
 // SyncDir fsyncs a folder, so that the names in it survive a power cut.
 func SyncDir(root *os.Root, dir string) error {
 	d, err := root.Open(dir)
@@ -125,6 +140,35 @@ func WriteFile(name string, data []byte) error {
 	}
 	defer root.Close()
 	return Write(root, filepath.Base(name), data)
+}
+
+// RenameNew gives what is called FROM the name TO, which nothing has yet (fs.ErrExist), and fsyncs the folders of both. Some
+// file systems can't do both in one (ZFS before 2.2): there it looks first.
+func RenameNew(root *os.Root, from, to string) error {
+	old, err := root.Open(path.Dir(from))
+	if err != nil {
+		return Whole(root, err)
+	}
+	defer old.Close()
+	dir, err := root.Open(path.Dir(to))
+	if err != nil {
+		return Whole(root, err)
+	}
+	defer dir.Close()
+	crash.Point("rename.before")
+	err = unix.Renameat2(int(old.Fd()), path.Base(from), int(dir.Fd()), path.Base(to), unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		if _, lerr := root.Lstat(to); lerr == nil {
+			err = unix.EEXIST
+		} else if err = lerr; errors.Is(lerr, fs.ErrNotExist) {
+			err = unix.Renameat(int(old.Fd()), path.Base(from), int(dir.Fd()), path.Base(to))
+		}
+	}
+	crash.Point("rename.after")
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: filepath.Join(root.Name(), from), New: filepath.Join(root.Name(), to), Err: err}
+	}
+	return errors.Join(SyncDir(root, path.Dir(to)), SyncDir(root, path.Dir(from)))
 }
 
 // Remove removes NAME and fsyncs its folder. Neither need be there.

@@ -1,0 +1,149 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/zfs"
+	"zfs2cloud/workflow"
+)
+
+// cleanTime is what unmounting may take, also where a signal has ended the rest.
+const cleanTime = time.Minute
+
+// scratchProperty names the run that made a scratch dataset: without it, nothing of one is touched.
+const scratchProperty = "zfs2cloud:scratch"
+
+// scratchDataset is a dataset of a run's own, in which backups are received to be looked at. The outer one is never mounted,
+// and carries the run's property. In it is "received", which is only mounted to be read.
+type scratchDataset struct {
+	kit   *Kit
+	fx    workflow.Fx // of the effect at work
+	run   string
+	outer zfs.Dataset
+	into  zfs.Dataset
+	dir   string // a folder that is root's alone, below which it is mounted
+}
+
+func (k *Kit) newScratchDataset(run, outer, dir string) (s scratchDataset, err error) {
+	s = scratchDataset{kit: k, run: run, dir: dir}
+	if s.outer, err = zfs.ParseDataset(outer); err == nil {
+		s.into, err = zfs.ParseDataset(receivedIn(outer))
+	}
+	return s, err
+}
+
+// receivedIn is the dataset in a scratch dataset that streams are received into.
+func receivedIn(outer string) string { return outer + "/received" }
+
+func (s *scratchDataset) zfs() zfs.Program { return s.kit.zfs(s.fx) }
+
+// make makes the scratch dataset, unless this run has: then it may hold anything that this run receives.
+func (s *scratchDataset) make(ctx context.Context) (made bool, err error) {
+	if err := os.Mkdir(s.dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return false, err
+	}
+	if err := checkOwnFolder(s.dir); err != nil {
+		return false, err
+	}
+	run, local, err := s.zfs().UserProperty(ctx, s.outer, scratchProperty)
+	switch {
+	case errors.Is(err, zfs.ErrNoDataset):
+		return true, s.zfs().CreateFolder(ctx, s.outer, s.dir, map[string]string{scratchProperty: s.run})
+	case err == nil && (!local || run != s.run):
+		err = &workflow.Hopeless{Err: fmt.Errorf("%s is there, and not made by this run", s.outer)}
+	}
+	return false, err
+}
+
+// mount mounts what was received, for reading, and says where.
+func (s *scratchDataset) mount(ctx context.Context) (dir string, err error) {
+	info, err := s.zfs().Info(ctx, s.into)
+	if err != nil {
+		return "", err
+	}
+	if dir = filepath.Join(s.dir, "received"); info.Mountpoint != dir {
+		return "", fmt.Errorf("%s would be mounted at %s", s.into, info.Mountpoint)
+	}
+	return dir, s.zfs().Mount(ctx, s.into)
+}
+
+// unmount takes away what mount, or a process that was killed after it, has mounted.
+func (s *scratchDataset) unmount(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
+	defer cancel()
+	info, err := s.zfs().Info(ctx, s.into)
+	if errors.Is(err, zfs.ErrNoDataset) || err == nil && !info.Mounted {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.whenFree(ctx, func() error { return s.zfs().Unmount(ctx, s.into) })
+}
+
+// clear destroys what was received, and leaves the outer dataset.
+func (s *scratchDataset) clear(ctx context.Context) error {
+	snapshots, err := s.zfs().Snapshots(ctx, s.into)
+	if errors.Is(err, zfs.ErrNoDataset) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, shot := range snapshots {
+		if err := s.zfs().Destroy(ctx, shot.Snapshot); err != nil {
+			return err
+		}
+	}
+	err = s.whenFree(ctx, func() error { return s.zfs().DestroyDataset(ctx, s.into) })
+	if errors.Is(err, zfs.ErrNoDataset) { // half received, zfs was just at it
+		return nil
+	}
+	return err
+}
+
+// whenFree tries again while something is busy: what a killed process was at takes zfs a moment.
+func (s *scratchDataset) whenFree(ctx context.Context, do func() error) error {
+	err := do()
+	for range busyTries {
+		if !errors.Is(err, zfs.ErrBusy) || remote.Pause(ctx, busyPause) != nil {
+			break
+		}
+		err = do()
+	}
+	return err
+}
+
+// drop destroys the scratch dataset, if there is one that this run made, and removes the folder.
+func (s *scratchDataset) drop(ctx context.Context) error {
+	run, local, err := s.zfs().UserProperty(ctx, s.outer, scratchProperty)
+	switch {
+	case errors.Is(err, zfs.ErrNoDataset):
+	case err != nil:
+		return err
+	case !local || run != s.run:
+		return fmt.Errorf("%s was not made by run %s, and stays", s.outer, s.run)
+	default:
+		if err := s.unmount(ctx); err != nil {
+			return err
+		}
+		if err := s.clear(ctx); err != nil {
+			return err
+		}
+		if err := s.whenFree(ctx, func() error { return s.zfs().DestroyDataset(ctx, s.outer) }); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{filepath.Join(s.dir, "received"), s.dir} {
+		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
