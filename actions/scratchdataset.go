@@ -61,7 +61,7 @@ func (s *scratchDataset) make(ctx context.Context) (made bool, err error) {
 	return false, err
 }
 
-// mount mounts what was received, for reading, and says where.
+// mount mounts what was received, for reading, and says where. What was unmounted just before is busy for a moment.
 func (s *scratchDataset) mount(ctx context.Context) (dir string, err error) {
 	info, err := s.zfs().Info(ctx, s.into)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *scratchDataset) mount(ctx context.Context) (dir string, err error) {
 	if dir = filepath.Join(s.dir, "received"); info.Mountpoint != dir {
 		return "", fmt.Errorf("%s would be mounted at %s", s.into, info.Mountpoint)
 	}
-	return dir, s.zfs().Mount(ctx, s.into)
+	return dir, s.whenFree(ctx, func() error { return s.zfs().Mount(ctx, s.into) })
 }
 
 // unmount takes away what mount, or a process that was killed after it, has mounted.

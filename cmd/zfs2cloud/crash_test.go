@@ -19,7 +19,7 @@ var (
 	crashSeed  = flag.Uint64("crashseed", 0, "0: another each time")
 	crashAll   = flag.Bool("crashall", false, "every point in every way")
 	crashShare = flag.Int("crashshare", 1, "only one in so many points")
-	crashOnly  = flag.String("crashonly", "", "only this one of the commands: run, prune, restore, verify, drill, files")
+	crashOnly  = flag.String("crashonly", "", "only this one of the commands: run, prune, restore, copy, streams, verify, drill, files")
 )
 
 // crashing are the commands that are crashed: what comes before one, what may come after the crash, and what holds in the end.
@@ -34,11 +34,24 @@ var crashing = []struct {
 	{"prune", "config config.ini remote_keep_fulls=1\nexits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\ndays 40\nchange\nexits 0 zfs2cloud run\n",
 		"zfs2cloud prune-remote -y", waysOfRuns, "days 41\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud prune-remote -y\nexec sh -c 'ls -d remote/2*-full'\nstdout -count=1 full\n", ""},
 	// A chain of two comes back.
-	{"restore", "exits 0 zfs2cloud run\ndays 1\nchange\n[mount] exec cp -a $DATA before\nexits 0 zfs2cloud run\nmkdir waiting\n", theRestore, []way{
+	{"restore", twoBackups, theRestore, []way{
 		{"resume", onRestore + `if [ "$ID" ]; then zfs2cloud resume $ID; elif ! zfs list $POOL/cut; then ` + theRestore + "; fi'\n"},
 		{"again", onRestore + `if [ "$ID" ] || ! zfs list $POOL/cut; then ` + theRestore + "; fi'\n"},
 		{"abort", onRestore + `if [ "$ID" ]; then zfs2cloud abort $ID; fi; if zfs list $POOL/cut; then zfs destroy -r $POOL/cut; fi; ` + theRestore + "'\n"},
 	}, "restored $POOL/cut before\ncount 0 waiting/*\nexits 0 zfs2cloud status\n! stdout resume\n", ""},
+	// Single files of them.
+	{"copy", "[!mount] skip\n" + twoBackups, theCopy, []way{
+		{"resume", onRestore + `if [ "$ID" ]; then zfs2cloud resume $ID; elif ! [ -e out/big-1 ]; then ` + theCopy + "; fi'\n"},
+		{"again", onRestore + `if [ "$ID" ] || ! [ -e out/big-1 ]; then ` + theCopy + "; fi'\n"},
+		{"abort", onRestore + `if [ "$ID" ]; then zfs2cloud abort $ID; fi; rm -rf out/*; ` + theCopy + "'\n"},
+	}, "exec cmp out/big-1 before/big-1\nexec cmp out/big-2 before/big-2\nexec sh -c 'ls -A out | wc -l'\nstdout '^2$'\ncount 0 waiting/*\nexec zfs list -H -o name -r $POOL\n" +
+		"! stdout zfs2cloud-\nexits 0 zfs2cloud status\n! stdout resume\n", ""},
+	// The streams of them come into files.
+	{"streams", twoBackups, theStreams, []way{
+		{"resume", onRestore + `if [ "$ID" ]; then zfs2cloud resume $ID; elif ! [ -e out ]; then ` + theStreams + "; fi'\n"},
+		{"again", onRestore + `if [ "$ID" ] || ! [ -e out ]; then ` + theStreams + "; fi'\n"},
+		{"abort", onRestore + `if [ "$ID" ]; then zfs2cloud abort $ID; fi; rm -rf out; ` + theStreams + "'\n"},
+	}, "exec sh -c 'for f in out/*; do zfs2cloud stream inspect $f; done'\nstdout -count=2 '^sums      right'\ncount 2 out/*\ncount 0 waiting/*\nexits 0 zfs2cloud status\n! stdout resume\n", ""},
 	// A full and an incremental are proved, chunk after chunk.
 	{"verify", "exits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\n", "zfs2cloud verify", waysOfRuns,
 		"days 2\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud verify\nstdout -count=2 '^ok .* decrypted: '\nexec sh -c 'ls spool | grep -c verify || true'\nstdout '^0$'\n", ""},
@@ -52,7 +65,10 @@ var crashing = []struct {
 }
 
 const (
+	twoBackups = "exits 0 zfs2cloud run\ndays 1\nchange\n[mount] exec cp -a $DATA before\nexits 0 zfs2cloud run\nmkdir waiting\n"
 	theRestore = "zfs2cloud restore -y --spool waiting $POOL/cut"
+	theCopy    = "zfs2cloud restore -y --spool waiting --path big-1 --path big-2 --into out"
+	theStreams = "zfs2cloud restore -y --spool waiting --to out"
 	onRestore  = `exec sh -c 'set -e; ID=$(zfs2cloud status | sed -n "s/^next  *zfs2cloud resume //p"); `
 )
 
