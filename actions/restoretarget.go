@@ -19,7 +19,9 @@ import (
 // Where a restore goes to is looked at before anything is fetched: nothing is there yet, and there is room.
 
 // Aim is an error if what a request makes can't be made where it is to go. It needs nothing of the remote.
-func (c *Catalog) Aim(ctx context.Context, q RestoreRequest) error { return c.aim(ctx, q, &RestorePlan{}) }
+func (c *Catalog) Aim(ctx context.Context, q RestoreRequest) error {
+	return c.aim(ctx, q, &RestorePlan{})
+}
 
 // aim looks at where everything is to go.
 func (c *Catalog) aim(ctx context.Context, q RestoreRequest, p *RestorePlan) (err error) {
