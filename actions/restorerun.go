@@ -148,7 +148,7 @@ func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflo
 			return newDataset{}, err
 		}
 	}
-	volume, err := r.pass(ctx, s, fx, i, m, beginning{}, intoDataset(r.kit.zfs(fx), r.plan.Into, i > 0))
+	volume, err := r.pass(ctx, s, fx, i, m, firstPart{}, intoDataset(r.kit.zfs(fx), r.plan.Into, i > 0))
 	if err != nil {
 		return newDataset{}, err
 	}
@@ -157,7 +157,7 @@ func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflo
 
 // pass passes the stream of a backup, the Ith of the chain, on to what takes it. What an earlier process HAD of it is not
 // fetched again.
-func (r *restoring) pass(ctx context.Context, s *workflow.Session, fx workflow.Fx, i int, m *manifest.Manifest, had beginning, to sink) (volume bool, err error) {
+func (r *restoring) pass(ctx context.Context, s *workflow.Session, fx workflow.Fx, i int, m *manifest.Manifest, had firstPart, to sink) (volume bool, err error) {
 	left := *m
 	left.Chunks = m.Chunks[had.chunks:]
 	rest := append([]*manifest.Manifest{&left}, r.plan.Chain[i+1:]...)
@@ -195,8 +195,8 @@ func (r *restoring) pass(ctx context.Context, s *workflow.Session, fx workflow.F
 	return volume, nil
 }
 
-// beginning is the first part of a stream, which is here already.
-type beginning struct {
+// firstPart is the beginning of a stream, which is here already.
+type firstPart struct {
 	chunks int
 	bytes  int64
 	from   io.Reader

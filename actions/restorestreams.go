@@ -136,7 +136,7 @@ func (f *streamFile) open(part fs.FileInfo) (*os.File, error) {
 }
 
 // takeUp finds what of the stream is in the file, by the digests of its chunks, and cuts off what is behind it.
-func (f *streamFile) takeUp(ctx context.Context, file *os.File) (had beginning, err error) {
+func (f *streamFile) takeUp(ctx context.Context, file *os.File) (had firstPart, err error) {
 	for _, c := range f.of.Chunks {
 		if c.PlainSHA256 == "" { // of the Python tool's pieces it is not known where in the stream they are
 			break
