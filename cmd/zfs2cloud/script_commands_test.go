@@ -44,6 +44,9 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"standin":  onlyYes(cmdStandIn),
 	"allow":    onlyYes(cmdAllow),
 	"audit":    onlyYes(cmdAudit),
+	"rich":     onlyYes(cmdRich),
+	"alike":    onlyYes(cmdAlike),
+	"endures":  onlyYes(cmdEndures),
 }
 
 func onlyYes(cmd func(*testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {
@@ -199,7 +202,7 @@ func cmdChange(ts *testscript.TestScript, args []string) {
 		os.RemoveAll(filepath.Join(f.data, "a folder", "deeper", "small 3"))))
 }
 
-// restored NEW DIR: the dataset NEW has the files of DIR, and its newest snapshot is that of the same name of
+// restored NEW DIR: the dataset NEW has the files of DIR, as alike has it, and its newest snapshot is that of the same name of
 // $DATASET, by its GUID. Where nothing can be mounted, the lengths of their streams are compared.
 func cmdRestored(ts *testscript.TestScript, args []string) {
 	need(ts, len(args) == 2, "restored new dir")
@@ -226,7 +229,7 @@ func cmdRestored(ts *testscript.TestScript, args []string) {
 	}
 	zfstest.Run(f.t, "zfs", "mount", args[0])
 	dir := zfstest.NeedMount(f.t, args[0])
-	ts.Check(ts.Exec("diff", "-r", "--no-dereference", ts.MkAbs(args[1]), dir))
+	cmdAlike(ts, []string{args[1], dir})
 }
 
 // count N PATTERN: so many files match.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,7 +67,8 @@ func (s *soak) nextDay() {
 	for range 1 + s.random.IntN(3) {
 		s.mishap(s.pick(
 			"run", "run", "run", "run", "run", "run", "resume", "resume", "resume", "abort", "status", "lock -m soak", "unlock",
-			"snapshot", "export-intermediate", "upload-intermediate-to-remote", "prune-snapshots -y", "prune-intermediates -y", "prune-remote -y"))
+			"snapshot", "export-intermediate", "upload-intermediate-to-remote", "prune-snapshots -y", "prune-intermediates -y", "prune-remote -y",
+			"verify", "verify --level received"))
 	}
 	// What an operator has locked, only he unlocks.
 	s.must("unlock")
@@ -105,14 +107,17 @@ func (s *soak) reconfigure() {
 		"incremental_strategy=" + s.pick("since_last_full", "since_last_incremental", "never_incremental")})
 }
 
-const stuck = 5
+const (
+	there = 2 // a restore's target
+	stuck = 5
+)
 
 // soakExits are those that a command may have which is not killed; others may have any but 5 and above.
 var soakExits = map[string][]int{"status": {0}, "unlock": {0}, "lock": {0, 3}, "run": {0, 1, 2, 3, 4, stuck}, "resume": {0, 1, 2, 3, 4, stuck}}
 
 // mishap starts a command that may be killed: after some time, by a program that it starts, or by a hook, which may also
-// fail.
-func (s *soak) mishap(command string) {
+// fail. It returns the exit status.
+func (s *soak) mishap(command string) int {
 	argv := append([]string{"zfs2cloud"}, strings.Fields(command)...)
 	switch s.random.IntN(5) {
 	case 0, 1:
@@ -139,6 +144,7 @@ func (s *soak) mishap(command string) {
 	}
 	s.must("status")
 	s.must("status --json")
+	return status
 }
 
 // must runs a command that has to end well.
@@ -158,6 +164,9 @@ func (s *soak) execute(argv []string) int {
 	if said := s.ts.ReadFile("stderr"); crashed.MatchString(said) {
 		s.ts.Fatalf("%v crashed", argv)
 	}
+	if argv[0] == "zfs2cloud" && bad.MatchString(s.ts.ReadFile("stdout")) {
+		s.ts.Fatalf("%v found something bad", argv)
+	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return exit.ExitCode()
@@ -166,7 +175,11 @@ func (s *soak) execute(argv []string) int {
 	return 0
 }
 
-// restore restores the newest backup, which the day's run made, and compares it.
+// bad is what a verification says of what is not as it was stored.
+var bad = regexp.MustCompile(`(?m)^BAD `)
+
+// restore restores the newest backup, which the day's run made, and compares it. Most of the time it is killed on the way, and
+// the same command goes on.
 func (s *soak) restore() {
 	s.restored++
 	into := fmt.Sprintf("%s/restored%d", s.f.pool, s.restored)
@@ -174,7 +187,14 @@ func (s *soak) restore() {
 	if s.f.data != "" {
 		s.ts.Check(s.ts.Exec("cp", "-a", s.f.data, s.f.at("before")))
 	}
-	s.must("restore -y " + into)
+	command := "restore -y " + into
+	for range s.random.IntN(4) {
+		s.mishap(command)
+	}
+	// One that came to its end before has made the dataset: that it is whole is seen below.
+	if status := s.exec(command); status != 0 && status != there {
+		s.ts.Fatalf("%s: exit %d", command, status)
+	}
 	cmdRestored(s.ts, []string{into, "before"})
 	zfstest.RunWhenFree(s.f.t, "zfs", "destroy", "-r", into)
 }
