@@ -42,6 +42,9 @@ func (k *Kit) verify(ctx context.Context, s *workflow.Session, args []string) er
 	if err != nil {
 		return err
 	}
+	if q.Level.remembers() {
+		v.catalog.Remember(s.View, nil, run.Job)
+	}
 	v.progress = s.Progress
 	if err := v.openSpool(run.Frozen.IntermediateDir, spoolPrefix(run.Job)); err != nil {
 		return err
@@ -206,6 +209,9 @@ func (c *Catalog) Verify(ctx context.Context, q VerifyRequest, dir string, tell 
 	names, err := c.whichToVerify(ctx, q)
 	if err != nil {
 		return err
+	}
+	if !q.Level.remembers() {
+		c.Afresh()
 	}
 	v := c.kit.verifyingIn(c, q.Level)
 	if err := v.openSpool(dir, "zfs2cloud-verify-"+rand.Text()[:8]+"-"); err != nil {

@@ -31,6 +31,9 @@ const (
 // Levels are all there are, the least first.
 var Levels = []Level{Listed, Hashed, Decrypted, Received}
 
+// remembers tells whether a manifest that was opened before need not be opened again. The other levels prove that all opens.
+func (l Level) remembers() bool { return l == Listed || l == Hashed }
+
 // DefaultLevel is what is meant where none is named.
 const DefaultLevel = Decrypted
 

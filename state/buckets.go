@@ -1,7 +1,7 @@
 package state
 
 // Buckets names every bucket of the file; doc.go draws what is in them.
-var Buckets = []string{BucketJobs, BucketRuns, BucketJournal, BucketBackups, BucketChunks, BucketLocks, BucketVerified, BucketForeign, BucketAdopted}
+var Buckets = []string{BucketJobs, BucketRuns, BucketJournal, BucketBackups, BucketChunks, BucketLocks, BucketVerified, BucketForeign, BucketAdopted, BucketOpened}
 
 const (
 	BucketJobs    = "jobs"    // JOB                       -> Job
@@ -14,4 +14,6 @@ const (
 	BucketVerified = "verified"
 	BucketForeign  = "foreign" // JOB/NAME      -> Foreign
 	BucketAdopted  = "adopted" // JOB/GUID      -> Adopted
+	// JOB/NAME -> Opened. It came without a new schema: a program that does not know it has no need of it.
+	BucketOpened = "opened"
 )

@@ -45,6 +45,8 @@
 //	    JOB/NAME                      Foreign: a backup that the Python tool made
 //	adopted
 //	    JOB/SNAPSHOT GUID             Adopted: a snapshot that it made, and that was taken over
+//	opened
+//	    JOB/NAME                      Opened: a manifest at the job's place, which may be lost
 //
 // # Who is alive
 //
