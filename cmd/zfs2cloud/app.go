@@ -27,6 +27,10 @@ type App struct {
 	Out, Err io.Writer
 	// Terminal says that stderr is one: then live lines are drawn, and prompts may be asked.
 	Terminal bool
+	// JSON is the real stderr while lines are printed as JSON, else nil.
+	JSON io.Writer
+	// Journal says that stderr is the systemd journal's.
+	Journal bool
 
 	Env    config.Env
 	World  *proc.World

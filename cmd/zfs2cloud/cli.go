@@ -75,7 +75,10 @@ func realMain(args []string, a *App) int {
 func (a *App) prepare(cli CLI) error {
 	a.ConfigFlag, a.Config = cli.Config, config.Find(cli.Config, a.Env.Getenv)
 	a.DryRun, a.Verbose = cli.DryRun, cli.Verbose
-	a.Log = newLog(a.Err, a.Verbose)
+	if f, ok := a.Err.(*os.File); ok && inJournal(f, a.Env.Getenv("JOURNAL_STREAM")) {
+		a.Journal, a.Err = true, &lineWriter{to: f, form: toJournal}
+	}
+	a.Log = newLog(a.Err, a.Verbose, a.Journal)
 	a.World.Log = a.Log
 	folder, err := state.DefaultFolder()
 	if err != nil {
@@ -110,13 +113,22 @@ func (a *App) listen() {
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGPIPE)
 }
 
-// newLog is silent but for errors of the program's own, unless -v.
-func newLog(w io.Writer, verbose int) *slog.Logger {
-	switch verbose {
-	case 0:
+// newLog is silent but for errors of the program's own, unless -v. The journal knows the time.
+func newLog(w io.Writer, verbose int, journal bool) *slog.Logger {
+	if verbose == 0 {
 		return slog.New(slog.DiscardHandler)
-	case 1:
-		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	options := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if verbose > 1 {
+		options.Level = slog.LevelDebug
+	}
+	if journal {
+		options.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}
+	}
+	return slog.New(slog.NewTextHandler(w, options))
 }

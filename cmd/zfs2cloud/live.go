@@ -21,6 +21,7 @@ import (
 type live struct {
 	app   *App
 	on    bool
+	run   state.Run // as it was in the beginning
 	steps []state.Step
 	since time.Time
 	quiet func() bool
@@ -42,7 +43,7 @@ type bar struct {
 }
 
 func (a *App) draw(r state.Run) *live {
-	l := &live{app: a, on: a.Terminal && a.Verbose == 0, steps: r.Steps, since: a.World.Now(), bars: map[int]*bar{}}
+	l := &live{app: a, on: a.Terminal && a.Verbose == 0, run: r, steps: r.Steps, since: a.World.Now(), bars: map[int]*bar{}}
 	if !l.on {
 		return l
 	}
@@ -75,8 +76,11 @@ func (l *live) say(format string, args ...any) {
 }
 
 func (l *live) watch() workflow.Watch {
-	if l.on {
+	switch {
+	case l.on:
 		return workflow.Watch{Step: l.onStep, Progress: l.onProgress}
+	case l.app.JSON != nil:
+		return l.app.jsonWatch(l.run)
 	}
 	return workflow.Watch{Step: l.log, Progress: l.logProgress}
 }

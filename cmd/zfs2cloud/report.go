@@ -261,9 +261,13 @@ func (t *taken) tellNews(news []string, now state.Run) {
 	fmt.Fprintf(t.app.Err, "%s%s, then backed up %s. Nothing to do.\n", t.app.subject(t), strings.Join(news, "; "), now.Backup)
 }
 
-// done prints the one line of a run that succeeded: on a terminal, or with -v. To who asked what a prune would do it is
+// done prints the one line of a run that succeeded: on a terminal, in the journal, or with -v. To who asked what a prune would do it is
 // the answer.
 func (t *taken) done(r state.Run) {
+	if t.app.JSON != nil {
+		t.jsonDone(r)
+		return
+	}
 	if r.Restore != nil {
 		t.restored(r)
 		return
@@ -271,7 +275,7 @@ func (t *taken) done(r state.Run) {
 	a := t.app
 	b, ok := t.backup(r)
 	asked := r.Typed != "" && actions.OnlyLooks(r.Steps[0])
-	if !asked && !a.Terminal && a.Verbose == 0 {
+	if !asked && !a.Terminal && !a.Journal && a.Verbose == 0 {
 		return
 	}
 	for _, n := range r.Notes {

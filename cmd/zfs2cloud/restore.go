@@ -30,6 +30,7 @@ type RestoreCmd struct {
 	Into     string   `placeholder:"DIR" help:"The folder that gets what --path names."`
 	Spool    string   `default:"/var/tmp" placeholder:"DIR" help:"Where about two chunks at a time wait until they are received (${default})."`
 	SpoolMax string   `placeholder:"SIZE" help:"Fetch ahead, and keep what was received, up to so much there."`
+	JSON     bool     `help:"Say what goes on in lines of JSON."`
 	Dataset  string   `arg:"" optional:"" name:"newdataset" help:"The dataset to be made. Its parent must exist."`
 	// As the Python tool had it: restore --zfs-fs NEWDATASET FOLDER…, which stands in runbooks.
 	ZfsFs   string   `name:"zfs-fs" hidden:""`
@@ -41,6 +42,7 @@ type RestoreCmd struct {
 
 // Run restores a backup. It is a run as a backup is one: what was cut off is gone on with.
 func (c *RestoreCmd) Run(a *App) error {
+	a.asJSON(c.JSON)
 	if !c.Yes && !a.DryRun && !a.canAsk() {
 		return &refusal{Err: errors.New("restore asks before it begins, and there is no terminal to ask on: -y goes on without")}
 	}

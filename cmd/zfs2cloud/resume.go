@@ -14,10 +14,12 @@ type ResumeCmd struct {
 	ID         string `arg:"" optional:"" name:"run" help:"Which one; by default the job's oldest."`
 	Force      bool   `help:"Also one that is stuck."`
 	DeleteMost bool   `help:"A sync of this run may delete more than half of what is on the remote."`
+	JSON       bool   `help:"Say what goes on in lines of JSON."`
 }
 
 // Run takes the run through the rest of its plan.
 func (c *ResumeCmd) Run(a *App) error {
+	a.asJSON(c.JSON)
 	if r, ok := a.restoreNamed(c.ID); ok && !a.DryRun {
 		return a.resumeRestore(r, c.Force)
 	}

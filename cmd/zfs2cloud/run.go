@@ -17,10 +17,12 @@ import (
 // RunCmd is what cron calls.
 type RunCmd struct {
 	Wait time.Duration `placeholder:"DURATION" help:"Wait so long for a dataset that another run works on."`
+	JSON bool          `help:"Say what goes on in lines of JSON."`
 }
 
 // Run finishes an unfinished run of the job, then does the day's own.
 func (c *RunCmd) Run(a *App) error {
+	a.asJSON(c.JSON)
 	if a.DryRun {
 		return a.foresee(nil)
 	}

@@ -117,7 +117,16 @@ func (a *App) report(err error) int {
 	if err == nil {
 		return code
 	}
-	if text := strings.TrimRight(a.text(err), "\n"); text != "" {
+	text := strings.TrimRight(a.text(err), "\n")
+	switch {
+	case text == "":
+	case a.JSON != nil:
+		a.jsonError(code, text)
+	case a.Journal:
+		for line := range strings.Lines(text + "\n") {
+			fmt.Fprint(a.Err, "level=ERROR "+line)
+		}
+	default:
 		fmt.Fprintln(a.Err, text)
 	}
 	return code
