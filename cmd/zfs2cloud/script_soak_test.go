@@ -134,7 +134,7 @@ func (s *soak) mishap(command string) int {
 	name, _, _ := strings.Cut(command, " ")
 	may, ok := soakExits[name]
 	switch {
-	case status == 137 || status == -1: // SIGKILL, by the shell's convention or by ours
+	case status == 137 || status == -1 || status == 124: // SIGKILL, by the shell's convention or by ours; or timeout came as it ended
 		s.killed++
 	case ok && !slices.Contains(may, status), !ok && (status < 0 || status >= stuck):
 		s.ts.Fatalf("%s: exit %d", command, status)
