@@ -177,6 +177,7 @@ func conform(t *testing.T, s store) {
 	overwritesNothing(t, s, w, from, data)
 	bounds(t, s, w)
 	smallOnes(t, s, w)
+	many(t, s, w)
 	removes(t, s, w)
 	badNames(t, s, w)
 	cancelled(t, s, w, from)

@@ -23,6 +23,8 @@ type features struct {
 		BucketBased bool
 		// SlowHash: a hash is computed by reading the object (local, SFTP), not kept with it.
 		SlowHash bool
+		// ListR: the store lists all below a name in one go.
+		ListR bool
 		// Move and Copy: by the server.
 		Move, Copy bool
 		// PartialUploads: an upload can be seen before it is whole. Since 1.63, where rclone itself uploads

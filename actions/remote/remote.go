@@ -41,6 +41,14 @@ type Remote interface {
 	// writer before an error is of no use.
 	Get(ctx context.Context, w workflow.World, name string, limit int64, to io.Writer) error
 
+	// ListBackups is List of all folders at the root with the form of a backup's name, at once, by folder; but folders in
+	// them it does not tell. One that is not in the answer is apparently not there, or has nothing in it: List tells.
+	ListBackups(ctx context.Context, w workflow.World) (map[string][]Object, error)
+
+	// GetSome is Get of many small objects at once. One that is not there, or has another size, is not handed on, and
+	// Get tells why. So it is with all that were not handed on before an error. They come in their order, each whole.
+	GetSome(ctx context.Context, w workflow.World, some []Sized, got func(name string, data []byte) error) error
+
 	// HashKind is the best kind of hash that the store has and we compute: sha256, sha1, md5, or "".
 	// It is asked once.
 	HashKind(ctx context.Context, w workflow.World) (string, error)

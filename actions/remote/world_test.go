@@ -69,7 +69,7 @@ func (r *recorder) verbs() []string {
 }
 
 func isVerb(s string) bool {
-	return slices.Contains([]string{"lsjson", "cat", "backend", "copyto", "moveto", "deletefile", "rmdir"}, s)
+	return slices.Contains([]string{"lsjson", "cat", "backend", "copy", "copyto", "moveto", "deletefile", "rmdir"}, s)
 }
 
 // needRclone is the rclone to test with: ZFS2CLOUD_TEST_RCLONE, or the one in PATH.
