@@ -283,7 +283,7 @@ type noHost struct{}
 func (noHost) Sweep(context.Context, string) error                { return nil }
 func (noHost) WaitGone(context.Context, workflow.ProcessID) error { return nil }
 
-func shaOf(t *testing.T, file string) string {
+func shaOf(t testing.TB, file string) string {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
@@ -37,8 +35,12 @@ type Catalog struct {
 	look   workflow.World
 	sealer chunk.Sealer
 
+	there  map[string]bool // the folders
+	memory *memory         // nil: each manifest is opened
+
 	mu      sync.Mutex
 	entries map[string]*Entry // of the folders that were looked into
+	total   int               // folders that are being looked into, or were
 }
 
 // Entry is one folder.
@@ -52,11 +54,15 @@ type Entry struct {
 
 	sha     string // of the manifest's object, whether it opens or not
 	objects map[string]remote.Object
+	// remembered: what is in the manifest, or that it does not open, is as it was when the same object was opened before.
+	remembered bool
 }
 
 var (
 	// ErrNotCommitted is the error of a folder without manifest: an upload that is under way, or was given up.
 	ErrNotCommitted = errors.New("not committed: it has no manifest")
+	// ErrIncomplete is the error of a backup of which not every chunk is listed with its size.
+	ErrIncomplete = errors.New("incomplete")
 	// ErrPython is the error of a backup that the Python tool made.
 	ErrPython = errors.New("made by the Python tool")
 
@@ -68,7 +74,7 @@ var jobMarker = regexp.MustCompile(`^` + ownerPrefix + `([0-9a-f]+)$`)
 // OpenCatalog lists the root of a remote. The world is only looked at. Before Unlock no folder can be looked into.
 func (k *Kit) OpenCatalog(ctx context.Context, w workflow.World, r remote.Remote) (*Catalog, error) {
 	look := workflow.Look{World: w}
-	c := &Catalog{Remote: r, kit: k, look: look, entries: map[string]*Entry{}}
+	c := &Catalog{Remote: r, kit: k, look: look, there: map[string]bool{}, entries: map[string]*Entry{}}
 	var root []remote.Object
 	err := k.retry(ctx, func(ctx context.Context) (err error) {
 		root, err = r.List(ctx, look, "", "")
@@ -83,6 +89,7 @@ func (k *Kit) OpenCatalog(ctx context.Context, w workflow.World, r remote.Remote
 		}
 		if _, _, ok := manifest.ParseFolder(o.Name); ok && o.IsDir {
 			c.Folders = append(c.Folders, o.Name)
+			c.there[o.Name] = true
 		}
 	}
 	slices.Sort(c.Jobs)
@@ -97,23 +104,6 @@ func (c *Catalog) Unlock(encryption settings.Encryption) (err error) {
 	return err
 }
 
-// readers look into so many folders at once: each costs a few processes, and waits for the remote.
-const readers = 4
-
-// ReadAll looks into every folder.
-func (c *Catalog) ReadAll(ctx context.Context) ([]*Entry, error) {
-	all := make([]*Entry, len(c.Folders))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(readers)
-	for i, name := range c.Folders {
-		g.Go(func() (err error) {
-			all[i], err = c.Entry(ctx, name)
-			return err
-		})
-	}
-	return all, g.Wait()
-}
-
 // Entry looks into a folder, once. The error means that it could not be looked at.
 func (c *Catalog) Entry(ctx context.Context, name string) (*Entry, error) {
 	c.mu.Lock()
@@ -126,9 +116,7 @@ func (c *Catalog) Entry(ctx context.Context, name string) (*Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at %s: %w", name, err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.entries[name] = e
+	c.put(e)
 	return e, nil
 }
 
@@ -169,7 +157,7 @@ func (c *Catalog) fetch(ctx context.Context, folder string) (*manifest.Manifest,
 // the store does not know is no answer, and so no objection.
 func (e *Entry) whole() error {
 	for c, lacks := range e.lacking() {
-		return fmt.Errorf("chunk %d, %s, %s", c.N, c.Name, lacks)
+		return fmt.Errorf("%w: chunk %d, %s, %s", ErrIncomplete, c.N, c.Name, lacks)
 	}
 	return nil
 }

@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 
+	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
@@ -20,7 +20,7 @@ import (
 // read looks into a folder. What it holds is an answer; an error is none.
 func (c *Catalog) read(ctx context.Context, name string) (*Entry, error) {
 	e := &Entry{Name: name}
-	if !slices.Contains(c.Folders, name) {
+	if !c.there[name] {
 		e.Why = errGone
 		return e, nil
 	}
@@ -36,7 +36,7 @@ func (c *Catalog) read(ctx context.Context, name string) (*Entry, error) {
 	if e.Why = c.hasManifest(e); e.Why != nil {
 		return e, nil
 	}
-	object, err := c.object(ctx, path.Join(name, manifest.FileName(c.sealer.Kind())))
+	object, err := c.object(ctx, path.Join(name, c.manifestFile()))
 	if errors.Is(err, remote.ErrTooBig) {
 		e.Why = err
 		return e, nil
@@ -44,14 +44,32 @@ func (c *Catalog) read(ctx context.Context, name string) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	return e, c.open(ctx, e, object)
+}
+
+// open opens the manifest of a folder, or takes it from the memory.
+func (c *Catalog) open(ctx context.Context, e *Entry, object []byte) error {
 	sum := sha256.Sum256(object)
 	e.sha = hex.EncodeToString(sum[:])
-	m, _, err := manifest.Open(ctx, c.sealer, object, name)
+	if c.memory != nil {
+		if known, err := c.memory.recall(ctx, c.sealer, e, object); known || err != nil {
+			return err
+		}
+	}
+	if err := e.open(ctx, c.sealer, object); err != nil || e.Manifest == nil || c.memory == nil {
+		return err
+	}
+	return c.memory.keep(e)
+}
+
+// open opens the manifest. That it is none is an answer; an error is none.
+func (e *Entry) open(ctx context.Context, s chunk.Sealer, object []byte) error {
+	m, _, err := manifest.Open(ctx, s, object, e.Name)
 	if err != nil && (ctx.Err() != nil || couldNotRun(err)) {
-		return nil, err
+		return err
 	}
 	e.Manifest, e.Why = m, err
-	return e, nil
+	return nil
 }
 
 // objectsOf is a listing by name, without folders.

@@ -77,6 +77,7 @@ func (c *Catalog) PlanRestore(ctx context.Context, q RestoreRequest) (*RestorePl
 	if err != nil {
 		return nil, err
 	}
+	c.Afresh() // which is the latest may be remembered; what is received is opened
 	e, err := c.Entry(ctx, name)
 	if err != nil {
 		return nil, err
@@ -271,6 +272,7 @@ func (p *RestorePlan) NewRestore(from state.Source, config string) state.Run {
 func (c *Catalog) ResumeRestore(ctx context.Context, run state.Run) (*RestorePlan, error) {
 	rs := run.Restore
 	newest := rs.Newest()
+	c.Afresh()
 	p := &RestorePlan{Python: rs.Python, Spool: rs.Spool, SpoolBytes: rs.SpoolBytes, catalog: c}
 	var err error
 	if p.Into, err = zfs.ParseDataset(rs.Into); err != nil {

@@ -37,6 +37,9 @@ const (
 // Levels are all there are, the least first.
 var Levels = []Level{Listed, Hashed, Decrypted, Received}
 
+// remembers tells whether a manifest that was opened before need not be opened again. The other levels prove that all opens.
+func (l Level) remembers() bool { return l == Listed || l == Hashed }
+
 // DefaultLevel is what is meant where none is named.
 const DefaultLevel = Decrypted
 
@@ -292,6 +295,9 @@ func (k *Kit) verify(ctx context.Context, s *workflow.Session, args []string) er
 	if err != nil {
 		return err
 	}
+	if q.Level.remembers() {
+		v.catalog.Remember(s.View, nil, run.Job)
+	}
 	v.progress = s.Progress
 	if err := v.openSpool(run.Frozen.IntermediateDir, spoolPrefix(run.Job)); err != nil {
 		return err
@@ -457,6 +463,9 @@ func (c *Catalog) Verify(ctx context.Context, q VerifyRequest, dir string, tell 
 	names, err := c.whichToVerify(ctx, q)
 	if err != nil {
 		return err
+	}
+	if !q.Level.remembers() {
+		c.Afresh()
 	}
 	v := c.kit.verifyingIn(c, q.Level)
 	if err := v.openSpool(dir, "zfs2cloud-verify-"+rand.Text()[:8]+"-"); err != nil {

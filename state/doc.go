@@ -41,6 +41,8 @@
 //	verified
 //	    JOB/NAME/LEVEL/               Verified, of the backup as a whole
 //	    JOB/NAME/LEVEL/NUMBER         Verified, of a chunk
+//	opened
+//	    JOB/NAME                      Opened: a manifest at the job's place, which may be lost
 //
 // # Who is alive
 //

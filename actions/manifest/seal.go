@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/settings"
 )
 
 // label makes, put behind the passphrase, the one that manifests are sealed under.
@@ -56,15 +57,21 @@ func open(ctx context.Context, s chunk.Sealer, object []byte, folder string) (*M
 	if err := s.Derived(label).OpenAtMost(ctx, bytes.NewReader(object), &b, MaxSize); err != nil {
 		return nil, err
 	}
-	m, err := Decode(b.Bytes())
+	return Read(b.Bytes(), s.Kind(), folder)
+}
+
+// Read takes a manifest's text as Open does once the object is open: who kept the text of one that Open has opened may
+// read it again.
+func Read(text []byte, enc settings.Encryption, folder string) (*Manifest, error) {
+	m, err := Decode(text)
 	if err != nil {
 		return nil, err
 	}
 	if m.Name != folder {
 		return nil, fmt.Errorf("it is that of %q", m.Name)
 	}
-	if m.Encryption() != s.Kind() {
-		return nil, fmt.Errorf("its chunks are of encryption %q, it is of %q", m.Encryption(), s.Kind())
+	if m.Encryption() != enc {
+		return nil, fmt.Errorf("its chunks are of encryption %q, it is of %q", m.Encryption(), enc)
 	}
 	return m, nil
 }
