@@ -52,33 +52,58 @@ func (s Source) open(ctx context.Context, a *App, check func(*actions.Catalog) e
 	if err := s.passphrase(ctx, a, c, kit); err != nil {
 		return nil, nil, &refusal{Err: err}
 	}
-	return kit, catalog, catalog.Unlock(c.Encryption)
+	if err := catalog.Unlock(c.Encryption); err != nil {
+		return nil, nil, err
+	}
+	s.remember(a, kit, catalog)
+	return kit, catalog, nil
 }
 
-// missed says in words that the newest backup which this host stored is not what the remote shows, or nothing. On a
-// machine without its database nobody knows.
-func (s Source) missed(ctx context.Context, a *App, kit *actions.Kit, catalog *actions.Catalog) (string, error) {
+// onRecord is the job on record whose backups the config's remote has; none without a config, or a database that tells.
+func (s Source) onRecord(a *App, c *settings.Settings) (job state.Job, known bool) {
 	if s.Remote != "" {
-		return "", nil
+		return job, false
 	}
-	place, _ := actions.PlaceOf(kit.Settings)
-	var newest *state.Commit
-	err := state.New(kit.Settings.StateDB).View(func(tx *state.Tx) error {
+	place, _ := actions.PlaceOf(c)
+	err := state.New(c.StateDB).View(func(tx *state.Tx) error {
 		jobs, err := tx.Jobs()
 		for _, j := range jobs {
-			if j.Place == place && j.Dataset == kit.Settings.Dataset {
-				newest = j.Newest
+			if j.Place == place && j.Dataset == c.Dataset {
+				job, known = j, true
 			}
 		}
 		return err
 	})
 	if err != nil {
 		a.Log.Warn("the database can't be read", "err", err)
+		return state.Job{}, false
+	}
+	return job, known
+}
+
+// remember has manifests that this host has opened before not be opened again. Where no job is on record nothing is
+// remembered, and no database made; and a job that is new may turn out to be another's heir, under another name.
+func (s Source) remember(a *App, kit *actions.Kit, catalog *actions.Catalog) {
+	job, known := s.onRecord(a, kit.Settings)
+	if !known || job.Fresh || !job.Used {
+		return
+	}
+	store := state.New(kit.Settings.StateDB)
+	update := store.Update
+	if a.DryRun {
+		update = nil
+	}
+	catalog.Remember(store.View, update, job.ID)
+}
+
+// missed says in words that the newest backup which this host stored is not what the remote shows, or nothing. On a
+// machine without its database nobody knows.
+func (s Source) missed(ctx context.Context, a *App, kit *actions.Kit, catalog *actions.Catalog) (string, error) {
+	job, known := s.onRecord(a, kit.Settings)
+	if !known || job.Newest == nil {
 		return "", nil
 	}
-	if newest == nil {
-		return "", nil
-	}
+	newest := job.Newest
 	why, err := catalog.Misses(ctx, *newest)
 	if err != nil || why == "" {
 		return "", err
