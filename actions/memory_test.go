@@ -24,20 +24,22 @@ import (
 
 // shelf is a remote with backups of which nothing but the manifests is genuine.
 type shelf struct {
-	dir   string
-	kit   *Kit
-	store *state.Store
-	world *counting
-	names []string // the oldest first
+	dir    string
+	remote string // dir, or by which rclone has it
+	kit    *Kit
+	store  *state.Store
+	world  *counting
+	names  []string
 }
 
-// counting counts the messages that gpg is to open.
+// counting counts programs, and the messages that gpg is to open.
 type counting struct {
 	proc.World
-	opened atomic.Int64
+	started, opened atomic.Int64
 }
 
 func (w *counting) Start(ctx context.Context, s workflow.Spec) (workflow.Child, error) {
+	w.started.Add(1)
 	if slices.Contains(s.Argv, "--decrypt") {
 		w.opened.Add(1)
 	}
@@ -49,11 +51,21 @@ func newShelf(t testing.TB, encryption settings.Encryption) *shelf {
 	if _, err := exec.LookPath("gpg"); err != nil {
 		t.Skip("gpg is not installed")
 	}
-	return &shelf{dir: t.TempDir(), kit: restoreKit("a passphrase", encryption), store: state.New(filepath.Join(t.TempDir(), "state.db")), world: &counting{}}
+	dir := t.TempDir()
+	return &shelf{dir: dir, remote: dir, kit: restoreKit("a passphrase", encryption), store: state.New(filepath.Join(t.TempDir(), "state.db")), world: &counting{}}
 }
 
 // add stores a backup of so many chunks, an incremental if it has a base.
 func (s *shelf) add(t testing.TB, at time.Time, base string, chunks int) string {
+	t.Helper()
+	m := s.make(t, at, base, chunks)
+	s.seal(t, m)
+	s.names = append(s.names, m.Name)
+	return m.Name
+}
+
+// make makes the folder of a backup, with all but its manifest.
+func (s *shelf) make(t testing.TB, at time.Time, base string, chunks int) *manifest.Manifest {
 	t.Helper()
 	stamp := at.UTC().Format(stampLayout)
 	sha := strings.Repeat("0a", 32)
@@ -75,9 +87,7 @@ func (s *shelf) add(t testing.TB, at time.Time, base string, chunks int) string 
 			t.Fatal(err)
 		}
 	}
-	s.seal(t, m)
-	s.names = append(s.names, m.Name)
-	return m.Name
+	return m
 }
 
 func (s *shelf) seal(t testing.TB, m *manifest.Manifest) {
@@ -128,7 +138,7 @@ func (s *shelf) look(t testing.TB) (*Catalog, []*Entry, int64) {
 
 func (s *shelf) catalog(t testing.TB) *Catalog {
 	t.Helper()
-	r, err := s.kit.Remote(s.dir)
+	r, err := s.kit.Remote(s.remote)
 	if err != nil {
 		t.Fatal(err)
 	}
