@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"zfs2cloud/actions/manifest"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -94,7 +93,7 @@ func ownObjects(b state.Backup, chunks []state.Chunk) (names []string) {
 	if b.Contested {
 		return b.Claims[len(b.Claims)-1:] // the last process found that the others may be another host's as well
 	}
-	names = append(names, manifest.RestoreFile)
+	names = append(names, texts(b)...)
 	for _, c := range chunks {
 		names = append(names, c.Name)
 	}

@@ -22,8 +22,8 @@ import (
 	"zfs2cloud/workflow"
 )
 
-// commit makes a backup whose chunks are all at its place one that can be relied on: RESTORE.txt is stored,
-// the manifest is sealed and its exact bytes put on record, one last listing shows every chunk and the
+// commit makes a backup whose chunks are all at its place one that can be relied on: the texts for people are stored,
+// the manifest is sealed and its exact bytes put on record, one last listing shows every chunk, those texts and the
 // base's whole folder, and then the manifest is stored. That is the commit.
 func (u *uploading) commit(ctx context.Context) (err error) {
 	if err := u.clearPlace(); err != nil {
@@ -66,7 +66,7 @@ func committed(tx *state.Tx, job, name string, now time.Time) error {
 	return errors.Join(tx.PutBackup(b), tx.PutJob(j))
 }
 
-// seal stores RESTORE.txt and seals the manifest, once for the same chunks: what a resume stores, or another run that
+// seal stores the texts for people and seals the manifest, once for the same chunks: what a resume stores, or another run that
 // uploads the same backup, are these very bytes. They may be at the place already, and nothing is overwritten there.
 // It returns the backup's record with them.
 func (u *uploading) seal(ctx context.Context) (state.Backup, error) {
@@ -101,15 +101,11 @@ func (u *uploading) seal(ctx context.Context) (state.Backup, error) {
 	_, err = workflow.Once(ctx, u.s, workflow.Effect[object]{
 		Name: "manifest", Afresh: true, // the backup's record tells whether it is sealed
 		Do: func(ctx context.Context, fx workflow.Fx) (o object, err error) {
-			text, err := manifest.RestoreText(m, chainNames(backups, b))
-			if err != nil {
-				return o, err
-			}
-			if err := u.replace(ctx, fx, b.Name, manifest.RestoreFile, text); err != nil {
-				return o, err
-			}
 			sealer, err := u.kit.sealer(fx, b.Encryption)
 			if err != nil {
+				return o, err
+			}
+			if err := u.storeTexts(ctx, fx, sealer, m, chainNames(backups, b)); err != nil {
 				return o, err
 			}
 			o.Bytes, o.SHA256, err = manifest.Seal(ctx, sealer, m)
@@ -157,25 +153,6 @@ func fingerprint(chunks []state.Chunk) string {
 		fmt.Fprintln(sum, c.Name, c.SHA256)
 	}
 	return hex.EncodeToString(sum.Sum(nil))
-}
-
-// replace stores a text that is for reading only, over an older version of it.
-func (u *uploading) replace(ctx context.Context, fx workflow.Fx, folder, file string, text []byte) error {
-	name := path.Join(folder, file)
-	fresh := u.shown != nil && !u.shown[file]
-	return u.retry(ctx, func(ctx context.Context) error {
-		first := fresh
-		fresh = false
-		err := u.place.PutBytes(ctx, fx, name, text, first)
-		var conflict *remote.Conflict
-		if !errors.As(err, &conflict) {
-			return err
-		}
-		if err := u.place.Delete(ctx, fx, name); err != nil {
-			return err
-		}
-		return u.place.PutBytes(ctx, fx, name, text, false)
-	})
 }
 
 // store looks once more at all that the manifest will vouch for, and whether the place is still the job's, and stores
@@ -234,8 +211,8 @@ func (k *Kit) manifestThere(ctx context.Context, look workflow.World, place remo
 	return true, nil
 }
 
-// allThere lists the backup's folder, and those of its chain. A chunk that is missing goes back; without its
-// base the backup is worth nothing. Each chunk's hash was asked for when it had been stored; it is compared once
+// allThere lists the backup's folder, and those of its chain. A chunk that is missing goes back, a text for people is stored
+// again; without its base the backup is worth nothing. Each chunk's hash was asked for when it had been stored; it is compared once
 // more where the store keeps it, but the whole backup is not read for that. FREE: the listing shows no manifest.
 func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (free bool, err error) {
 	var there map[string]remote.Object
@@ -286,7 +263,7 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (free bool, er
 		}
 	}
 	_, taken := there[manifestName(u.backup)]
-	return !taken, nil
+	return !taken, u.seeTexts(ctx, fx, there)
 }
 
 func manifestName(b state.Backup) string { return manifest.FileName(settings.Encryption(b.Encryption)) }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
 	"zfs2cloud/state/durable"
@@ -95,7 +94,7 @@ func (k *Kit) pruneFolder(ctx context.Context, s *workflow.Session, b state.Back
 					return none, err
 				}
 			}
-			foreign, err := removeFolder(b, chunks, manifest.RestoreFile, manifestName(b))
+			foreign, err := removeFolder(b, chunks, append(texts(b), manifestName(b))...)
 			if err == nil && len(foreign) > 0 {
 				err = errors.New(foreignStays(b, foreign))
 			}

@@ -145,7 +145,7 @@ func (k *Kit) uploadAndCommit(ctx context.Context, s *workflow.Session, b state.
 	return err
 }
 
-// bring brings the chunks to their place. Meanwhile RESTORE.txt goes there and the manifest is sealed, so that there is
+// bring brings the chunks to their place. Meanwhile the texts for people go there and the manifest is sealed, so that there is
 // little left to do behind the last chunk; if that fails, the commit does it again.
 func (u *uploading) bring(ctx context.Context) error {
 	early, cancel := context.WithCancel(ctx)
@@ -173,7 +173,7 @@ func (u *uploading) bring(ctx context.Context) error {
 		cancel()
 	}
 	if serr := <-sealed; serr != nil && err == nil {
-		u.s.Log().Warn("RESTORE.txt and the manifest are made again", "err", serr)
+		u.s.Log().Warn("what is there for people, and the manifest, are made again", "err", serr)
 	}
 	return err
 }

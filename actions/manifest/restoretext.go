@@ -45,7 +45,7 @@ func RestoreText(m *Manifest, bases []string) ([]byte, error) {
 		*Manifest
 		Bases                               []string
 		Taken                               string
-		File                                string
+		File, Script                        string
 		Files                               int
 		Size, Piece                         int64
 		Encrypted, RawEncrypted, Properties bool
@@ -54,6 +54,7 @@ func RestoreText(m *Manifest, bases []string) ([]byte, error) {
 		Bases:        bases,
 		Taken:        taken.Format(time.DateTime),
 		File:         FileName(m.Encryption()),
+		Script:       ScriptFile,
 		Files:        len(m.Chunks),
 		Size:         m.Bytes(),
 		Piece:        min(m.SplitSize, m.StreamBytes),

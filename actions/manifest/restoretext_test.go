@@ -58,10 +58,10 @@ func TestRestoreTextSays(t *testing.T) {
 		if !strings.Contains(first, "NOT") || !strings.Contains(first, "cat FOLDER/* | gpg -d") {
 			t.Errorf("%s: first line %q", name, first)
 		}
-		if strings.Contains(commands(t, c.text, "1", "2", "3", "4"), "tank/my data") {
+		if strings.Contains(commands(t, c.text, "1", "2", "3", "4", "5"), "tank/my data") {
 			t.Errorf("%s: the dataset's name stands in a command", name)
 		}
-		if strings.ContainsAny(commands(t, c.text, "1", "2", "3", "4"), "!\t") {
+		if strings.ContainsAny(commands(t, c.text, "1", "2", "3", "4", "5"), "!\t") {
 			t.Errorf("%s: a character that an interactive shell does not take as it is", name)
 		}
 	}
@@ -96,7 +96,7 @@ func TestRestoreByTheLetter(t *testing.T) {
 					t.Skip("gpg1 is not installed")
 				}
 			}
-			b := newBackups(t, with)
+			b := newBackups(t, with, 2)
 			b.restoresAsItWas(t)
 			if with != "gpg1" { // it takes half a second to derive a key
 				b.stopsAtTheFirstError(t)
@@ -106,7 +106,7 @@ func TestRestoreByTheLetter(t *testing.T) {
 	}
 }
 
-// backups are a full and an incremental in folders, as they would lie on a remote.
+// backups are a full and incrementals, each on the one before, in folders, as they would lie on a remote.
 type backups struct {
 	pool, dir, pass, gpg string
 	fs                   string
@@ -116,7 +116,7 @@ type backups struct {
 
 const passphrase = ` it's "$HOME" \n #;%1 ü `
 
-func newBackups(t *testing.T, with string) *backups {
+func newBackups(t *testing.T, with string, n int) *backups {
 	b := &backups{pool: zfstest.Pool(t, 100), dir: t.TempDir(), gpg: with}
 	b.fs = b.pool + "/my data"
 	var s chunk.Sealer = chunk.Plain{}
@@ -127,7 +127,7 @@ func newBackups(t *testing.T, with string) *backups {
 	files := zfstest.NeedMount(t, b.fs)
 	var bases []string
 	var sha string
-	for i, stamp := range []string{"20261125035200", "20261126035200"} {
+	for i, stamp := range []string{"20261125035200", "20261126035200", "20261127035200"}[:n] {
 		noise := make([]byte, 300_000)
 		rand.Read(noise)
 		if err := os.WriteFile(filepath.Join(files, fmt.Sprint("file ", i)), noise, 0o640); err != nil {
@@ -140,7 +140,13 @@ func newBackups(t *testing.T, with string) *backups {
 			t.Fatal(err)
 		}
 		restore := text(t, m, bases...)
-		for name, data := range map[string][]byte{FileName(s.Kind()): object, RestoreFile: []byte(restore)} {
+		lie := map[string][]byte{FileName(s.Kind()): object, RestoreFile: []byte(restore)}
+		if with != "none" {
+			if lie[ScriptFile], err = SealScript(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, data := range lie {
 			if err := os.WriteFile(filepath.Join(b.dir, m.Name, name), data, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -164,7 +170,7 @@ func (b *backups) backup(t *testing.T, s chunk.Sealer, stamp, baseSHA string) *M
 	}
 	argv := []string{"send", b.fs + "@" + stamp}
 	if len(b.chain) > 0 {
-		base := b.chain[0]
+		base := b.chain[len(b.chain)-1]
 		m.Kind = Incremental
 		m.Base = &Base{base.Name, base.SnapshotGUID, baseSHA}
 		m.Previous = &Previous{base.Name, baseSHA}
@@ -216,7 +222,7 @@ func (b *backups) backup(t *testing.T, s chunk.Sealer, stamp, baseSHA string) *M
 func (b *backups) restoresAsItWas(t *testing.T) {
 	to := b.pool + "/restored"
 	for i, m := range b.chain {
-		out, err := b.sh(t, i, to, "1", "2", "3")
+		out, err := b.sh(t, i, to, "1", "3", "4")
 		if err != nil || !strings.Contains(out, "CHECKED: ") || !strings.Contains(out, "RESTORED: ") {
 			t.Fatalf("%s: %v\n%s", m.Name, err, out)
 		}
@@ -224,7 +230,7 @@ func (b *backups) restoresAsItWas(t *testing.T) {
 			t.Errorf("%s: GUID %s, not %s", m.Name, got, m.SnapshotGUID)
 		}
 	}
-	if out, err := b.sh(t, 1, to, "1", "4"); err != nil {
+	if out, err := b.sh(t, 1, to, "1", "5"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	from, into := zfstest.NeedMount(t, b.fs), zfstest.NeedMount(t, to)
@@ -252,7 +258,7 @@ func (b *backups) stopsAtTheFirstError(t *testing.T) {
 		}
 		for how, spoil := range spoils {
 			restore := b.spoil(t, b.chain[0].Chunks[n].Name, spoil)
-			out, err := b.sh(t, 0, to, "1", "3")
+			out, err := b.sh(t, 0, to, "1", "4")
 			if err == nil || strings.Contains(out, "RESTORED") || !strings.Contains(out, "STOPPED: ") {
 				t.Errorf("%s %s: %v\n%s", what, how, err, out)
 			}
@@ -295,7 +301,7 @@ func (b *backups) checksTell(t *testing.T) {
 	}
 	for name, spoil := range map[string]func(string) error{chunks[2].Name: swap, manifests: older} {
 		restore := b.spoil(t, name, spoil)
-		out, err := b.sh(t, 0, "none", "1", "2")
+		out, err := b.sh(t, 0, "none", "1", "3")
 		if err == nil || strings.Contains(out, "CHECKED") || !strings.Contains(out, "STOPPED: ") {
 			t.Errorf("another file as %s: %v\n%s", name, err, out)
 		}
@@ -328,13 +334,18 @@ func (b *backups) inClear(path string) error {
 	if err != nil {
 		return err
 	}
-	store := exec.Command("gpg", append(args, "-z", "0", "--store")...)
-	store.Stdin = bytes.NewReader(plain)
-	literal, err := store.Output()
+	literal, err := b.stored(plain)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(path, literal, 0o600)
+}
+
+// stored is a message that needs no passphrase.
+func (b *backups) stored(plain []byte) ([]byte, error) {
+	store := exec.Command("gpg", "--batch", "--no-options", "--no-autostart", "--homedir", filepath.Dir(b.pass), "-z", "0", "--store")
+	store.Stdin = bytes.NewReader(plain)
+	return store.Output()
 }
 
 func flipLast(path string) error {

@@ -81,6 +81,7 @@ func (c *DemoCmd) show(ctx context.Context, g *ground) error {
 		{"run", d.changed},
 		{"restore", d.restored},
 		{"restore", d.byTheLetter},
+		{"restore", d.byTheScript},
 		{"compare", d.equal},
 	})
 }
@@ -279,6 +280,7 @@ func (d *demo) equal(ctx context.Context) (string, error) {
 		"restored/full":        d.full,
 		"restored/incremental": d.incremental,
 		"letter/data":          d.incremental,
+		"script/data":          d.incremental,
 	} {
 		if err := d.data.same(ctx, d.Name+"/"+dataset, m); err != nil {
 			return "", err

@@ -24,27 +24,47 @@ func (d *demo) byTheLetter(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		sections := "134"
 		// Mounting is for when the last folder is in, and for where it can be done.
-		mount := backup == d.incremental.stamp && d.Mounts()
-		script, err := commands(string(text), names, mount)
+		if backup == d.incremental.stamp && d.Mounts() {
+			sections += "5"
+		}
+		script, err := commands(string(text), names, sections)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", backup, err)
 		}
-		if err := d.paste(ctx, folder, script); err != nil {
+		if err := d.paste(ctx, folder, script, "CHECKED: ", "RESTORED: "); err != nil {
 			return "", fmt.Errorf("%s: %w", backup, err)
 		}
 	}
 	return "by RESTORE.txt, with gpg and zfs alone", nil
 }
 
-// paste runs a script in a folder. By the text's own words all is well only if it says so.
-func (d *demo) paste(ctx context.Context, folder, script string) error {
+// byTheScript restores once more by the script that lies beside the incremental, which restores the full first.
+func (d *demo) byTheScript(ctx context.Context) (string, error) {
+	if err := d.home(ctx, "script"); err != nil {
+		return "", err
+	}
+	folder := filepath.Join(d.remote, d.incremental.stamp)
+	text, err := os.ReadFile(filepath.Join(folder, "RESTORE.txt"))
+	if err != nil {
+		return "", err
+	}
+	script, err := commands(string(text), map[string]string{"NEW": d.Name + "/script/data", "PASS": d.passphrase()}, "12")
+	if err != nil {
+		return "", err
+	}
+	return "both by the script that lies there, sealed", d.paste(ctx, folder, script, "RESTORED: ")
+}
+
+// paste runs a script in a folder. By the text's own words all is well only if it says these.
+func (d *demo) paste(ctx context.Context, folder, script string, says ...string) error {
 	var out strings.Builder
 	c := host.Command{Argv: []string{"sh", "-e"}, Dir: folder, Stdin: strings.NewReader(script), Stdout: &out}
 	if err := d.host.Do(ctx, c); err != nil {
 		return err
 	}
-	for _, word := range []string{"CHECKED: ", "RESTORED: "} {
+	for _, word := range says {
 		if !strings.Contains("\n"+out.String(), "\n"+word) {
 			return fmt.Errorf("the commands of RESTORE.txt did not end with %q", word)
 		}
@@ -53,28 +73,22 @@ func (d *demo) paste(ctx context.Context, folder, script string) error {
 }
 
 var (
-	section    = regexp.MustCompile(`^[0-9]+\. `)
+	section    = regexp.MustCompile(`^[0-9]\. `)
 	assignment = regexp.MustCompile(`^([A-Z]+)=\S*$`)
 )
 
-// commands are the indented lines of a RESTORE.txt, with the names that the reader is told to choose put
-// in. Those that mount, which stand in the last section, are left out unless wanted.
-func commands(text string, names map[string]string, mount bool) (string, error) {
+// commands are the indented lines of some sections of a RESTORE.txt (their digits), with the names that the reader is
+// told to choose put in.
+func commands(text string, names map[string]string, sections string) (string, error) {
 	var script strings.Builder
-	var part []string
 	chosen := 0
-	end := func(last bool) {
-		if !last || mount {
-			script.WriteString(strings.Join(part, ""))
-		}
-		part = nil
-	}
+	in := false
 	for line := range strings.Lines(text) {
 		if section.MatchString(line) {
-			end(false)
+			in = strings.Contains(sections, line[:1])
 		}
 		command, indented := strings.CutPrefix(line, "    ")
-		if !indented {
+		if !indented || !in {
 			continue
 		}
 		if a := assignment.FindStringSubmatch(strings.TrimSpace(command)); a != nil {
@@ -83,9 +97,8 @@ func commands(text string, names map[string]string, mount bool) (string, error) 
 				chosen++
 			}
 		}
-		part = append(part, command)
+		script.WriteString(command)
 	}
-	end(true)
 	if chosen != len(names) {
 		return "", fmt.Errorf("RESTORE.txt asks for %d of %d names", chosen, len(names))
 	}

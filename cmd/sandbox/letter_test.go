@@ -17,6 +17,10 @@ And:
 
     [ -e "$PASS" ] || ask
 
+2. By the script
+
+    sh script
+
 3. Restore
 
     (
@@ -44,15 +48,15 @@ done
 ) | zfs receive -u "$NEW"
 `
 	names := map[string]string{"NEW": "z2c-1/letter", "PASS": "/dir/pass"}
-	got, err := commands(text, names, false)
+	got, err := commands(text, names, "13")
 	if err != nil || got != want {
 		t.Errorf("%v\n%s", err, got)
 	}
-	got, err = commands(text, names, true)
+	got, err = commands(text, names, "134")
 	if err != nil || got != want+"zfs mount \"$NEW\"\n" {
 		t.Errorf("%v\n%s", err, got)
 	}
-	if _, err := commands("1. Nothing\n\n    ls\n", names, true); err == nil {
+	if _, err := commands("1. Nothing\n\n    ls\n", names, "1"); err == nil {
 		t.Error("no error though there is no name to put in")
 	}
 }
