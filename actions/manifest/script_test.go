@@ -227,6 +227,13 @@ func TestScriptRefuses(t *testing.T) {
 		}
 		k.refuses(t, "the newest manifest "+what, newest.Name, "does not open")
 	}
+	// A system's gpg.conf may say ignore-mdc-error, and then the exit status does not tell.
+	lenient := *k
+	lenient.gpg = "lenient"
+	if err := errors.Join(os.WriteFile(path, flipped, 0o600), os.WriteFile(filepath.Join(k.bin, lenient.gpg), []byte("#!/bin/sh\nexec gpg --ignore-mdc-error \"$@\"\n"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	lenient.refuses(t, "the newest manifest flipped, and gpg told not to mind", newest.Name, "does not open")
 	if err := os.WriteFile(path, genuine, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -121,7 +121,7 @@ func (c *checkup) run(p printer) error {
 		}
 	}
 	sum.backup, sum.again = f.backup, c.app.again
-	sum.secret = s.Encryption == settings.GPG
+	sum.secret, sum.stored = s.Encryption == settings.GPG, f.known && f.job.Newest != nil && s.Mode != settings.File
 	if err := p.end(sum); err != nil {
 		return err
 	}

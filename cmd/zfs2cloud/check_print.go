@@ -19,6 +19,7 @@ type checkSum struct {
 	errors, warnings int
 	backup           *nextBackup
 	secret           bool // a passphrase is in use
+	stored           bool // a backup is committed
 	locked, atWork   bool // so a run would be turned away now
 	again            func(string) string
 }
@@ -88,6 +89,9 @@ func (t *checkTable) end(s checkSum) error {
 	fmt.Fprintln(t.out, line)
 	if s.secret {
 		fmt.Fprintln(t.out, "KEEP THE PASSPHRASE ELSEWHERE TOO: without it no backup can be read.")
+		if s.stored {
+			fmt.Fprintln(t.out, "What else is needed stands on a page: "+t.style.command(s.again("recovery-sheet")))
+		}
 	}
 	next := t.style.command(s.again("run"))
 	switch {

@@ -17,6 +17,8 @@ type CLI struct {
 	List    ListCmd    `cmd:"" help:"List the backups on the remote."`
 	Restore RestoreCmd `cmd:"" help:"Restore a backup into a new dataset."`
 
+	RecoverySheet RecoverySheetCmd `cmd:"" help:"Print a page for a drawer: where the backups are, what is needed, what to type."`
+
 	Verify VerifyCmd `cmd:"" help:"Step: look whether backups on the remote are what was stored there."`
 	Stream StreamCmd `cmd:"" help:"Look at ZFS send streams."`
 
