@@ -15,6 +15,7 @@ import (
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/secret"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -32,6 +33,9 @@ type Catalog struct {
 	Jobs []string
 	// Folders have the form of a backup's name. The newest comes first.
 	Folders []string
+	// Older, if not nil, is asked for the passphrase of a folder of a chain that those which are known do not open: it
+	// may be an older one. Nothing is none.
+	Older func(ctx context.Context, folder string) (secret.Bytes, error)
 
 	kit    *Kit
 	look   workflow.World
@@ -39,6 +43,7 @@ type Catalog struct {
 
 	mu      sync.Mutex
 	entries map[string]*Entry // of the folders that were looked into
+	older   []secret.Bytes    // what Older has given
 }
 
 // Entry is one folder.
@@ -49,6 +54,9 @@ type Entry struct {
 	Why      error
 	// Python says that it was made by the Python tool: one message in pieces, without a manifest.
 	Python bool
+
+	passphrase secret.Bytes // that opened it, if it was an older one
+	tried      int          // how many older ones were tried
 
 	sha     string // of the manifest's object, whether it opens or not
 	objects map[string]remote.Object
@@ -156,6 +164,9 @@ func (c *Catalog) Chain(ctx context.Context, name string) ([]*manifest.Manifest,
 
 func (c *Catalog) fetch(ctx context.Context, folder string) (*manifest.Manifest, string, error) {
 	e, err := c.Entry(ctx, folder)
+	if err == nil && errors.Is(e.Why, chunk.ErrPassphrase) {
+		e, err = c.byOlder(ctx, e)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -163,6 +174,42 @@ func (c *Catalog) fetch(ctx context.Context, folder string) (*manifest.Manifest,
 		return nil, "", e.Why
 	}
 	return e.Manifest, e.sha, nil
+}
+
+// byOlder looks again into a folder whose manifest does not open, with each passphrase that Older gives.
+func (c *Catalog) byOlder(ctx context.Context, e *Entry) (*Entry, error) {
+	for errors.Is(e.Why, chunk.ErrPassphrase) && c.Older != nil {
+		c.mu.Lock()
+		known := len(c.older)
+		c.mu.Unlock()
+		if e.tried == known {
+			pass, err := c.Older(ctx, e.Name)
+			if err != nil || len(pass) == 0 {
+				return e, err
+			}
+			c.mu.Lock()
+			c.older = append(c.older, pass)
+			c.mu.Unlock()
+		}
+		c.mu.Lock()
+		delete(c.entries, e.Name)
+		c.mu.Unlock()
+		var err error
+		if e, err = c.Entry(ctx, e.Name); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// sealerOf opens what a backup consists of, by the passphrase that opened its manifest.
+func (c *Catalog) sealerOf(w workflow.World, m *manifest.Manifest) (chunk.Sealer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[m.Name]; e != nil && len(e.passphrase) > 0 {
+		return c.kit.sealerBy(w, string(m.Encryption()), e.passphrase)
+	}
+	return c.kit.sealer(w, string(c.sealer.Kind()))
 }
 
 // whole compares the listing with the manifest. What is in the objects is proved when they are fetched. A size that

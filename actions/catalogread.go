@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 
+	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
@@ -46,12 +47,27 @@ func (c *Catalog) read(ctx context.Context, name string) (*Entry, error) {
 	}
 	sum := sha256.Sum256(object)
 	e.sha = hex.EncodeToString(sum[:])
-	m, _, err := manifest.Open(ctx, c.sealer, object, name)
-	if err != nil && (ctx.Err() != nil || couldNotRun(err)) {
+	if err := c.open(ctx, e, object); err != nil && (ctx.Err() != nil || couldNotRun(err)) {
 		return nil, err
 	}
-	e.Manifest, e.Why = m, err
 	return e, nil
+}
+
+// open opens a folder's manifest with each passphrase that is known. What keeps it shut is Why, too.
+func (c *Catalog) open(ctx context.Context, e *Entry, object []byte) error {
+	c.mu.Lock()
+	older := slices.Clone(c.older)
+	c.mu.Unlock()
+	e.Manifest, _, e.Why = manifest.Open(ctx, c.sealer, object, e.Name)
+	for e.tried = 0; e.tried < len(older) && errors.Is(e.Why, chunk.ErrPassphrase); e.tried++ {
+		sealer, err := c.kit.sealerBy(c.look, string(c.sealer.Kind()), older[e.tried])
+		if err != nil {
+			return err
+		}
+		e.Manifest, _, e.Why = manifest.Open(ctx, sealer, object, e.Name)
+		e.passphrase = older[e.tried]
+	}
+	return e.Why
 }
 
 // objectsOf is a listing by name, without folders.

@@ -1,14 +1,17 @@
 package actions
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"time"
 
 	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
@@ -205,6 +208,36 @@ func (k *Kit) opensWith(ctx context.Context, w workflow.World, b state.Backup) (
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// opensAt is choose's question whether today's passphrase opens a backup. Of one whose record was made again from its manifest
+// nothing else is left to try it on.
+func (k *Kit) opensAt(ctx context.Context, w workflow.World, place remote.Remote) func(state.Backup) (bool, error) {
+	return func(b state.Backup) (bool, error) {
+		if len(b.Canary) > 0 || settings.Encryption(b.Encryption) == settings.None {
+			return k.opensWith(ctx, w, b)
+		}
+		var object bytes.Buffer
+		err := k.retry(ctx, func(ctx context.Context) error {
+			object.Reset()
+			return place.Get(ctx, w, path.Join(b.Name, manifestName(b)), manifest.MaxSize, &object)
+		})
+		if errors.Is(err, remote.ErrNotThere) || errors.Is(err, remote.ErrTooBig) {
+			return true, nil // who asks whether it is whole will see
+		}
+		if err != nil {
+			return false, err
+		}
+		sealer, err := k.sealer(w, b.Encryption)
+		if err != nil {
+			return false, err
+		}
+		_, _, err = manifest.Open(ctx, sealer, object.Bytes(), b.Name)
+		if errors.Is(err, chunk.ErrPassphrase) {
+			return false, nil
+		}
+		return err == nil, err
+	}
 }
 
 // isWhole lists a committed backup's folder where it was committed: the manifest and every chunk, with their

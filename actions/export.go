@@ -156,7 +156,7 @@ func (k *Kit) exportChoice(ctx context.Context, s *workflow.Session, args []stri
 			}
 			q := question{job: job, backups: backups, snapshots: snapshots, target: snapshots[i], now: s.Now(), flags: run.Frozen.SendFlags,
 				full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i")}
-			return k.choose(q, k.wholeAt(ctx, s.Look(), place, s.View), func(b state.Backup) (bool, error) { return k.opensWith(ctx, s.Look(), b) })
+			return k.choose(q, k.wholeAt(ctx, s.Look(), place, s.View), k.opensAt(ctx, s.Look(), place))
 		},
 		Result: func(tx *state.Tx, r *state.Run, c choice) error {
 			for _, name := range c.Expired {

@@ -64,15 +64,16 @@ func (f *Foresight) choice(ctx context.Context, args []string) (choice, error) {
 	// A snapshot that is yet to be taken is newer than any.
 	q := question{job: f.job, backups: f.holdings.backups, snapshots: f.snapshots, target: zfs.SnapshotInfo{CreateTXG: ^uint64(0)}, now: f.look.Now(),
 		flags: frozen.SendFlags, full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i")}
-	whole := func(state.Backup) (bool, error) { return false, errors.New("the job is not on record") }
+	unknown := func(state.Backup) (bool, error) { return false, errors.New("the job is not on record") }
+	whole, opens := unknown, unknown
 	if f.known {
 		place, err := k.Place(frozen, f.job.ID)
 		if err != nil {
 			return choice{}, err
 		}
-		whole = k.wholeAt(ctx, f.look, place, f.store.View)
+		whole, opens = k.wholeAt(ctx, f.look, place, f.store.View), k.opensAt(ctx, f.look, place)
 	}
-	return k.choose(q, whole, func(b state.Backup) (bool, error) { return k.opensWith(ctx, f.look, b) })
+	return k.choose(q, whole, opens)
 }
 
 // Step says what a step would do, a line each. Those of a sequence are asked for in their order.

@@ -71,11 +71,15 @@ func (k *Kit) zfs(w workflow.World) zfs.Program { return zfs.Program{World: w, W
 
 // sealer seals as a backup is sealed, and with today's passphrase.
 func (k *Kit) sealer(w workflow.World, encryption string) (chunk.Sealer, error) {
+	return k.sealerBy(w, encryption, k.Passphrase)
+}
+
+func (k *Kit) sealerBy(w workflow.World, encryption string, passphrase secret.Bytes) (chunk.Sealer, error) {
 	switch settings.Encryption(encryption) {
 	case settings.None:
 		return chunk.Plain{}, nil
 	case settings.GPG:
-		return chunk.GPG{World: w, Words: k.Settings.Gpg, Passphrase: k.Passphrase, TempDir: k.TempDir}, nil
+		return chunk.GPG{World: w, Words: k.Settings.Gpg, Passphrase: passphrase, TempDir: k.TempDir}, nil
 	}
 	return nil, fmt.Errorf("encryption %q is none that this version knows", encryption)
 }

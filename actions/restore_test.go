@@ -17,6 +17,7 @@ import (
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/secret"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs/zfstest"
 	"zfs2cloud/state"
@@ -111,6 +112,44 @@ func TestRestore(t *testing.T) {
 	t.Run("goes on", func(t *testing.T) { testGoesOn(t, b, both) })
 	t.Run("listed", func(t *testing.T) { testListed(t, b, both) })
 	t.Run("jobs", func(t *testing.T) { testJobs(t, b) })
+}
+
+// A chain of which each backup was sealed by another passphrase: what opens each is asked for, once.
+func TestRestoreByOlderPassphrases(t *testing.T) {
+	t.Parallel()
+	b := newBackups(t, settings.GPG)
+	full := b.add(t, fullName, oneJob, nil)
+	b.kit = restoreKit("another passphrase", settings.GPG)
+	incr := b.add(t, incrName, oneJob, full)
+	b.kit = restoreKit("a third passphrase", settings.GPG)
+	if _, err := b.plan(t, Latest, b.into(t)); !errors.Is(err, chunk.ErrPassphrase) {
+		t.Errorf("without them: %v", err)
+	}
+	var asked []string
+	catalog := b.catalog(t)
+	answers := []string{"a wrong one", "another passphrase", "a passphrase"}
+	catalog.Older = func(_ context.Context, folder string) (secret.Bytes, error) {
+		asked = append(asked, folder)
+		return secret.Bytes(answers[len(asked)-1]), nil
+	}
+	into := b.into(t)
+	p, err := catalog.PlanRestore(t.Context(), RestoreRequest{Backup: Latest, Into: into, Spool: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{incrName, incrName, fullName}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %v, not %v", asked, want)
+	}
+	if _, err := carryOut(t, b.kit, &proc.World{}, p); err != nil {
+		t.Fatal(err)
+	}
+	b.same(t, into, full)
+	b.same(t, into, incr)
+	catalog = b.catalog(t)
+	catalog.Older = func(context.Context, string) (secret.Bytes, error) { return nil, nil }
+	if _, err := catalog.PlanRestore(t.Context(), RestoreRequest{Backup: Latest, Into: b.into(t), Spool: t.TempDir()}); !errors.Is(err, chunk.ErrPassphrase) {
+		t.Errorf("with none: %v", err)
+	}
 }
 
 // What can be seen beforehand is refused beforehand.

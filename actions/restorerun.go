@@ -19,11 +19,10 @@ import (
 // restoring is a restore at work in this process. It lives as long as the run is driven: while one backup of the chain is
 // being received, the first chunks of the next are fetched.
 type restoring struct {
-	kit    *Kit
-	plan   *RestorePlan
-	world  workflow.World // of the first receive that was begun here
-	sealer chunk.Sealer
-	spool  *spool
+	kit   *Kit
+	plan  *RestorePlan
+	world workflow.World // of the first receive that was begun here
+	spool *spool
 
 	chunks chan arrived
 	stop   context.CancelFunc
@@ -39,9 +38,6 @@ func (r *restoring) begin(ctx context.Context, fx workflow.Fx, run state.Run, re
 		return nil
 	}
 	r.world = fx.World
-	if r.sealer, err = r.kit.sealer(r.world, string(r.plan.catalog.sealer.Kind())); err != nil {
-		return err
-	}
 	spool, err := openSpool(run.Restore.Spool, run.ID, run.Restore.SpoolBytes, mostSpooled(chunksOf(rest)))
 	if err != nil {
 		return fmt.Errorf("spool folder: %w", err)
@@ -139,6 +135,10 @@ func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflo
 		return newDataset{}, err
 	}
 	p := &passing{restoring: r, session: s, fx: fx, of: m}
+	var err error
+	if p.sealer, err = r.plan.catalog.sealerOf(fx, m); err != nil {
+		return newDataset{}, err
+	}
 	in := receiving{kit: r.kit, world: fx, into: r.plan.Into, of: m, increment: i > 0, open: openChunks(m, p.open)}
 	if s.Run().Restore.Python {
 		in.open = p.openMessage
@@ -246,6 +246,7 @@ type passing struct {
 	session *workflow.Session
 	fx      workflow.Fx
 	of      *manifest.Manifest
+	sealer  chunk.Sealer
 	done    atomic.Int64 // bytes of it that were passed on
 }
 

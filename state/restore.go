@@ -32,7 +32,8 @@ type Source struct {
 	Remote         string `json:"remote,omitempty"`
 	RcloneConf     string `json:"rclone_conf,omitempty"`
 	PassphraseFile string `json:"passphrase_file,omitempty"`
-	Encryption     string `json:"encryption,omitempty"` // gpg or none
+	OlderFile      string `json:"older_passphrase_file,omitempty"` // with an older passphrase, for a chain that needs it
+	Encryption     string `json:"encryption,omitempty"`            // gpg or none
 }
 
 // Link is one backup of a chain.

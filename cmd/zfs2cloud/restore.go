@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"zfs2cloud/actions"
+	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/units"
@@ -20,6 +21,8 @@ import (
 // RestoreCmd is `zfs2cloud restore`.
 type RestoreCmd struct {
 	Source
+	OlderPassphraseFile string `placeholder:"FILE" help:"A file with an older passphrase, for a chain that was sealed before it was changed; else it is asked for."`
+
 	Yes      bool   `short:"y" help:"Do not ask before it begins."`
 	Backup   string `default:"latest" placeholder:"STAMP|latest" help:"Which backup (${default})."`
 	At       string `placeholder:"TIME" help:"The newest backup not later than that: 2026-11-25, 2026-11-25T03:00 or a stamp."`
@@ -64,6 +67,9 @@ func (c *RestoreCmd) Run(a *App) error {
 		return a.goOn(old, b, false)
 	}
 	from, config, err := c.Source.record(a)
+	if err == nil {
+		from.OlderFile, err = absolute(c.OlderPassphraseFile)
+	}
 	if err != nil {
 		return &unrestored{err}
 	}
@@ -139,10 +145,21 @@ func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error
 	if err != nil {
 		return nil, err
 	}
+	file, err := absolute(c.OlderPassphraseFile)
+	if err != nil {
+		return nil, &refusal{Err: err}
+	}
+	if file == "" && unfinished {
+		file = old.Restore.From.OlderFile
+	}
+	catalog.Older = a.older(file)
 	if unfinished {
 		return a.replan(ctx, kit, catalog, old)
 	}
 	plan, err := catalog.PlanRestore(ctx, request)
+	if errors.Is(err, chunk.ErrPassphrase) {
+		err = fmt.Errorf("%w\nIf it was sealed with an older passphrase: --older-passphrase-file FILE", err)
+	}
 	if err != nil {
 		return nil, err
 	}

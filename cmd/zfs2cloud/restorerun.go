@@ -77,6 +77,7 @@ func (a *App) resumeRestore(r state.Run, force bool) error {
 	if err != nil {
 		return err
 	}
+	catalog.Older = a.older(from.OlderFile)
 	b, err := a.replan(ctx, kit, catalog, r)
 	if err != nil {
 		return err

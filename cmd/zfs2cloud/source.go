@@ -13,6 +13,7 @@ import (
 	"zfs2cloud/actions"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/secret"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/cmd/internal/config"
 	"zfs2cloud/state"
@@ -178,14 +179,44 @@ func (s Source) passphrase(ctx context.Context, a *App, c *settings.Settings, ki
 	if !a.canAsk() {
 		return errors.New("a passphrase is needed, and there is no terminal to ask on: --passphrase-file FILE")
 	}
-	fmt.Fprint(a.Err, "Passphrase: ")
-	typed, err := a.answer(ctx, func(fd int) ([]byte, error) { return term.ReadPassword(fd) })
-	fmt.Fprintln(a.Err)
+	typed, err := a.askPassphrase(ctx, "Passphrase: ")
 	if err == nil {
 		err = chunk.CheckPassphrase(typed)
 	}
 	kit.Passphrase = typed
 	return err
+}
+
+func (a *App) askPassphrase(ctx context.Context, prompt string) (secret.Bytes, error) {
+	fmt.Fprint(a.Err, prompt)
+	typed, err := a.answer(ctx, func(fd int) ([]byte, error) { return term.ReadPassword(fd) })
+	fmt.Fprintln(a.Err)
+	return typed, err
+}
+
+// older gives passphrases of backups that were sealed before it was changed: that in a file, if one was named, and then
+// what a person types who sits there.
+func (a *App) older(file string) func(context.Context, string) (secret.Bytes, error) {
+	return func(ctx context.Context, folder string) (secret.Bytes, error) {
+		if file != "" {
+			named := settings.Passphrase{File: file, Named: "--older-passphrase-file"}
+			file = ""
+			pass, _, err := config.ReadPassphrase(ctx, named, nil)
+			if err != nil {
+				err = &refusal{Err: err}
+			}
+			return pass, err
+		}
+		if !a.canAsk() {
+			return nil, nil
+		}
+		fmt.Fprintf(a.Err, "%s does not open: it was sealed with another passphrase, or changed by someone.\n", folder)
+		typed, err := a.askPassphrase(ctx, "Older passphrase, or none: ")
+		if err != nil || len(typed) == 0 {
+			return nil, err
+		}
+		return typed, chunk.CheckPassphrase(typed)
+	}
 }
 
 // canAsk tells whether a person sits there.
