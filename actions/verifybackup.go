@@ -2,24 +2,17 @@ package actions
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"iter"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
-	"zfs2cloud/actions/stream"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -330,135 +323,4 @@ func (p *proving) prove(ctx context.Context, c manifest.Chunk, got fetched) erro
 		err = errors.Join(err, p.stream.UnmarshalBinary(before))
 	}
 	return err
-}
-
-// streamCheck is what the plaintext of a whole backup flows through, in order. It can be kept between two chunks.
-type streamCheck struct {
-	sum    hash.Hash
-	parser *stream.Parser
-	bytes  int64
-	wrong  string // what the parser found, which takes no more then
-}
-
-func newStreamCheck(m *manifest.Manifest) *streamCheck {
-	var base uint64
-	if m.Base != nil {
-		base = guid(m.Base.SnapshotGUID)
-	}
-	return &streamCheck{sum: sha256.New(), parser: stream.Of(guid(m.SnapshotGUID), base)}
-}
-
-// Write never fails: what is wrong with the stream is not the chunk's fault.
-func (s *streamCheck) Write(p []byte) (int, error) {
-	s.sum.Write(p)
-	s.bytes += int64(len(p))
-	if s.wrong == "" {
-		if _, err := s.parser.Write(p); err != nil {
-			s.wrong = err.Error()
-		}
-	}
-	return len(p), nil
-}
-
-// judge says what is wrong with the stream that flowed by, by its own sums first: they tell where.
-func (s *streamCheck) judge(m *manifest.Manifest) error {
-	if s.wrong != "" {
-		return errors.New(s.wrong)
-	}
-	if err := s.parser.Close(); err != nil {
-		return err
-	}
-	if s.bytes != m.StreamBytes {
-		return fmt.Errorf("%d bytes instead of %d", s.bytes, m.StreamBytes)
-	}
-	if sum := hex.EncodeToString(s.sum.Sum(nil)); sum != m.StreamSHA256 {
-		return fmt.Errorf("SHA-256 is %s instead of %s", sum, m.StreamSHA256)
-	}
-	return nil
-}
-
-type streamState struct {
-	Sum    []byte `json:"sum"`
-	Parser []byte `json:"parser"`
-	Bytes  int64  `json:"bytes"`
-	Wrong  string `json:"wrong,omitempty"`
-}
-
-// MarshalBinary keeps what flowed by.
-func (s *streamCheck) MarshalBinary() ([]byte, error) {
-	sum, err := s.sum.(encoding.BinaryMarshaler).MarshalBinary() // crypto/sha256 promises it
-	if err != nil {
-		return nil, err
-	}
-	var parser []byte
-	if s.wrong == "" {
-		if parser, err = s.parser.MarshalBinary(); err != nil {
-			return nil, err
-		}
-	}
-	return json.Marshal(streamState{sum, parser, s.bytes, s.wrong})
-}
-
-// UnmarshalBinary takes up what MarshalBinary kept.
-func (s *streamCheck) UnmarshalBinary(data []byte) error {
-	var kept streamState
-	if err := json.Unmarshal(data, &kept); err != nil {
-		return err
-	}
-	s.bytes, s.wrong = kept.Bytes, kept.Wrong
-	if s.wrong == "" {
-		if err := s.parser.UnmarshalBinary(kept.Parser); err != nil {
-			return err
-		}
-	}
-	return s.sum.(encoding.BinaryUnmarshaler).UnmarshalBinary(kept.Sum)
-}
-
-// ledgerOf keeps what one verification proves of one backup. Nil knows of nothing and keeps nothing, as where there is no
-// database.
-type ledgerOf struct {
-	fx   workflow.Fx
-	view viewer
-	now  func() time.Time
-	of   state.Verified // without chunk
-
-	last *state.Verified // the one that says how far the stream has flown
-}
-
-// each gives the chunks that this verification has put on record, by number.
-func (l *ledgerOf) each(fn func(state.Verified)) error {
-	if l == nil {
-		return nil
-	}
-	return l.view(func(tx *state.Tx) error {
-		return tx.VerifiedChunks(l.of.Job, l.of.Backup, l.of.Level, func(v state.Verified) error {
-			if v.By == l.of.By {
-				l.last = &v
-				fn(v)
-			}
-			return nil
-		})
-	})
-}
-
-// put stores a chunk. How far the stream has flown is kept with the last alone: each would make the database large.
-func (l *ledgerOf) put(n int, bad string, flown []byte) error {
-	if l == nil {
-		return nil
-	}
-	v := l.of
-	v.Chunk, v.At, v.Bad, v.Stream = &n, l.now().UTC(), bad, flown
-	before := l.last
-	l.last = &v
-	return l.fx.Note(func(tx *state.Tx, r *state.Run) error {
-		r.High.Raise(state.Progress{Verified: r.High.Verified + 1})
-		if before != nil && before.Stream != nil {
-			less := *before
-			less.Stream = nil
-			if err := tx.PutVerified(less); err != nil {
-				return err
-			}
-		}
-		return tx.PutVerified(v)
-	})
 }

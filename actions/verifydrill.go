@@ -6,27 +6,16 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
-	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
-
-// cleanTime is what unmounting may take, also where a signal has ended the rest.
-const cleanTime = time.Minute
-
-// scratchProperty names the run that made a scratch dataset: without it, nothing of one is touched.
-const scratchProperty = "zfs2cloud:scratch"
 
 // drill restores backups into a scratch dataset, as a person would, and looks whether what comes of it is what was sent.
 //
@@ -103,63 +92,6 @@ func (d *drill) explain(ctx context.Context, m *manifest.Manifest, cause error, 
 	return nil
 }
 
-// open makes the scratch dataset, or looks what an earlier process left of it.
-func (d *drill) open(ctx context.Context) error {
-	if d.looked {
-		return nil
-	}
-	if err := os.Mkdir(d.dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	run, local, err := d.zfs().UserProperty(ctx, d.scratch, scratchProperty)
-	switch {
-	case errors.Is(err, zfs.ErrNoDataset):
-		err = d.zfs().CreateFolder(ctx, d.scratch, d.dir, map[string]string{scratchProperty: d.run.ID})
-	case err == nil && (!local || run != d.run.ID):
-		err = &workflow.Hopeless{Err: fmt.Errorf("%s is there, and not made by this run", d.scratch)}
-	case err == nil:
-		err = d.takeUp(ctx)
-	}
-	d.looked = err == nil
-	return err
-}
-
-// takeUp looks which backups are in the scratch dataset. If anything in it is not one of them, nothing of it counts.
-func (d *drill) takeUp(ctx context.Context) error {
-	if err := d.unmount(ctx); err != nil {
-		return err
-	}
-	snapshots, err := d.zfs().Snapshots(ctx, d.into)
-	if errors.Is(err, zfs.ErrNoDataset) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, s := range snapshots {
-		m := d.named(ctx, s)
-		if m == nil {
-			return d.clear(ctx)
-		}
-		d.there = append(d.there, m)
-	}
-	if len(d.there) == 0 {
-		return d.clear(ctx)
-	}
-	return nil
-}
-
-// named is the manifest of the backup that a snapshot is of, or nil.
-func (d *drill) named(ctx context.Context, s zfs.SnapshotInfo) *manifest.Manifest {
-	for _, full := range []bool{true, false} {
-		e, err := d.v.catalog.Entry(ctx, manifest.Folder(s.Snapshot.Name(), full))
-		if err == nil && e.Manifest != nil && e.Manifest.Snapshot == s.Snapshot.Name() && e.Manifest.SnapshotGUID == s.GUID.String() {
-			return e.Manifest
-		}
-	}
-	return nil
-}
-
 // upTo has the scratch dataset be at a backup: what is newer goes, what is missing is received. CAUSE is what is wrong with
 // the backup, or one that it is based on.
 func (d *drill) upTo(ctx context.Context, name string) (cause, err error) {
@@ -184,55 +116,6 @@ func (d *drill) upTo(ctx context.Context, name string) (cause, err error) {
 		return cause, err
 	}
 	return d.receive(ctx, e.Manifest, io.Discard)
-}
-
-// truncate destroys all snapshots but the first N.
-func (d *drill) truncate(ctx context.Context, n int) error {
-	for len(d.there) > n {
-		s, err := d.into.Snapshot(d.there[len(d.there)-1].Snapshot)
-		if err == nil {
-			err = d.zfs().Destroy(ctx, s)
-		}
-		if err != nil {
-			return err
-		}
-		d.there = d.there[:len(d.there)-1]
-	}
-	return nil
-}
-
-// clear destroys the received dataset, and leaves the one that it is in.
-func (d *drill) clear(ctx context.Context) error {
-	d.there = nil
-	snapshots, err := d.zfs().Snapshots(ctx, d.into)
-	if errors.Is(err, zfs.ErrNoDataset) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, s := range snapshots {
-		if err := d.zfs().Destroy(ctx, s.Snapshot); err != nil {
-			return err
-		}
-	}
-	err = d.whenFree(ctx, func() error { return d.zfs().DestroyDataset(ctx, d.into) })
-	if errors.Is(err, zfs.ErrNoDataset) { // half received, zfs was just at it
-		return nil
-	}
-	return err
-}
-
-// whenFree tries again while something is busy: what a killed process was at takes zfs a moment.
-func (d *drill) whenFree(ctx context.Context, do func() error) error {
-	err := do()
-	for range busyTries {
-		if !errors.Is(err, zfs.ErrBusy) || remote.Pause(ctx, busyPause) != nil {
-			break
-		}
-		err = do()
-	}
-	return err
 }
 
 // receive receives a backup onto what is there. CAUSE is what is wrong with it; an error says nothing of it.
@@ -321,185 +204,4 @@ func isStreamVerdict(err error) bool {
 	// What zfs says of a stream whose own sums are wrong, or that it makes nothing of.
 	var z *zfs.Error
 	return errors.As(err, &z) && z.Kind == nil && (strings.Contains(err.Error(), "invalid stream") || strings.Contains(err.Error(), "invalid backup stream"))
-}
-
-// sendAgain compares what was received, sent again, with what came, where zfs sends the same. If it is another, that is
-// said; the backup is not bad for that, since each of its bytes is the one that was sealed.
-func (d *drill) sendAgain(ctx context.Context, m *manifest.Manifest, came *stream.Essence, verdict *Verdict) error {
-	want, known := came.Sum()
-	alike, err := d.zfs().SendsAlike(ctx)
-	if err != nil || !alike || !known {
-		return err
-	}
-	a := zfs.SendArgs{}
-	if a.Snapshot, err = d.into.Snapshot(m.Snapshot); err != nil {
-		return err
-	}
-	if m.Base != nil {
-		base, err := d.into.Snapshot(d.there[len(d.there)-2].Snapshot)
-		if err != nil {
-			return err
-		}
-		a.Base = &base
-	}
-	again := stream.NewEssence()
-	child, err := d.zfs().Send(ctx, a, again)
-	if err == nil {
-		err = child.Wait()
-	}
-	if err != nil {
-		return err
-	}
-	got, known := again.Sum()
-	verdict.Again, verdict.Differs = known && got == want, known && got != want
-	return nil
-}
-
-// readFiles reads every file of what was received. Where nothing can be mounted, as in a container, none is.
-func (d *drill) readFiles(ctx context.Context, verdict *Verdict) (err error) {
-	info, err := d.zfs().Info(ctx, d.into)
-	if err != nil {
-		return err
-	}
-	if info.Type != "filesystem" || info.Mountpoint != filepath.Join(d.dir, "received") {
-		return nil
-	}
-	if err := d.zfs().Mount(ctx, d.into); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		d.v.kit.Log.Warn("the files of what was received are not read", "err", err)
-		return nil
-	}
-	defer func() { err = errors.Join(err, d.unmount(ctx)) }()
-	root, err := os.OpenRoot(info.Mountpoint)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return readAll(ctx, root, ".", verdict)
-}
-
-// entriesAtOnce bounds what is kept of a folder.
-const entriesAtOnce = 1000
-
-// readAll reads every regular file below a folder, and follows no link. What can't be read is what is wrong.
-func readAll(ctx context.Context, root *os.Root, dir string, verdict *Verdict) error {
-	f, err := root.Open(dir)
-	if err != nil {
-		verdict.found("", "folder %q: %v", dir, err)
-		return ctx.Err()
-	}
-	defer f.Close()
-	for {
-		entries, err := f.ReadDir(entriesAtOnce)
-		if err != nil && err != io.EOF {
-			verdict.found("", "folder %q: %v", dir, err)
-		}
-		for _, e := range entries {
-			name := filepath.Join(dir, e.Name())
-			switch {
-			case e.IsDir():
-				if err := readAll(ctx, root, name, verdict); err != nil {
-					return err
-				}
-			case e.Type().IsRegular():
-				if err := readOne(ctx, root, name); err != nil {
-					verdict.found("", "file %q: %v", name, err)
-				}
-				verdict.Files++
-			}
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-		}
-		if err != nil {
-			return nil
-		}
-	}
-}
-
-func readOne(ctx context.Context, root *os.Root, name string) error {
-	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	want, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	n, err := io.Copy(writerFunc(func(p []byte) (int, error) { return len(p), ctx.Err() }), f)
-	if err == nil && n != want.Size() {
-		err = fmt.Errorf("%d bytes of %d", n, want.Size())
-	}
-	return err
-}
-
-// unmount takes away what readFiles, or a process that was killed in it, mounted.
-func (d *drill) unmount(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
-	defer cancel()
-	info, err := d.zfs().Info(ctx, d.into)
-	if errors.Is(err, zfs.ErrNoDataset) || err == nil && !info.Mounted {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return d.whenFree(ctx, func() error { return d.zfs().Unmount(ctx, d.into) })
-}
-
-// drop destroys the scratch dataset, if there is one that this run made.
-func (d *drill) drop(ctx context.Context) error {
-	run, local, err := d.zfs().UserProperty(ctx, d.scratch, scratchProperty)
-	switch {
-	case errors.Is(err, zfs.ErrNoDataset):
-	case err != nil:
-		return err
-	case !local || run != d.run.ID:
-		return fmt.Errorf("%s was not made by run %s, and stays", d.scratch, d.run.ID)
-	default:
-		if err := d.unmount(ctx); err != nil {
-			return err
-		}
-		if err := d.clear(ctx); err != nil {
-			return err
-		}
-		if err := d.whenFree(ctx, func() error { return d.zfs().DestroyDataset(ctx, d.scratch) }); err != nil {
-			return err
-		}
-	}
-	for _, dir := range []string{filepath.Join(d.dir, "received"), d.dir} {
-		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-// drilled tells whether a run may have made a scratch dataset.
-func drilled(r state.Run) bool {
-	for _, step := range r.Steps {
-		if step.Name == StepVerify && len(step.Args) > 0 && Level(step.Args[0]) == Received {
-			return true
-		}
-	}
-	return false
-}
-
-// dropScratch is the end of a drill, and what is left of one whose run is given up.
-func (k *Kit) dropScratch(ctx context.Context, s *workflow.Session) error {
-	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
-		Name: "scratch", Afresh: true, // it looks what there is
-		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
-			d, err := k.newDrill(&verifying{kit: k}, s.Run())
-			if err != nil {
-				return none, err
-			}
-			d.fx = fx
-			return none, d.drop(ctx)
-		},
-	})
-	return err
 }
