@@ -195,9 +195,9 @@ func (f *Foresight) verified(args []string) (lines []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := q.choose(f.holdings.backups)
-	if err != nil {
-		return nil, err
+	chosen, unknown := q.choose(f.holdings.backups)
+	for _, name := range unknown {
+		lines = append(lines, fmt.Sprintf("would verify %s, %s, if the Python tool made it: it is not on record", name, q.Level))
 	}
 	if f.exports && !q.All {
 		return []string{fmt.Sprintf("would verify it, and what it is based on: %s", q.Level)}, nil

@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -84,13 +85,13 @@ func (k *Kit) sealer(w workflow.World, encryption string) (chunk.Sealer, error) 
 // where they are committed.
 func uploads(r state.Run) bool { return r.Frozen.Remote != "" }
 
+// placeName is where a run's backups are committed, as the config spells it.
+func placeName(f state.Frozen) string { return cmp.Or(f.Remote, f.IntermediateDir) }
+
 // Place is where the backups of a job are committed. It is opened once, since it remembers when it last saw
 // the job's marker.
 func (k *Kit) Place(f state.Frozen, job string) (*remote.Place, error) {
-	spelled := f.Remote
-	if spelled == "" {
-		spelled = f.IntermediateDir
-	}
+	spelled := placeName(f)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if p, ok := k.places[spelled+"\n"+job]; ok {

@@ -154,16 +154,24 @@ func (c *Catalog) choose(ctx context.Context, q RestoreRequest, p *RestorePlan) 
 	case backup == Latest:
 		return c.latest(ctx, q.At, p)
 	}
-	stamp, full, ok := manifest.ParseFolder(backup)
-	if !ok {
+	if _, _, ok := manifest.ParseFolder(backup); !ok {
 		return "", refuse("backup %q: neither a stamp such as 20261125035200 nor %s", backup, Latest)
 	}
-	for _, name := range []string{backup, manifest.Folder(stamp, true)} {
-		if slices.Contains(c.Folders, name) && (!full || name == backup) {
-			return name, nil
-		}
+	if name, ok := c.folder(backup); ok {
+		return name, nil
 	}
 	return "", refuse("%s has no backup %s", c.Remote, backup)
+}
+
+// folder finds a backup's folder by its name, or by its stamp alone.
+func (c *Catalog) folder(backup string) (string, bool) {
+	stamp, full, _ := manifest.ParseFolder(backup)
+	for _, name := range []string{backup, manifest.Folder(stamp, true)} {
+		if slices.Contains(c.Folders, name) && (!full || name == backup) {
+			return name, true
+		}
+	}
+	return "", false
 }
 
 // latest is the newest folder with a manifest. If that can't be restored, an older one is not taken in its place:
@@ -225,7 +233,7 @@ func (c *Catalog) oneJob(all []*Entry) error {
 // chain is Chain, of a backup of either kind.
 func (c *Catalog) chain(ctx context.Context, name string, python bool) ([]*manifest.Manifest, error) {
 	if python {
-		return c.pythonChain(ctx, name)
+		return c.PythonChain(ctx, name)
 	}
 	return c.Chain(ctx, name)
 }

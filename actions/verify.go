@@ -22,7 +22,7 @@ func (k *Kit) verify(ctx context.Context, s *workflow.Session, args []string) er
 		return &workflow.Hopeless{Err: err}
 	}
 	run := s.Run()
-	place, err := k.Place(run.Frozen, run.Job)
+	place, own, err := k.placeToVerify(s.View, run.Frozen, run.Job)
 	if err != nil {
 		return err
 	}
@@ -33,8 +33,10 @@ func (k *Kit) verify(ctx context.Context, s *workflow.Session, args []string) er
 	if len(names) == 0 {
 		return s.Detail("nothing to verify: no backup is committed yet")
 	}
-	if err := k.onlyOurs(ctx, s, place); err != nil {
-		return err
+	if own != nil {
+		if err := k.onlyOurs(ctx, s, own); err != nil {
+			return err
+		}
 	}
 	v, err := k.verifying(ctx, s.Look(), place, q.Level)
 	if err != nil {
@@ -93,20 +95,21 @@ func spoolPrefix(job string) string { return "zfs2cloud-verify-" + job[:min(8, l
 func (k *Kit) whichToVerify(ctx context.Context, s *workflow.Session, q VerifyRequest) ([]string, error) {
 	return workflow.Once(ctx, s, workflow.Effect[[]string]{
 		Name: "which",
-		Do: func(context.Context, workflow.Fx) ([]string, error) {
+		Do: func(ctx context.Context, _ workflow.Fx) ([]string, error) {
 			_, backups, err := jobOf(s.View, s.Run().Job)
 			if err != nil {
 				return nil, err
 			}
-			chosen, err := q.choose(backups)
-			if err != nil {
-				return nil, &workflow.Hopeless{Err: err}
+			chosen, unknown := q.choose(backups)
+			names, err := k.pythonsToVerify(ctx, s.Look(), s.View, s.Run().Frozen, s.Run().Job, q, unknown)
+			if _, refused := errors.AsType[*RestoreRefusal](err); refused {
+				err = &workflow.Hopeless{Err: err}
 			}
-			names := []string{}
 			for _, b := range chosen {
 				names = append(names, b.Name)
 			}
-			return names, nil
+			slices.Sort(names)
+			return append([]string{}, names...), err
 		},
 	})
 }
@@ -144,13 +147,17 @@ func (k *Kit) verifyEach(ctx context.Context, s *workflow.Session, v *verifying,
 	return verdicts, nil
 }
 
-// verifyOne verifies a backup. Each chunk that was proved is on record at once, so that a resume goes on behind it.
+// verifyOne verifies a backup. Each chunk that was proved is on record at once, so that a resume goes on behind it; a message of
+// the Python tool is proved as a whole.
 func (k *Kit) verifyOne(ctx context.Context, s *workflow.Session, v *verifying, name string) (Verdict, error) {
 	run := s.Run()
 	by := state.EffectKey(run.ID, s.Position(), s.Step().Attempt, "")
-	var record state.Backup
-	err := s.View(func(tx *state.Tx) (err error) {
-		record, err = tx.MustBackup(run.Job, name)
+	var record *state.Backup // nil of one that the Python tool made
+	err := s.View(func(tx *state.Tx) error {
+		b, ok, err := tx.Backup(run.Job, name)
+		if ok {
+			record = &b
+		}
 		return err
 	})
 	if err != nil {
@@ -163,10 +170,10 @@ func (k *Kit) verifyOne(ctx context.Context, s *workflow.Session, v *verifying, 
 			if v.drill != nil {
 				v.drill.fx = fx
 			}
-			return v.backup(ctx, name, &record, l)
+			return v.backup(ctx, name, record, l)
 		},
 		Result: func(tx *state.Tx, r *state.Run, verdict Verdict) error {
-			if v.level == Received {
+			if v.level == Received || verdict.Message {
 				r.High.Raise(state.Progress{Verified: r.High.Verified + verdict.Chunks})
 			}
 			if verdict.Skipped != "" {
@@ -174,6 +181,9 @@ func (k *Kit) verifyOne(ctx context.Context, s *workflow.Session, v *verifying, 
 			}
 			whole := state.Verified{Job: run.Job, Backup: name, Level: string(v.level), At: s.Now().UTC(), Run: run.ID, By: by,
 				Bad: verdict.Summary(), Chunks: verdict.Chunks, Bytes: verdict.Bytes}
+			if record == nil {
+				return v.foreignVerdict(tx, whole, verdict)
+			}
 			if v.only != nil {
 				return verifiedSample(tx, whole, verdict)
 			}
@@ -237,9 +247,21 @@ func (c *Catalog) whichToVerify(ctx context.Context, q VerifyRequest) ([]string,
 			if err != nil {
 				return nil, err
 			}
-			name = ""
-			if m := e.Manifest; m != nil && m.Base != nil && slices.Contains(c.Folders, m.Base.Name) {
+			m := e.Manifest
+			switch {
+			case e.Python && q.limited() && q.All:
+				delete(picked, name) // of one message no part can be looked at
+				name = ""
+			case e.Python && q.limited():
+				return nil, refuse("%s is one message of the Python tool, of which no part can be looked at", name)
+			case e.Python:
+				if name, err = c.pythonFull(ctx, name); err != nil {
+					return nil, err
+				}
+			case m != nil && m.Base != nil && slices.Contains(c.Folders, m.Base.Name):
 				name = m.Base.Name
+			default:
+				name = ""
 			}
 		}
 	}

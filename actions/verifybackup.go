@@ -30,6 +30,8 @@ type verifying struct {
 	drill   *drill // of level received
 	// only, if not nil, has the chunks that are looked at, by backup.
 	only map[string][]int
+	// messages are what those of the Python tool were that this process has proved, by backup.
+	messages map[string]message
 	// progress, if not nil, is told how many bytes of a backup's chunks are proved.
 	progress func(done, total int64, estimated bool)
 }
@@ -88,7 +90,9 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 	}
 	file := manifest.FileName(v.sealer.Kind())
 	switch {
-	case errors.Is(e.Why, ErrPython), record == nil && errors.Is(e.Why, ErrNotCommitted):
+	case errors.Is(e.Why, ErrPython):
+		return v.python(ctx, name, l)
+	case record == nil && errors.Is(e.Why, ErrNotCommitted):
 		verdict.Skipped = e.Why.Error()
 		return verdict, nil
 	case errors.Is(e.Why, errGone):

@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -101,8 +102,8 @@ func (q VerifyRequest) Args() []string {
 	return append(args, q.Backups...)
 }
 
-// choose picks from committed backups, the oldest first.
-func (q VerifyRequest) choose(backups []state.Backup) (chosen []state.Backup, err error) {
+// choose picks from committed backups, the oldest first. UNKNOWN are names that are asked for and not on record.
+func (q VerifyRequest) choose(backups []state.Backup) (chosen []state.Backup, unknown []string) {
 	picked := map[string]bool{}
 	pick := func(b state.Backup) {
 		for ok := true; ok && !picked[b.Name]; b, ok = baseOf(backups, b) {
@@ -127,7 +128,8 @@ func (q VerifyRequest) choose(backups []state.Backup) (chosen []state.Backup, er
 	for _, name := range q.Backups {
 		b, ok := namedBackup(backups, name)
 		if !ok || !committed(b) {
-			return nil, fmt.Errorf("no committed backup %s is on record", name)
+			unknown = append(unknown, name)
+			continue
 		}
 		pick(b)
 	}
@@ -136,7 +138,7 @@ func (q VerifyRequest) choose(backups []state.Backup) (chosen []state.Backup, er
 			chosen = append(chosen, b)
 		}
 	}
-	return chosen, nil
+	return chosen, unknown
 }
 
 // namedBackup finds a backup by its folder, or by its stamp alone.
@@ -151,15 +153,19 @@ func namedBackup(backups []state.Backup, name string) (state.Backup, bool) {
 	return backups[i], true
 }
 
-// CheckVerify is an error if what is asked for is not on record.
-func (k *Kit) CheckVerify(view viewer, job string, args []string) error {
+// CheckVerify is an error if what is asked for is neither on record nor, of the Python tool, where the backups are.
+func (k *Kit) CheckVerify(ctx context.Context, look workflow.Look, view viewer, job string, args []string) error {
 	q, err := ParseVerify(args)
 	if err != nil {
 		return err
 	}
 	_, backups, err := jobOf(view, job)
-	if err == nil {
-		_, err = q.choose(backups)
+	if err != nil {
+		return err
+	}
+	_, unknown := q.choose(backups)
+	if len(unknown) > 0 {
+		_, err = k.pythonsToVerify(ctx, look, view, Freeze(k.Settings), job, q, unknown)
 	}
 	return err
 }

@@ -35,6 +35,8 @@ type Verdict struct {
 	Chunks int   `json:"chunks"`
 	Of     int   `json:"of"`
 	Bytes  int64 `json:"bytes"`
+	// Message: the Python tool made it. Its chunks are pieces of one message.
+	Message bool `json:"message,omitempty"`
 	// Bad is empty if nothing is wrong; More findings are not listed.
 	Bad  []Finding `json:"bad,omitempty"`
 	More int       `json:"more,omitempty"`
@@ -89,6 +91,9 @@ func (v *Verdict) Lines() (lines []string) {
 }
 
 func (v *Verdict) proved() string {
+	if v.Message {
+		return v.provedMessage()
+	}
 	chunks := plural(v.Chunks, "chunk", "chunks")
 	if v.Chunks < v.Of {
 		chunks = fmt.Sprintf("%d of %s", v.Chunks, plural(v.Of, "chunk", "chunks"))
@@ -133,6 +138,17 @@ func sumUp(level Level, verdicts []Verdict) string {
 	return text
 }
 
+func (v *Verdict) provedMessage() string {
+	text := fmt.Sprintf("%s: made by the Python tool, %s, %s", v.Level, plural(v.Chunks, "piece", "pieces"), units.Size(v.Bytes))
+	switch v.Level {
+	case Listed:
+		text += "; whether these are all, only decrypted tells"
+	case Decrypted:
+		text += ", one whole message with one whole stream"
+	}
+	return text
+}
+
 // LastVerified is what a backup's verifications came to in the end.
 type LastVerified struct {
 	Level Level
@@ -140,11 +156,11 @@ type LastVerified struct {
 	Bad   string // what is wrong, in words; empty if nothing is
 }
 
-// LastVerifiedOf a backup is the closest look that found nothing wrong, unless another found something that no such look has
-// overcome since: then that one. The bool is false if there was none.
-func LastVerifiedOf(b state.Backup) (last LastVerified, known bool) {
+// LastVerifiedOf a backup, by what each level found of it, is the closest look that found nothing wrong, unless another found
+// something that no such look has overcome since: then that one. The bool is false if there was none.
+func LastVerifiedOf(found map[string]state.Finding) (last LastVerified, known bool) {
 	for _, level := range slices.Backward(Levels) {
-		v, ok := b.Verified[string(level)]
+		v, ok := found[string(level)]
 		if !ok || known && (v.Bad == "" || v.At.Before(last.At)) {
 			continue
 		}
@@ -164,14 +180,25 @@ func FoundBad(tx *state.Tx, run state.Run) (found []Found, err error) {
 	if err != nil {
 		return nil, err
 	}
+	foreigns, err := tx.Foreigns(run.Job)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, f := range foreigns {
+		names = append(names, f.Name)
+	}
 	for _, b := range backups {
+		names = append(names, b.Name)
+	}
+	for _, name := range names {
 		for _, level := range Levels {
-			v, ok, err := tx.VerifiedWhole(b.Job, b.Name, string(level))
+			v, ok, err := tx.VerifiedWhole(run.Job, name, string(level))
 			if err != nil {
 				return nil, err
 			}
 			if ok && v.Run == run.ID && v.Bad != "" {
-				found = append(found, Found{Backup: b.Name, Level: v.Level, What: v.Bad})
+				found = append(found, Found{Backup: name, Level: v.Level, What: v.Bad})
 			}
 		}
 	}

@@ -115,9 +115,13 @@ func (tx *Tx) PutBackup(b Backup) error { return Put(tx, BucketBackups, backupKe
 
 // Backups lists the backups of a job, or of all jobs if it is empty, by job and name: the oldest first.
 func (tx *Tx) Backups(job string) ([]Backup, error) {
-	prefix := ""
-	if job != "" {
-		prefix = job + "/"
+	return values[Backup](tx, BucketBackups, jobPrefix(job))
+}
+
+// jobPrefix begins the keys of what belongs to a job, or, if it is empty, to any.
+func jobPrefix(job string) string {
+	if job == "" {
+		return ""
 	}
-	return values[Backup](tx, BucketBackups, prefix)
+	return job + "/"
 }

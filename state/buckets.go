@@ -1,7 +1,7 @@
 package state
 
 // Buckets names every bucket of the file; doc.go draws what is in them.
-var Buckets = []string{BucketJobs, BucketRuns, BucketJournal, BucketBackups, BucketChunks, BucketLocks, BucketVerified}
+var Buckets = []string{BucketJobs, BucketRuns, BucketJournal, BucketBackups, BucketChunks, BucketLocks, BucketVerified, BucketForeign, BucketAdopted}
 
 const (
 	BucketJobs    = "jobs"    // JOB                       -> Job
@@ -12,4 +12,6 @@ const (
 	BucketLocks   = "locks"   // DATASET GUID              -> Lock
 	// JOB/NAME/LEVEL/ and JOB/NAME/LEVEL/NUMBER -> Verified
 	BucketVerified = "verified"
+	BucketForeign  = "foreign" // JOB/NAME      -> Foreign
+	BucketAdopted  = "adopted" // JOB/GUID      -> Adopted
 )

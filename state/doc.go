@@ -40,7 +40,11 @@
 //	    DATASET GUID                  Lock
 //	verified
 //	    JOB/NAME/LEVEL/               Verified, of the backup as a whole
-//	    JOB/NAME/LEVEL/NUMBER         Verified, of a chunk
+//	    JOB/NAME/LEVEL/NUMBER         Verified, of a chunk; of a backup of the Python tool: of a piece
+//	foreign
+//	    JOB/NAME                      Foreign: a backup that the Python tool made
+//	adopted
+//	    JOB/SNAPSHOT GUID             Adopted: a snapshot that it made, and that was taken over
 //
 // # Who is alive
 //

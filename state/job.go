@@ -25,6 +25,8 @@ type Job struct {
 	Newest *Commit `json:"newest,omitempty"`
 	// Children are the datasets below that no backup of this job covers, as last told to the user.
 	Children []string `json:"children,omitempty"`
+	// Left is what of the Python tool's was last seen, and nobody has taken over; nil: nobody has looked yet.
+	Left *Left `json:"left,omitempty"`
 }
 
 // Commit names a committed backup beyond doubt.

@@ -33,6 +33,8 @@ var migrations = []migration{
 	{"create the buckets", createBuckets},
 	// An older program would take a backup for a base that was found bad, and lose the word of it.
 	{"create the ledger of verifications", createBuckets},
+	// An older program would forget what a job's record says of the Python tool's, and which of its snapshots are ours now.
+	{"create the records of what the Python tool made", createBuckets},
 }
 
 func createBuckets(tx *Tx) error {

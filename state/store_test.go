@@ -230,17 +230,37 @@ func TestMigrations(t *testing.T) {
 			return err
 		}))
 	})
+	t.Run("from the second", func(t *testing.T) {
+		s := newStore(t)
+		ok(t, s.Update(func(tx *Tx) error {
+			ok(t, tx.PutJob(Job{ID: "a"}))
+			ok(t, tx.bolt.DeleteBucket([]byte(BucketForeign)))
+			ok(t, tx.bolt.DeleteBucket([]byte(BucketAdopted)))
+			return Put(tx, bucketMeta, keySchema, 2)
+		}))
+		ok(t, s.View(func(tx *Tx) error {
+			all, err := tx.Foreigns("")
+			same(t, len(all), 0)
+			return err
+		}))
+		ok(t, s.Update(func(tx *Tx) error { return tx.PutAdopted(Adopted{Job: "a", GUID: "1"}) }))
+		ok(t, s.View(func(tx *Tx) error {
+			all, err := tx.AdoptedBy("a")
+			same(t, len(all), 1)
+			return err
+		}))
+	})
 	t.Run("in order, from where the database is", func(t *testing.T) {
 		var done []string
 		step := func(name string) migration {
 			return migration{name, func(*Tx) error { done = append(done, name); return nil }}
 		}
-		list := []migration{step("one"), step("two"), step("three"), step("four")}
+		list := []migration{step("one"), step("two"), step("three"), step("four"), step("five")}
 		ok(t, s.Update(func(tx *Tx) error {
 			ok(t, tx.migrate(list))
 			return tx.migrate(list)
 		}))
-		same(t, slices.Equal(done, []string{"three", "four"}), true)
+		same(t, slices.Equal(done, []string{"four", "five"}), true)
 	})
 	t.Run("a newer one is refused", func(t *testing.T) {
 		isErr(t, s.View(func(*Tx) error { return nil }), ErrNewer)
@@ -253,7 +273,7 @@ func TestFailedMigrationChangesNothing(t *testing.T) {
 	s, boom := newStore(t), errors.New("boom")
 	ok(t, s.Update(func(tx *Tx) error { return nil }))
 	isErr(t, s.Update(func(tx *Tx) error {
-		return tx.migrate([]migration{{}, {}, {"break", func(tx *Tx) error { ok(t, Put(tx, things, "a", 1)); return boom }}})
+		return tx.migrate([]migration{{}, {}, {}, {"break", func(tx *Tx) error { ok(t, Put(tx, things, "a", 1)); return boom }}})
 	}), boom)
 	ok(t, s.View(func(tx *Tx) error { same(t, keys(t, tx, ""), ""); return nil }))
 }

@@ -21,6 +21,8 @@ type Verified struct {
 	// Chunks and Bytes are how much was proved, of a whole.
 	Chunks int   `json:"chunks,omitempty"`
 	Bytes  int64 `json:"bytes,omitempty"`
+	// SHA256 is that of a piece of the Python tool's, as it was when all of them were proved: nothing else tells of it.
+	SHA256 string `json:"sha256,omitempty"`
 	// Stream is how far the stream behind this chunk was looked at, for who goes on with the next.
 	Stream []byte `json:"stream,omitempty"`
 }

@@ -54,7 +54,13 @@ func (c *ListCmd) Run(a *App) error {
 	}
 	backups := make([]listed, 0, len(entries))
 	for _, e := range entries {
-		backups = append(backups, list(ctx, catalog, e))
+		l := list(ctx, catalog, e)
+		if e.Python {
+			if err := c.python(ctx, a, catalog, &l); err != nil {
+				return err
+			}
+		}
+		backups = append(backups, l)
 	}
 	if err := c.verified(a, kit, backups); err != nil {
 		return err
@@ -101,12 +107,20 @@ func (c *ListCmd) verified(a *App, kit *actions.Kit, backups []listed) error {
 		}
 		for i := range backups {
 			b := &backups[i]
+			if b.Format == pythonFormat {
+				f, _, err := tx.Foreign(own, b.Name)
+				if err != nil {
+					return err
+				}
+				b.foreign(f)
+				continue
+			}
 			// Of one whose manifest does not open, or is gone, the job's own record may know.
 			record, _, err := tx.Backup(or(b.Job, own), b.Name)
 			if err != nil {
 				return err
 			}
-			last, known := actions.LastVerifiedOf(record)
+			last, known := actions.LastVerifiedOf(record.Verified)
 			if b.Verified = verifiedToJSON(last, known); known && last.Bad != "" {
 				no, why := false, fmt.Sprintf("found bad by verify (%s): %s", last.Level, last.Bad)
 				b.Restorable, b.Why = &no, &why
@@ -121,9 +135,45 @@ func (c *ListCmd) verified(a *App, kit *actions.Kit, backups []listed) error {
 	return nil
 }
 
+// python says of a backup of the Python tool what its names tell, which is not whether it can be restored.
+func (c *ListCmd) python(ctx context.Context, a *App, catalog *actions.Catalog, l *listed) error {
+	chain, err := catalog.PythonChain(ctx, l.Name)
+	if refused, is := errors.AsType[*actions.RestoreRefusal](err); is {
+		no, why := false, strings.TrimPrefix(refused.Error(), l.Name+": ")
+		l.Restorable, l.Why = &no, &why
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(chain) > 1 {
+		l.Base = &chain[0].Name
+	}
+	why := "made by the Python tool; only verify can tell"
+	if c.Remote == "" {
+		why = "made by the Python tool: " + a.again("verify "+l.Name)
+	}
+	l.Why = &why
+	return nil
+}
+
+// foreign adds what was found of a backup of the Python tool, if it is still the one that was looked at.
+func (b *listed) foreign(f state.Foreign) {
+	last, known := actions.LastVerifiedOf(f.Verified)
+	b.Verified = verifiedToJSON(last, known)
+	switch {
+	case known && last.Bad != "":
+		no, why := false, fmt.Sprintf("found bad by verify (%s): %s", last.Level, last.Bad)
+		b.Restorable, b.Why = &no, &why
+	case b.Restorable == nil && f.Pieces == b.Chunks && f.Bytes == b.Bytes && f.Pieces > 0:
+		yes := true
+		b.Restorable, b.Why = &yes, nil
+	}
+}
+
 // hangingOn says of backups that hang on one that was found bad that they can't be restored either.
 func hangingOn(backups []listed) {
-	bad := map[string]bool{}
+	bad, unknown := map[string]bool{}, map[string]bool{}
 	for i := len(backups) - 1; i >= 0; i-- { // the oldest first
 		b := &backups[i]
 		switch {
@@ -132,7 +182,11 @@ func hangingOn(backups []listed) {
 		case b.Base != nil && bad[*b.Base]:
 			no, why := false, fmt.Sprintf("base %s was found bad by verify", *b.Base)
 			bad[b.Name], b.Restorable, b.Why = true, &no, &why
+		case b.Format == pythonFormat && b.Base != nil && unknown[*b.Base] && b.Restorable != nil && *b.Restorable:
+			why := fmt.Sprintf("base %s is not verified", *b.Base)
+			b.Restorable, b.Why = nil, &why
 		}
+		unknown[b.Name] = b.Restorable == nil
 	}
 }
 

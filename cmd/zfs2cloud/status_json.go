@@ -197,6 +197,24 @@ type statusJob struct {
 	MaxAgeSeconds int64      `json:"max_age_seconds"`
 	Late          bool       `json:"late"`
 	Children      []string   `json:"children"` // datasets below it, which are in no backup of this job
+
+	Python []statusForeign `json:"python"` // backups of the Python tool that were verified or taken over
+}
+
+type statusForeign struct {
+	Name     string        `json:"name"`
+	Verified *verifiedJSON `json:"verified"`
+}
+
+func (s *sight) foreignJSON(job string) []statusForeign {
+	list := []statusForeign{}
+	for _, f := range s.foreign {
+		if f.Job == job {
+			last, known := actions.LastVerifiedOf(f.Verified)
+			list = append(list, statusForeign{Name: f.Name, Verified: verifiedToJSON(last, known)})
+		}
+	}
+	return list
 }
 
 type statusOwner struct {
@@ -313,7 +331,7 @@ func (s *sight) backupsJSON() []statusBackup {
 		if b.Base != nil {
 			j.Base = &b.Base.Name
 		}
-		v, known := actions.LastVerifiedOf(b)
+		v, known := actions.LastVerifiedOf(b.Verified)
 		j.Verified = verifiedToJSON(v, known)
 		if b.Bad != nil {
 			j.Bad = &badJSON{Level: b.Bad.Level, At: b.Bad.At.UTC(), What: b.Bad.What}
@@ -329,7 +347,8 @@ func (s *sight) jobsJSON() []statusJob {
 		if !s.asked(j.DatasetGUID) {
 			continue
 		}
-		job := statusJob{ID: j.ID, Dataset: j.Dataset, Remote: j.Place, Config: j.Config, MaxAgeSeconds: int64(s.maxAge(j).Seconds()), Late: s.late(j), Children: append([]string{}, j.Children...)}
+		job := statusJob{ID: j.ID, Dataset: j.Dataset, Remote: j.Place, Config: j.Config, MaxAgeSeconds: int64(s.maxAge(j).Seconds()), Late: s.late(j), Children: append([]string{}, j.Children...),
+			Python: s.foreignJSON(j.ID)}
 		if b, ok := s.lastGood(j.ID); ok {
 			at := asOf(b)
 			job.LastGood, job.LastGoodAt = &b.Name, &at

@@ -31,6 +31,7 @@ type sight struct {
 	jobs    []state.Job
 	runs    []state.Run // the newest first
 	backups []state.Backup
+	foreign []state.Foreign
 	locks   []state.Lock  // the held ones
 	chunks  []state.Chunk // of the one run
 
@@ -77,7 +78,7 @@ func (a *App) see(id string) *sight {
 }
 
 func (s *sight) look(store *state.Store) {
-	s.jobs, s.runs, s.backups, s.locks, s.chunks = nil, nil, nil, nil, nil
+	s.jobs, s.runs, s.backups, s.foreign, s.locks, s.chunks = nil, nil, nil, nil, nil, nil
 	s.err = store.View(s.read)
 	if aside, err := store.Aside(); err == nil { // else the database can't be read either
 		s.movedAside = aside
@@ -91,6 +92,9 @@ func (s *sight) read(tx *state.Tx) (err error) {
 		return err
 	}
 	if s.backups, err = tx.Backups(""); err != nil {
+		return err
+	}
+	if s.foreign, err = tx.Foreigns(""); err != nil {
 		return err
 	}
 	locks, err := tx.Locks()

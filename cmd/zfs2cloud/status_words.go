@@ -141,6 +141,9 @@ func (s *sight) jobBlock(j state.Job) block {
 	if names := s.badOnes(j.ID); len(names) > 0 && (b.word != badWord || len(names) > 1) {
 		b.before(row{label: "bad", text: fmt.Sprintf("%s found bad by verify: %s", counted(len(names), "backup"), strings.Join(names, ", "))})
 	}
+	if names := s.badForeign(j.ID); len(names) > 0 {
+		b.before(row{label: "bad", text: fmt.Sprintf("%s of the Python tool found bad by verify: %s", counted(len(names), "backup"), strings.Join(names, ", "))})
+	}
 	for _, r := range others {
 		b.before(row{label: "also", text: s.aside(r)})
 	}
@@ -214,7 +217,7 @@ func (s *sight) goodWords(j state.Job) string {
 		if b.Seen != nil {
 			text += ", listed whole " + age(s.now, *b.Seen)
 		}
-		if v, ok := actions.LastVerifiedOf(b); ok {
+		if v, ok := actions.LastVerifiedOf(b.Verified); ok {
 			text += fmt.Sprintf("; verified: %s, %s", v.Level, age(s.now, v.At))
 		}
 	}

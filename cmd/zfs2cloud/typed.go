@@ -142,7 +142,7 @@ func (t *taken) typed(p workflow.Planned) error {
 		return err
 	}
 	if p.Name == actions.StepVerify {
-		if err := t.kit.CheckVerify(t.store.View, t.job.ID, p.Args); err != nil {
+		if err := t.kit.CheckVerify(t.app.Stop.Soft(), workflow.Look{World: t.app.World}, t.store.View, t.job.ID, p.Args); err != nil {
 			return &refusal{Err: err, Next: t.app.again("list")}
 		}
 	}

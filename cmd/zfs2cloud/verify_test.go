@@ -109,7 +109,7 @@ func TestLastVerified(t *testing.T) {
 	}
 	is := func(level actions.Level, bad string) {
 		t.Helper()
-		if last, known := actions.LastVerifiedOf(b); last.Level != level || last.Bad != bad || known != (level != "") {
+		if last, known := actions.LastVerifiedOf(b.Verified); last.Level != level || last.Bad != bad || known != (level != "") {
 			t.Errorf("%+v, not %s %q", last, level, bad)
 		}
 	}
