@@ -116,9 +116,11 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 		}
 		return []string{f.upload(p.Args)}, nil
 	case StepPruneIntermediates:
-		return f.prunedFolders(uploads, p.Args), nil
+		return f.prunedFolders(uploads, p.Args)
 	case StepPruneSnapshots:
 		return f.prunedSnapshots(p.Args), nil
+	case StepAdopt:
+		return f.adopted(ctx)
 	case StepPruneRemote:
 		return f.prunedRemote(p.Args), nil
 	case StepVerify:
@@ -164,16 +166,35 @@ func verb(args []string, does string) string {
 	return "would only print, without -y, that it would " + does
 }
 
-func (f *Foresight) prunedFolders(uploads bool, args []string) (lines []string) {
+func (f *Foresight) adopted(ctx context.Context) ([]string, error) {
+	frozen := Freeze(f.kit.Settings)
+	a, err := f.kit.toAdopt(ctx, f.look, f.holdings, frozen, f.snapshots)
+	if err != nil {
+		return nil, err
+	}
+	if lines := a.lines(frozen.IntermediateDir); len(lines) > 0 {
+		return lines, nil
+	}
+	return []string{"would take over nothing"}, nil
+}
+
+func (f *Foresight) prunedFolders(uploads bool, args []string) (lines []string, err error) {
 	for _, b := range slices.Backward(f.holdings.backups) {
 		if !b.Pruned && b.Dir == f.kit.Settings.IntermediateDir && f.holdings.keepFolder(b, !uploads, f.kit.Settings.Keep, f.look.Now()) == "" {
 			lines = append(lines, verb(args, "remove "+b.Dir+"/"+b.Name))
 		}
 	}
+	adopted, err := f.holdings.redundantFolders(f.kit.Settings.IntermediateDir, !uploads, f.kit.Settings.Keep, f.look.Now())
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range adopted {
+		lines = append(lines, verb(args, "remove "+a.Folder.Dir+"/"+a.Name))
+	}
 	if len(lines) == 0 {
 		lines = []string{"would remove nothing"}
 	}
-	return lines
+	return lines, nil
 }
 
 // prunedRemote goes by the records alone: what of it is there, and whether the newest backup is, the step finds out.
@@ -220,7 +241,7 @@ func (f *Foresight) verified(args []string) (lines []string, err error) {
 
 func (f *Foresight) prunedSnapshots(args []string) (lines []string) {
 	for _, s := range f.snapshots {
-		if f.known && f.holdings.isOurs(s) && oldEnough(s, f.look.Now(), f.kit.Settings.OldestSnapshotDays) && f.holdings.keepSnapshot(s, f.snapshots) == "" {
+		if f.known && f.holdings.isOurs(s) && f.holdings.oldEnough(s, f.look.Now(), f.kit.Settings.OldestSnapshotDays) && f.holdings.keepSnapshot(s, f.snapshots) == "" {
 			lines = append(lines, verb(args, "destroy "+s.Snapshot.String()))
 		}
 	}
@@ -230,16 +251,7 @@ func (f *Foresight) prunedSnapshots(args []string) (lines []string) {
 	return lines
 }
 
-// PythonTool counts what the Python tool left on the dataset: snapshots of fourteen digits that are not ours,
-// and the bytes that only they hold.
-func (f *Foresight) PythonTool() (n int, bytes int64) {
-	for _, s := range f.snapshots {
-		if _, ok := parseStamp(s.Snapshot.Name()); ok {
-			if _, marked := s.Mark(); !marked {
-				n++
-				bytes += s.Used
-			}
-		}
-	}
-	return n, bytes
+// PythonTool is what of the Python tool's nobody has taken over.
+func (f *Foresight) PythonTool() (state.Left, error) {
+	return f.holdings.leftOf(f.snapshots, f.kit.Settings.IntermediateDir)
 }

@@ -17,6 +17,8 @@ type holdings struct {
 	job      state.Job
 	backups  []state.Backup // of the job, the oldest first
 	runs     []state.Run    // of the dataset, of all jobs
+	adopted  []state.Adopted
+	foreign  []state.Foreign // backups of the Python tool, the oldest first
 	strategy settings.Strategy
 	mounted  map[string]string // where snapshots are mounted, by their whole names; nil: not looked for
 }
@@ -27,6 +29,12 @@ func holdingsOf(view viewer, jobID string, strategy settings.Strategy) (h holdin
 		return h, err
 	}
 	err = view(func(tx *state.Tx) error {
+		if h.adopted, err = tx.AdoptedBy(jobID); err != nil {
+			return err
+		}
+		if h.foreign, err = tx.Foreigns(jobID); err != nil {
+			return err
+		}
 		runs, err := tx.Runs()
 		for _, r := range runs {
 			if r.DatasetGUID == h.job.DatasetGUID {
@@ -65,7 +73,7 @@ func (h holdings) keepSnapshot(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo)
 				return b.Name + " is not committed"
 			}
 		case workflow.BackupMachine.In(b.State, workflow.BackupCommitted):
-			redundant = redundant || sound(h.backups, b) && notBefore(b, s, snapshots)
+			redundant = redundant || sound(h.backups, b) && h.notBefore(b, s, snapshots)
 		}
 	}
 	if full, base, ok := newestChain(h.backups, h.strategy); ok && (base.SnapshotGUID == id || full.SnapshotGUID == id) {
@@ -78,7 +86,7 @@ func (h holdings) keepSnapshot(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo)
 }
 
 // notBefore tells whether a committed backup is of this snapshot or of a later one.
-func notBefore(b state.Backup, s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo) bool {
+func (h holdings) notBefore(b state.Backup, s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo) bool {
 	for _, o := range snapshots {
 		if o.GUID.String() == b.SnapshotGUID {
 			return o.CreateTXG >= s.CreateTXG
@@ -86,7 +94,7 @@ func notBefore(b state.Backup, s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo)
 	}
 	// The backup's own snapshot is gone; its stamp tells.
 	made, ok := stampOf(b.Name)
-	own, known := parseStamp(s.Snapshot.Name())
+	own, known := h.madeAt(s)
 	return ok && known && !made.Before(own)
 }
 
@@ -228,10 +236,19 @@ func NewestWhole(backups []state.Backup) (newest state.Backup) {
 	return newest
 }
 
-// oldEnough tells whether an own snapshot is past its days, by the stamp that is its name. One that is yet to come was
-// pushed ahead (see bornAt), and ZFS tells.
-func oldEnough(s zfs.SnapshotInfo, now time.Time, days int) bool {
-	made, ok := parseStamp(s.Snapshot.Name())
+// madeAt is when a snapshot was made: by the stamp that is its name, or, of one that was taken over, whose name is local time,
+// by ZFS.
+func (h holdings) madeAt(s zfs.SnapshotInfo) (time.Time, bool) {
+	if h.isAdopted(s) {
+		return s.Creation, true
+	}
+	return parseStamp(s.Snapshot.Name())
+}
+
+// oldEnough tells whether an own snapshot is past its days. One whose stamp is yet to come was pushed ahead (see bornAt), and
+// ZFS tells.
+func (h holdings) oldEnough(s zfs.SnapshotInfo, now time.Time, days int) bool {
+	made, ok := h.madeAt(s)
 	if made.After(now) {
 		made = s.Creation
 	}
@@ -239,12 +256,16 @@ func oldEnough(s zfs.SnapshotInfo, now time.Time, days int) bool {
 }
 
 // isOurs tells whether a snapshot is one that this job made: our property was set on the snapshot itself, and
-// it names a run or a backup of ours that knows the snapshot by its GUID.
+// it names a run or a backup of ours that knows the snapshot by its GUID. Or the job has taken it over, which is on record by
+// its GUID too.
 func (h holdings) isOurs(s zfs.SnapshotInfo) bool {
 	text, local := s.Mark()
 	m, ok := parseMark(text)
 	if !local || !ok || m.Job != h.job.ID {
 		return false
+	}
+	if m.Run == adoptedRun {
+		return h.isAdopted(s)
 	}
 	for _, r := range h.runs {
 		if r.ID == m.Run && r.SnapshotGUID == s.GUID.String() {

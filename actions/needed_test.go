@@ -203,14 +203,14 @@ func TestKeepOfFiles(t *testing.T) {
 func TestOldEnoughGoesByTheStamp(t *testing.T) {
 	now := at("20261125000000")
 	for name, want := range map[string]bool{"20260727000000": true, "20260728000000": true, "20260728000001": false, "daily": false} {
-		if got := oldEnough(snapshotNamed(t, name, 1, 1), now.Add(time.Second), 120); got != want {
+		if got := (holdings{}).oldEnough(snapshotNamed(t, name, 1, 1), now.Add(time.Second), 120); got != want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
 	ahead := snapshotNamed(t, "20370101000000", 1, 1)
 	for creation, want := range map[string]bool{"20260727000000": true, "20260728000001": false, "20370101000000": false} {
 		ahead.Creation = at(creation)
-		if got := oldEnough(ahead, now.Add(time.Second), 120); got != want {
+		if got := (holdings{}).oldEnough(ahead, now.Add(time.Second), 120); got != want {
 			t.Errorf("%s, made %s: %v", ahead.Snapshot, creation, got)
 		}
 	}

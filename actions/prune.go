@@ -17,7 +17,7 @@ import (
 )
 
 // pruneIntermediates removes from intermediate_basedir the folders of backups that are safe elsewhere or no
-// longer needed. Only folders that the job's own records name are looked at. What can't go is noted, and
+// longer needed, and those of the Python tool that were taken over. Only folders that the job's own records name are looked at. What can't go is noted, and
 // the rest goes on.
 func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args []string) error {
 	run := s.Run()
@@ -44,6 +44,24 @@ func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args 
 		}
 		removed++
 	}
+	adopted, err := h.redundantFolders(run.Frozen.IntermediateDir, inPlace, k.Settings.Keep, s.Now())
+	if err != nil {
+		return err
+	}
+	for _, f := range adopted {
+		if !slices.Contains(args, "-y") {
+			k.say("would remove %s, which the Python tool made", path.Join(f.Folder.Dir, f.Name))
+			would++
+			continue
+		}
+		if err := k.pruneAdopted(ctx, s, f, inPlace); err != nil {
+			if nerr := k.note(s, "%v", err); nerr != nil {
+				return nerr
+			}
+			continue
+		}
+		removed++
+	}
 	if !slices.Contains(args, "-y") {
 		return wouldGo(s, would, "remove", "folder", "folders")
 	}
@@ -58,9 +76,9 @@ func wouldGo(s *workflow.Session, n int, verb, one, many string) error {
 	return s.Detail("would %s %s; -y does it", verb, plural(n, one, many))
 }
 
-// OnlyLooks tells a prune that was asked what it would do from one that does it.
+// OnlyLooks tells a step with a flag -y that was asked what it would do from one that does it.
 func OnlyLooks(s state.Step) bool {
-	prunes := []string{StepPruneIntermediates, StepPruneSnapshots, StepPruneRemote}
+	prunes := []string{StepPruneIntermediates, StepPruneSnapshots, StepPruneRemote, StepAdopt}
 	return slices.Contains(prunes, s.Name) && !slices.Contains(s.Args, "-y")
 }
 
@@ -184,7 +202,7 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 	}
 	var destroyed, would int
 	for _, snap := range snapshots {
-		if !h.isOurs(snap) || !oldEnough(snap, s.Now(), k.Settings.OldestSnapshotDays) || h.keepSnapshot(snap, snapshots) != "" {
+		if !h.isOurs(snap) || !h.oldEnough(snap, s.Now(), k.Settings.OldestSnapshotDays) || h.keepSnapshot(snap, snapshots) != "" {
 			continue
 		}
 		if !slices.Contains(args, "-y") {
@@ -258,6 +276,9 @@ func (k *Kit) destroy(ctx context.Context, s *workflow.Session, h holdings, snap
 				err = nil
 			}
 			return none, err
+		},
+		Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+			return tx.DropAdopted(r.Job, snap.GUID.String())
 		},
 	})
 	return err

@@ -40,6 +40,7 @@ type Adopted struct {
 	GUID     string    `json:"guid"`     // decimal
 	Run      string    `json:"run"`      // that took it over
 	At       time.Time `json:"at"`
+	Used     int64     `json:"used"` // bytes that nothing else held then
 }
 
 // Left is what was last seen of the Python tool's that nobody has taken over.
@@ -63,6 +64,11 @@ func (tx *Tx) PutForeign(f Foreign) error { return Put(tx, BucketForeign, backup
 // oldest first.
 func (tx *Tx) Foreigns(job string) ([]Foreign, error) {
 	return values[Foreign](tx, BucketForeign, jobPrefix(job))
+}
+
+// DropForeign forgets a backup of the Python tool.
+func (tx *Tx) DropForeign(job, name string) error {
+	return Delete(tx, BucketForeign, backupKey(job, name))
 }
 
 // PutAdopted stores that a snapshot was taken over.

@@ -111,10 +111,10 @@ var (
 		"$zfs2cloud resume $run, or abort $run: each runs the hooks that are due"}
 
 	noticePythonSnapshots = notice{"python-snapshots", "python", isWarning,
-		"$n of the Python tool: $size that nothing else holds; never a base here, and never pruned",
-		"zfs destroy those that you no longer need"}
-	noticePythonFolders = notice{"python-folders", "python", isWarning, "$n of the Python tool in $dir: $size; never a base here, and never pruned",
-		"remove those that you no longer need"}
+		"$n of the Python tool: $size that nothing else holds; never a base here, and never pruned until they are taken over",
+		"$zfs2cloud adopt says what it would take over"}
+	noticePythonFolders = notice{"python-folders", "python", isWarning, "$n of the Python tool in $dir: $size; never a base here, and never pruned until they are taken over",
+		"$zfs2cloud adopt says what it would take over"}
 	noticePythonPieces = notice{"python-pieces", "python", isWarning, "$folder: its pieces are not all of one size but the last: an older, longer export was written over",
 		"do not count on this backup"}
 

@@ -19,7 +19,7 @@ var (
 	crashSeed  = flag.Uint64("crashseed", 0, "0: another each time")
 	crashAll   = flag.Bool("crashall", false, "every point in every way")
 	crashShare = flag.Int("crashshare", 1, "only one in so many points")
-	crashOnly  = flag.String("crashonly", "", "only this one of the commands: run, prune, restore, verify, drill, files")
+	crashOnly  = flag.String("crashonly", "", "only this one of the commands: run, prune, restore, verify, adopt, drill, files")
 )
 
 // crashing are the commands that are crashed: what comes before one, what may come after the crash, and what holds in the end.
@@ -42,6 +42,12 @@ var crashing = []struct {
 	// A full and an incremental are proved, chunk after chunk.
 	{"verify", "exits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\n", "zfs2cloud verify", waysOfRuns,
 		"days 2\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud verify\nstdout -count=2 '^ok .* decrypted: '\nexec sh -c 'ls spool | grep -c verify || true'\nstdout '^0$'\n", ""},
+	// What the Python tool left is taken over. In the end all of it was, and goes.
+	{"adopt", "exec sh -c 'for d in 1 2; do zfs snapshot $DATASET@2024010${d}000000; f=spool/2024010${d}000000-full; mkdir $f; " +
+		"cp pass $f/$(echo $DATASET | tr / -)@2024010${d}000000.zfs.gpg.0000; done'\nexits 0 zfs2cloud run\n", "zfs2cloud adopt -y", waysOfRuns,
+		"exits 0 zfs2cloud adopt -y\nexec zfs list -H -t snapshot -o name -r $DATASET\nstdout -count=2 @2024010\ndays 200\n" + endOfRuns + restoredNow +
+			"exits 0 zfs2cloud prune-intermediates -y\ncount 0 spool/2024*\nexits 0 zfs2cloud prune-snapshots -y\n" +
+			"exec zfs list -H -t snapshot -o name -r $DATASET\n! stdout @2024010\nexits 0 zfs2cloud status\n! stdout Python\n", ""},
 	// The mounted files are synced.
 	{"files", "[!mount] skip\nstandin\nconfig config.ini mode=file\nexits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", waysOfRuns,
 		"days 1\n" + endOfRuns + syncedNow, sequenceOfFiles},
