@@ -19,6 +19,7 @@ type receiving struct {
 	into      zfs.Dataset
 	of        *manifest.Manifest
 	increment bool // on what an earlier receive of the same restore made
+	scratch   bool // it goes again
 	// open writes what is in the backup's chunks, in order, each once it was proved.
 	open func(ctx context.Context, to io.Writer) error
 	also io.Writer // gets the stream too, if not nil
@@ -64,7 +65,7 @@ func (r *receiving) pass(ctx context.Context, out *io.PipeReader) (volume bool, 
 	if err != nil {
 		return false, streamError(m, err)
 	}
-	args := zfs.ReceiveArgs{Increment: r.increment, Volume: begin.Volume}
+	args := zfs.ReceiveArgs{Increment: r.increment, Volume: begin.Volume, Scratch: r.scratch}
 	err = r.kit.zfs(r.world).Receive(ctx, checked, r.into, args)
 	switch over := checked.Over(); {
 	case over != nil && over != io.EOF:

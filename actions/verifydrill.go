@@ -71,10 +71,19 @@ func (d *drill) backup(ctx context.Context, m *manifest.Manifest, verdict *Verdi
 		return d.explain(ctx, m, cause, verdict)
 	}
 	verdict.Chunks, verdict.Bytes = len(m.Chunks), m.Bytes()
-	if err := d.sendAgain(ctx, m, essence, verdict); err != nil {
+	compared, err := d.sendAgain(ctx, m, essence, verdict)
+	if err != nil {
 		return err
 	}
-	return d.readFiles(ctx, verdict)
+	why, err := d.readFiles(ctx, verdict)
+	if err != nil || why == "" {
+		return err
+	}
+	verdict.Unread = why
+	if !compared {
+		return d.readBlocks(ctx, m, verdict)
+	}
+	return nil
 }
 
 // explain finds all chunks that are bad where one kept a backup from being received; else the cause is what is wrong.
@@ -129,7 +138,7 @@ func (d *drill) receive(ctx context.Context, m *manifest.Manifest, also io.Write
 	defer drain(chunks)
 	defer stop() // runs first
 	p := &drilling{d: d, of: m, sealer: sealer, chunks: chunks}
-	in := receiving{kit: d.v.kit, world: d.fx, into: d.into, of: m, increment: m.Base != nil, open: openChunks(m, p.open), also: also}
+	in := receiving{kit: d.v.kit, world: d.fx, into: d.into, of: m, increment: m.Base != nil, scratch: true, open: openChunks(m, p.open), also: also}
 	if _, err = in.receive(ctx); err == nil {
 		_, err = d.v.kit.received(ctx, d.fx, d.into, m.Snapshot, m.SnapshotGUID)
 	}

@@ -47,7 +47,7 @@ func (d *drill) takeUp(ctx context.Context) error {
 	if err := d.unmount(ctx); err != nil {
 		return err
 	}
-	snapshots, err := d.zfs().Snapshots(ctx, d.into)
+	snapshots, err := d.snapshots(ctx)
 	if errors.Is(err, zfs.ErrNoDataset) {
 		return nil
 	}
@@ -78,12 +78,12 @@ func (d *drill) named(ctx context.Context, s zfs.SnapshotInfo) *manifest.Manifes
 	return nil
 }
 
-// truncate destroys all snapshots but the first N.
+// truncate destroys all snapshots but the first N. What they had stays in the dataset, until the next receive rolls it back.
 func (d *drill) truncate(ctx context.Context, n int) error {
 	for len(d.there) > n {
 		s, err := d.into.Snapshot(d.there[len(d.there)-1].Snapshot)
 		if err == nil {
-			err = d.zfs().Destroy(ctx, s)
+			err = d.whenFree(ctx, func() error { return d.zfs().Destroy(ctx, s) })
 		}
 		if err != nil {
 			return err
@@ -96,7 +96,7 @@ func (d *drill) truncate(ctx context.Context, n int) error {
 // clear destroys the received dataset, and leaves the one that it is in.
 func (d *drill) clear(ctx context.Context) error {
 	d.there = nil
-	snapshots, err := d.zfs().Snapshots(ctx, d.into)
+	snapshots, err := d.snapshots(ctx)
 	if errors.Is(err, zfs.ErrNoDataset) {
 		return nil
 	}
@@ -104,7 +104,7 @@ func (d *drill) clear(ctx context.Context) error {
 		return err
 	}
 	for _, s := range snapshots {
-		if err := d.zfs().Destroy(ctx, s.Snapshot); err != nil {
+		if err := d.whenFree(ctx, func() error { return d.zfs().Destroy(ctx, s.Snapshot) }); err != nil {
 			return err
 		}
 	}
@@ -113,6 +113,16 @@ func (d *drill) clear(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// snapshots are those of the received dataset. OpenZFS opens none into which a killed process still receives its first raw
+// stream.
+func (d *drill) snapshots(ctx context.Context) (list []zfs.SnapshotInfo, err error) {
+	err = d.whenFree(ctx, func() (err error) {
+		list, err = d.zfs().Snapshots(ctx, d.into)
+		return err
+	})
+	return list, err
 }
 
 // whenFree tries again while something is busy: what a killed process was at takes zfs a moment.
@@ -131,7 +141,11 @@ func (d *drill) whenFree(ctx context.Context, do func() error) error {
 func (d *drill) unmount(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
 	defer cancel()
-	info, err := d.zfs().Info(ctx, d.into)
+	var info zfs.Info
+	err := d.whenFree(ctx, func() (err error) {
+		info, err = d.zfs().Info(ctx, d.into)
+		return err
+	})
 	if errors.Is(err, zfs.ErrNoDataset) || err == nil && !info.Mounted {
 		return nil
 	}

@@ -45,6 +45,9 @@ type Verdict struct {
 	Files   int  `json:"files,omitempty"`
 	Again   bool `json:"again,omitempty"`
 	Differs bool `json:"differs,omitempty"`
+	// Unread is why no file was; Resent: then it was sent again as a whole, which nothing compared.
+	Unread string `json:"unread,omitempty"`
+	Resent bool   `json:"resent,omitempty"`
 	// Skipped says why nothing was looked at; then nothing is known.
 	Skipped string `json:"skipped,omitempty"`
 }
@@ -104,6 +107,12 @@ func (v *Verdict) proved() string {
 	}
 	if v.Differs {
 		text += ", but ANOTHER STREAM when sent again: zfs made something else of it"
+	}
+	if v.Resent {
+		text += ", all of it read by sending it again"
+	}
+	if v.Unread != "" {
+		text += ", no file read: " + v.Unread
 	}
 	if v.Files > 0 {
 		text += ", " + plural(v.Files, "file", "files") + " read"

@@ -118,6 +118,9 @@ func TestOpenZFSReceivesWithoutForeignProperties(t *testing.T) {
 		{Increment: true}:               "receive -u -o canmount=noauto -x mountpoint -x sharenfs -x sharesmb tank/r",
 		{Volume: true}:                  "receive -u -o readonly=on tank/r",
 		{Volume: true, Increment: true}: "receive -u tank/r",
+		{Scratch: true, Volume: true}:   "receive -u -o readonly=on -o volmode=none -o refreservation=none tank/r",
+		{Scratch: true, Volume: true, Increment: true}: "receive -u -F tank/r",
+		{Scratch: true, Increment: true}:               "receive -u -o canmount=noauto -x mountpoint -x sharenfs -x sharesmb -F tank/r",
 	} {
 		p, calls := standIn(t, openZFS)
 		must(t, p.Receive(t.Context(), strings.NewReader("x"), dataset(t, "tank/r"), args))

@@ -114,6 +114,9 @@ type ReceiveArgs struct {
 	Increment bool
 	// Volume says that the stream is of a volume, which has none of the properties that are kept off.
 	Volume bool
+	// Scratch says that the dataset is one that goes again: what is newer in it than its last snapshot is rolled back, and a
+	// volume gets neither a device nor a reservation.
+	Scratch bool
 }
 
 // Receive receives one stream into a dataset, to its end. It never mounts it, and where zfs can (OpenZFS), it
@@ -134,7 +137,10 @@ func (p Program) Receive(ctx context.Context, in io.Reader, into Dataset, a Rece
 	if can && !a.Volume {
 		spec.Argv = append(spec.Argv, "-o", "canmount=noauto", "-x", "mountpoint", "-x", "sharenfs", "-x", "sharesmb")
 	}
-	if !can && a.Increment {
+	if can && a.Volume && a.Scratch && !a.Increment {
+		spec.Argv = append(spec.Argv, "-o", "volmode=none", "-o", "refreservation=none")
+	}
+	if a.Increment && (!can || a.Scratch) {
 		spec.Argv = append(spec.Argv, "-F")
 	}
 	spec.Argv = append(spec.Argv, into.name)
