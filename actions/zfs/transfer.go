@@ -30,14 +30,18 @@ func CheckSendFlag(flag string) error {
 type SendArgs struct {
 	Snapshot Snapshot
 	Base     *Snapshot // of an incremental; nil for a full
+	Mark     *Bookmark // of an incremental whose base's snapshot is gone
 	Flags    []string  // of those that CheckSendFlag lets pass
 }
 
 func (a SendArgs) String() string {
-	if a.Base == nil {
-		return "send " + a.Snapshot.String()
+	switch {
+	case a.Mark != nil:
+		return "send " + a.Snapshot.String() + " from #" + a.Mark.name
+	case a.Base != nil:
+		return "send " + a.Snapshot.String() + " from @" + a.Base.name
 	}
-	return "send " + a.Snapshot.String() + " from @" + a.Base.name
+	return "send " + a.Snapshot.String()
 }
 
 // words are the arguments of zfs, checked.
@@ -49,7 +53,13 @@ func (a SendArgs) words(more ...string) ([]string, error) {
 		}
 		words = append(words, flag)
 	}
-	if a.Base != nil {
+	switch {
+	case a.Mark != nil:
+		if a.Mark.dataset != a.Snapshot.dataset {
+			return nil, fmt.Errorf("the bookmark %s is of another dataset", a.Mark)
+		}
+		words = append(words, "-i", a.Mark.String())
+	case a.Base != nil:
 		if a.Base.dataset != a.Snapshot.dataset {
 			return nil, fmt.Errorf("the base %s is of another dataset", a.Base)
 		}
@@ -88,7 +98,7 @@ func (p Program) Estimate(ctx context.Context, a SendArgs) (int64, bool) {
 	if out, err := p.look(ctx, a.String(), a.Snapshot.subject(), p.zfs(words...)); err == nil {
 		return sizeLine(out)
 	}
-	if a.Base != nil {
+	if a.Base != nil || a.Mark != nil {
 		return 0, false
 	}
 	info, err := p.Snapshot(ctx, a.Snapshot)
