@@ -34,6 +34,8 @@ type question struct {
 	job        state.Job
 	backups    []state.Backup
 	snapshots  []zfs.SnapshotInfo
+	bookmarks  func() ([]zfs.BookmarkInfo, error) // asked for only where a base's snapshot is gone
+	canSend    func(zfs.SendArgs) error           // asks zfs, without sending
 	target     zfs.SnapshotInfo
 	now        time.Time
 	full, incr bool // the step's flags
@@ -69,12 +71,22 @@ func (k *Kit) choose(q question, whole func(state.Backup) (bool, error), opens f
 	if fullBackup.Encryption != string(k.Settings.Encryption) {
 		return full("encryption was %s, is %s", fullBackup.Encryption, k.Settings.Encryption)
 	}
-	i := slices.IndexFunc(q.snapshots, func(s zfs.SnapshotInfo) bool { return s.GUID.String() == base.SnapshotGUID })
-	if i < 0 {
+	from, txg, mark, err := q.byGUID(base.SnapshotGUID)
+	switch {
+	case err != nil:
+		return c, err
+	case from == "" && mark == nil:
 		return full("the snapshot of %s is gone", base.Name)
-	}
-	if q.snapshots[i].CreateTXG >= q.target.CreateTXG {
+	case txg >= q.target.CreateTXG:
 		return full("%s is not older than the snapshot to be sent", base.Name)
+	case mark != nil:
+		if err := q.canSend(zfs.SendArgs{Snapshot: q.target.Snapshot, Mark: mark, Flags: fullBackup.SendFlags}); err != nil {
+			if !refused(err) {
+				return c, err
+			}
+			return full("the snapshot of %s is gone, and %s does not stand for it: %v", base.Name, mark, err)
+		}
+		from = base.Snapshot
 	}
 	if bad, is := badLink(q.backups, base); is {
 		c.Bad = bad.Name
@@ -96,7 +108,7 @@ func (k *Kit) choose(q question, whole func(state.Backup) (bool, error), opens f
 		}
 	}
 	c.Full, c.Flags = false, fullBackup.SendFlags
-	c.Base = &state.Base{Name: base.Name, Snapshot: q.snapshots[i].Snapshot.Name(), SnapshotGUID: base.SnapshotGUID, ManifestSHA256: base.ManifestSHA256}
+	c.Base = &state.Base{Name: base.Name, Snapshot: from, SnapshotGUID: base.SnapshotGUID, ManifestSHA256: base.ManifestSHA256}
 	c.Reason = "since " + base.Name
 	return c, nil
 }

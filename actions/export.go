@@ -154,8 +154,11 @@ func (k *Kit) exportChoice(ctx context.Context, s *workflow.Session, args []stri
 			if err != nil {
 				return choice{}, err
 			}
+			program := k.zfs(s.Look())
 			q := question{job: job, backups: backups, snapshots: snapshots, target: snapshots[i], now: s.Now(), flags: run.Frozen.SendFlags,
-				full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i")}
+				full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i"),
+				bookmarks: func() ([]zfs.BookmarkInfo, error) { return program.Bookmarks(ctx, snapshots[i].Snapshot.Dataset()) },
+				canSend:   func(a zfs.SendArgs) error { return program.CanSend(ctx, a) }}
 			return k.choose(q, k.wholeAt(ctx, s.Look(), place, s.View), func(b state.Backup) (bool, error) { return k.opensWith(ctx, s.Look(), b) })
 		},
 		Result: func(tx *state.Tx, r *state.Run, c choice) error {
@@ -248,7 +251,7 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 					return b, err
 				}
 			}
-			args, err := sendArgs(run, c)
+			args, err := k.sendArgs(ctx, s.Look(), run, c.Base, c.Flags)
 			if err != nil {
 				return b, err
 			}
@@ -309,22 +312,6 @@ func (k *Kit) notTaken(s *workflow.Session, run state.Run, name string) error {
 		}
 		return &workflow.Hopeless{Err: fmt.Errorf("snapshot %s was exported as %s by run %s already (%s)", b.Snapshot, name, b.Run, b.State)}
 	})
-}
-
-func sendArgs(r state.Run, c choice) (zfs.SendArgs, error) {
-	snap, err := snapshotOf(r)
-	if err != nil {
-		return zfs.SendArgs{}, err
-	}
-	args := zfs.SendArgs{Snapshot: snap, Flags: c.Flags}
-	if c.Base != nil {
-		base, err := snap.Dataset().Snapshot(c.Base.Snapshot)
-		if err != nil {
-			return args, err
-		}
-		args.Base = &base
-	}
-	return args, nil
 }
 
 // backupOf is the record of the backup that a run makes.

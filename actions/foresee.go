@@ -22,6 +22,7 @@ type Foresight struct {
 	job       state.Job
 	known     bool // the job is on record
 	holdings  holdings
+	dataset   zfs.Dataset
 	snapshots []zfs.SnapshotInfo
 	exports   bool   // a step that was foreseen before
 	takes     string // the snapshot that a step before would take
@@ -30,11 +31,11 @@ type Foresight struct {
 // Foresee looks at the dataset and the database.
 func (k *Kit) Foresee(ctx context.Context, world workflow.World, store *state.Store, info zfs.Info) (*Foresight, error) {
 	f := &Foresight{kit: k, look: workflow.Look{World: world}, store: store}
-	dataset, err := zfs.ParseDataset(k.Settings.Dataset)
-	if err != nil {
+	var err error
+	if f.dataset, err = zfs.ParseDataset(k.Settings.Dataset); err != nil {
 		return nil, err
 	}
-	if f.snapshots, err = k.zfs(f.look).Snapshots(ctx, dataset); err != nil {
+	if f.snapshots, err = k.zfs(f.look).Snapshots(ctx, f.dataset); err != nil {
 		return nil, err
 	}
 	mounted, err := mountedSnapshots()
@@ -63,7 +64,15 @@ func (f *Foresight) choice(ctx context.Context, args []string) (choice, error) {
 	frozen := Freeze(k.Settings)
 	// A snapshot that is yet to be taken is newer than any.
 	q := question{job: f.job, backups: f.holdings.backups, snapshots: f.snapshots, target: zfs.SnapshotInfo{CreateTXG: ^uint64(0)}, now: f.look.Now(),
-		flags: frozen.SendFlags, full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i")}
+		flags: frozen.SendFlags, full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i"),
+		bookmarks: func() ([]zfs.BookmarkInfo, error) { return k.zfs(f.look).Bookmarks(ctx, f.dataset) },
+		canSend: func(a zfs.SendArgs) error {
+			if len(f.snapshots) == 0 {
+				return nil
+			}
+			a.Snapshot = f.snapshots[len(f.snapshots)-1].Snapshot // for the one that is not there yet
+			return k.zfs(f.look).CanSend(ctx, a)
+		}}
 	whole := func(state.Backup) (bool, error) { return false, errors.New("the job is not on record") }
 	if f.known {
 		place, err := k.Place(frozen, f.job.ID)
@@ -118,7 +127,7 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 	case StepPruneIntermediates:
 		return f.prunedFolders(uploads, p.Args), nil
 	case StepPruneSnapshots:
-		return f.prunedSnapshots(p.Args), nil
+		return f.prunedSnapshots(ctx, p.Args)
 	case StepPruneRemote:
 		return f.prunedRemote(p.Args), nil
 	case StepVerify:
@@ -218,16 +227,25 @@ func (f *Foresight) verified(args []string) (lines []string, err error) {
 	return lines, nil
 }
 
-func (f *Foresight) prunedSnapshots(args []string) (lines []string) {
+func (f *Foresight) prunedSnapshots(ctx context.Context, args []string) (lines []string, err error) {
 	for _, s := range f.snapshots {
-		if f.known && f.holdings.isOurs(s) && oldEnough(s, f.look.Now(), f.kit.Settings.OldestSnapshotDays) && f.holdings.keepSnapshot(s, f.snapshots) == "" {
-			lines = append(lines, verb(args, "destroy "+s.Snapshot.String()))
+		if !f.known || !f.holdings.isOurs(s) || !oldEnough(s, f.look.Now(), f.kit.Settings.OldestSnapshotDays) {
+			continue
+		}
+		base, goesNow := f.holdings.keepSnapshot(s, f.snapshots) != "", true
+		if base {
+			if goesNow, err = f.kit.standInFor(ctx, f.look, f.holdings, s, f.snapshots); err != nil {
+				return nil, err
+			}
+		}
+		if goesNow {
+			lines = append(lines, verb(args, goes(s, base)))
 		}
 	}
 	if len(lines) == 0 {
 		lines = []string{"would destroy nothing"}
 	}
-	return lines
+	return lines, nil
 }
 
 // PythonTool counts what the Python tool left on the dataset: snapshots of fourteen digits that are not ours,

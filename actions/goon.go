@@ -129,7 +129,7 @@ func (x *streamExport) continued(ctx context.Context, last state.Chunk) (*sendin
 
 // start starts a send from the beginning.
 func (x *streamExport) start(ctx context.Context) (*sending, error) {
-	args, err := sendArgs(x.run, choice{Base: x.backup.Base, Flags: x.backup.SendFlags})
+	args, err := x.kit.sendArgs(ctx, x.s.Look(), x.run, x.backup.Base, x.backup.SendFlags)
 	if err != nil {
 		return nil, err
 	}

@@ -50,6 +50,33 @@ func (h holdings) unfinished(yes func(state.Run) bool) (state.Run, bool) {
 
 // keepSnapshot says why a snapshot of ours must not be destroyed, or "".
 func (h holdings) keepSnapshot(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo) string {
+	if why := h.keepData(s, snapshots); why != "" {
+		return why
+	}
+	return h.keepBase(s)
+}
+
+// keepBase says what is, or may be sent once more, based on a snapshot, or "". For that a bookmark can stand.
+func (h holdings) keepBase(s zfs.SnapshotInfo) string {
+	id := s.GUID.String()
+	for _, b := range h.backups {
+		if workflow.BackupMachine.In(b.State, workflow.BackupExported) && b.Base != nil && b.Base.SnapshotGUID == id {
+			return b.Name + " is not committed"
+		}
+	}
+	return h.nextBase(id)
+}
+
+// nextBase says so if the snapshot with a GUID is what the next incremental is based on, or would be if the newest was gone.
+func (h holdings) nextBase(id string) string {
+	if full, base, ok := newestChain(h.backups, h.strategy); ok && (base.SnapshotGUID == id || full.SnapshotGUID == id) {
+		return "it is the base of the next incremental"
+	}
+	return ""
+}
+
+// keepData says why the data of a snapshot of ours is needed, or "".
+func (h holdings) keepData(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo) string {
 	id := s.GUID.String()
 	if r, yes := h.unfinished(func(r state.Run) bool { return r.SnapshotGUID == id || r.Snapshot == s.Snapshot.Name() }); yes {
 		return "run " + r.ID + " is not finished"
@@ -61,15 +88,13 @@ func (h holdings) keepSnapshot(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo)
 	for _, b := range h.backups {
 		switch {
 		case workflow.BackupMachine.In(b.State, workflow.BackupExporting, workflow.BackupExported):
-			if b.SnapshotGUID == id || b.Base != nil && b.Base.SnapshotGUID == id {
+			based := b.Base != nil && b.Base.SnapshotGUID == id && workflow.BackupMachine.In(b.State, workflow.BackupExporting)
+			if b.SnapshotGUID == id || based {
 				return b.Name + " is not committed"
 			}
 		case workflow.BackupMachine.In(b.State, workflow.BackupCommitted):
 			redundant = redundant || sound(h.backups, b) && notBefore(b, s, snapshots)
 		}
-	}
-	if full, base, ok := newestChain(h.backups, h.strategy); ok && (base.SnapshotGUID == id || full.SnapshotGUID == id) {
-		return "it is the base of the next incremental"
 	}
 	if !redundant {
 		return "no backup as new as it is committed"

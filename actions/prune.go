@@ -161,8 +161,9 @@ func releaseChunks(tx *state.Tx, b state.Backup, inPlace bool) error {
 	return nil
 }
 
-// pruneSnapshots destroys the job's own snapshots that are past their days and that nothing needs. What can't
-// go (held by someone, cloned, busy, not permitted) is noted with its reason, and the rest goes on.
+// pruneSnapshots destroys the job's own snapshots that are past their days and that nothing needs, and those that are bases,
+// where a bookmark stands for them. What can't go (held by someone, cloned, busy, not permitted) is noted with its reason, and
+// the rest goes on.
 func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []string) error {
 	run := s.Run()
 	h, err := holdingsOf(s.View, run.Job, k.Settings.Strategy)
@@ -184,15 +185,29 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 	}
 	var destroyed, would int
 	for _, snap := range snapshots {
-		if !h.isOurs(snap) || !oldEnough(snap, s.Now(), k.Settings.OldestSnapshotDays) || h.keepSnapshot(snap, snapshots) != "" {
+		if !h.isOurs(snap) || !oldEnough(snap, s.Now(), k.Settings.OldestSnapshotDays) {
 			continue
 		}
+		base := h.keepSnapshot(snap, snapshots) != ""
+		if base {
+			if can, err := k.standInFor(ctx, s.Look(), h, snap, snapshots); err != nil {
+				return err
+			} else if !can {
+				continue
+			}
+		}
 		if !slices.Contains(args, "-y") {
-			k.say("would destroy %s", snap.Snapshot)
+			k.say("would %s", goes(snap, base))
 			would++
 			continue
 		}
-		err := k.destroy(ctx, s, h, snap)
+		var err error
+		if base {
+			err = k.standIn(ctx, s, h, snap, snapshots)
+		}
+		if err == nil {
+			err = k.destroy(ctx, s, h, snap)
+		}
 		if stays(err) {
 			if err := k.note(s, "%s stays: %v", snap.Snapshot, err); err != nil {
 				return err
@@ -207,7 +222,18 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 	if !slices.Contains(args, "-y") {
 		return wouldGo(s, would, "destroy", "snapshot", "snapshots")
 	}
+	if err := k.pruneBookmarks(ctx, s, h); err != nil {
+		return err
+	}
 	return s.Detail("destroyed %s", plural(destroyed, "snapshot", "snapshots"))
+}
+
+// goes says what becomes of a snapshot.
+func goes(s zfs.SnapshotInfo, base bool) string {
+	if base {
+		return "destroy " + s.Snapshot.String() + ", and have a bookmark stand for it"
+	}
+	return "destroy " + s.Snapshot.String()
 }
 
 // clockJump says so if the clock has gone on by more than a year since the last commit: either nobody backed up
@@ -228,7 +254,8 @@ func clockJump(h holdings, now time.Time) string {
 
 // stays tells the errors of a destroy that concern that one snapshot.
 func stays(err error) bool {
-	return errors.Is(err, zfs.ErrBusy) || errors.Is(err, zfs.ErrClones) || errors.Is(err, zfs.ErrPermission) || errors.Is(err, errNotOurs)
+	return errors.Is(err, zfs.ErrBusy) || errors.Is(err, zfs.ErrClones) || errors.Is(err, zfs.ErrPermission) || errors.Is(err, errNotOurs) ||
+		errors.Is(err, errNoStandIn)
 }
 
 var errNotOurs = errors.New("it is not ours any more")
