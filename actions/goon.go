@@ -17,11 +17,12 @@ import (
 
 // An export that was cut off goes on in one of two ways. Where the pool and its program can, what is sent begins behind
 // the last sealed chunk: what there is before it is neither read nor sent again, but for the last of its records, which
-// proves that both parts are of one stream. Else all of it is sent again, and what was sealed of it is proved. Which it
-// is, is found out by asking zfs, and by looking at what it then sends; nothing that goes wrong with the first way is
-// more than a reason for the second.
+// proves that both parts are of one stream; if that record is another now, what was sealed from it on is cut again
+// (recut.go). Else all of it is sent again, and what was sealed of it is proved. Which it is, is found out by asking zfs,
+// and by looking at what it then sends; nothing that goes wrong with the first way is more than a reason for the second.
 
-// begin starts to send. N is the number of the chunk with which what comes begins: the first that is not sealed, or 0.
+// begin starts to send. N is the number of the chunk with which what comes begins: the first that is not sealed, or that
+// is cut again, or 0.
 func (x *streamExport) begin(ctx context.Context) (in *sending, n int, err error) {
 	sealed, last, err := x.sealedBefore()
 	if err != nil {
@@ -31,17 +32,25 @@ func (x *streamExport) begin(ctx context.Context) (in *sending, n int, err error
 		in, err = x.start(ctx)
 		return in, 0, err
 	}
+	n = sealed
 	if err = x.notOn; err == nil {
 		in, err = x.continued(ctx, last)
+		if differs, ok := errors.AsType[*stream.RecutError](err); ok {
+			in, n, err = x.cutAgain(ctx, last, differs)
+		}
 	}
 	switch {
 	case err == nil:
 		x.on = true
-		x.s.Log().Info("the send is continued", "chunk", sealed, "byte", in.parser.Size())
-		if err := x.tell("continued behind " + plural(sealed, "sealed chunk", "sealed chunks")); err != nil {
+		x.s.Log().Info("the send is continued", "chunk", n, "byte", in.parser.Size())
+		how := "continued behind " + plural(sealed, "sealed chunk", "sealed chunks")
+		if n < sealed {
+			how = fmt.Sprintf("continued within chunk %d, which was cut again, since the snapshot gives another stream now", n)
+		}
+		if err := x.tell(how); err != nil {
 			return nil, 0, errors.Join(err, in.Close())
 		}
-		return in, sealed, nil
+		return in, n, nil
 	case ctx.Err() != nil:
 		return nil, 0, err
 	}
@@ -96,21 +105,40 @@ func (x *streamExport) sealedBefore() (n int, last state.Chunk, err error) {
 
 // continued starts a send behind a chunk, and proves that it goes on from there.
 func (x *streamExport) continued(ctx context.Context, last state.Chunk) (*sending, error) {
-	if len(last.Resume) == 0 {
-		return nil, errors.New("how to go on behind it is not on record")
-	}
-	at, err := parseBehind(last.Resume)
+	at, err := x.behind(last)
 	if err != nil {
-		return nil, fmt.Errorf("how to go on behind it: %w", err)
+		return nil, err
 	}
-	if want := int64(last.N)*x.backup.SplitSize + last.Plain; int64(at.mark.At) != want {
-		return nil, fmt.Errorf("what is on record goes on at byte %d, not %d", at.mark.At, want)
+	in, err := x.goOn(ctx, at.mark)
+	if err != nil {
+		return nil, err
 	}
+	in.hash = at.hash
+	return in, nil
+}
+
+// behind is how to go on behind a chunk.
+func (x *streamExport) behind(c state.Chunk) (at behind, err error) {
+	if len(c.Resume) == 0 {
+		return at, errors.New("how to go on behind it is not on record")
+	}
+	if at, err = parseBehind(c.Resume); err != nil {
+		return at, fmt.Errorf("how to go on behind it: %w", err)
+	}
+	if want := int64(c.N)*x.backup.SplitSize + c.Plain; int64(at.mark.At) != want {
+		return at, fmt.Errorf("what is on record goes on at byte %d, not %d", at.mark.At, want)
+	}
+	return at, nil
+}
+
+// goOn starts a send for a mark's token, and proves that it joins what there is up to the mark. What is read of it goes
+// on from there.
+func (x *streamExport) goOn(ctx context.Context, mark stream.Mark) (*sending, error) {
 	snap, err := snapshotOf(x.run)
 	if err != nil {
 		return nil, err
 	}
-	args := zfs.ContinueArgs{Snapshot: snap, Token: at.mark.Token(snap.String()).String(), Flags: x.backup.SendFlags}
+	args := zfs.ContinueArgs{Snapshot: snap, Token: mark.Token(snap.String()).String(), Flags: x.backup.SendFlags}
 	program := x.kit.zfs(x.fx)
 	if err := program.CanContinue(ctx, args); err != nil {
 		return nil, err
@@ -119,11 +147,11 @@ func (x *streamExport) continued(ctx context.Context, last state.Chunk) (*sendin
 	if err != nil {
 		return nil, err
 	}
-	splice := stream.Continue(at.mark, readerFunc(in.pass))
+	splice := stream.Continue(mark, readerFunc(in.pass))
 	if in.parser, err = splice.Join(); err != nil {
 		return nil, errors.Join(err, in.Close())
 	}
-	in.from, in.hash = splice, at.hash
+	in.from = splice
 	return in, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"slices"
@@ -180,7 +179,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 		x.last.drop()
 		x.next.drop()
 	}()
-	cutter, err := chunk.NewCutter(&metered{r: in, n: int64(in.parser.Size()), report: x.report}, x.backup.SplitSize)
+	cutter, err := chunk.NewCutter(&metered{r: in, n: int64(n) * x.backup.SplitSize, report: x.report}, x.backup.SplitSize)
 	if err != nil {
 		return done, err
 	}
@@ -196,7 +195,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 			err = x.fits(n)
 		}
 		if err == nil {
-			err = x.take(ctx, folder, n, &checked{piece: piece, left: x.backup.SplitSize, parser: in.parser, hash: in.hash})
+			err = x.take(ctx, folder, n, &checked{piece: piece, left: x.backup.SplitSize, of: in})
 		}
 		if err != nil {
 			x.keep(ctx)
@@ -325,90 +324,4 @@ func (x *streamExport) hopeless(err error) error {
 func (x *streamExport) report(done int64) {
 	total := x.backup.Estimate
 	x.s.Progress(done, total, total > 0)
-}
-
-// sending is the stream of a zfs send. It ends only if zfs said exit 0; else its last Read is an error.
-type sending struct {
-	pipe   *os.File
-	child  workflow.Child
-	from   io.Reader      // the stream, of what comes through the pipe
-	parser *stream.Parser // which the pieces are shown
-	hash   hash.Hash      // of the whole stream, as far as the pieces went by
-	end    error
-	over   bool
-}
-
-func (s *sending) Read(p []byte) (int, error) { return s.from.Read(p) }
-
-// pass reads what comes through the pipe.
-func (s *sending) pass(p []byte) (int, error) {
-	if s.over {
-		return 0, s.end
-	}
-	n, err := s.pipe.Read(p)
-	if err == nil {
-		return n, nil
-	}
-	s.over, s.end = true, err
-	if werr := s.child.Wait(); werr != nil {
-		s.end = werr
-	}
-	return n, s.end
-}
-
-// Close ends the program, if it still runs.
-func (s *sending) Close() error {
-	if !s.over {
-		s.child.Kill()
-		s.over, s.end = true, os.ErrClosed
-		s.child.Wait()
-	}
-	return s.pipe.Close()
-}
-
-// checked is a piece of the stream. A parser is shown it on its way, and what that finds wrong is the error of a Read:
-// no chunk is sealed of a stream that is damaged, or that was cut short within it.
-type checked struct {
-	piece  io.Reader
-	left   int64 // bytes of a whole piece that are to come
-	parser *stream.Parser
-	hash   hash.Hash // of the whole stream
-	behind []byte    // stored form of how to go on behind it, once it was read to its end; nil where one can't
-}
-
-func (c *checked) Read(p []byte) (int, error) {
-	n, err := c.piece.Read(p)
-	c.left -= int64(n)
-	c.hash.Write(p[:n])
-	if _, perr := c.parser.Write(p[:n]); perr != nil {
-		return 0, perr
-	}
-	if err == io.EOF && c.left > 0 { // the last piece
-		if cerr := c.parser.Close(); cerr != nil {
-			return n, cerr
-		}
-	}
-	if err == io.EOF {
-		if mark, ok := c.parser.Mark(); ok {
-			var berr error
-			if c.behind, berr = (behind{mark, c.hash}).bytes(); berr != nil {
-				return n, berr
-			}
-		}
-	}
-	return n, err
-}
-
-// metered reports how much was read.
-type metered struct {
-	r      io.Reader
-	n      int64
-	report func(int64)
-}
-
-func (m *metered) Read(p []byte) (int, error) {
-	n, err := m.r.Read(p)
-	m.n += int64(n)
-	m.report(m.n)
-	return n, err
 }

@@ -1,0 +1,108 @@
+package actions
+
+import (
+	"hash"
+	"io"
+	"os"
+
+	"zfs2cloud/actions/stream"
+	"zfs2cloud/workflow"
+)
+
+// sending is the stream of a zfs send. It ends only if zfs said exit 0; else its last Read is an error.
+type sending struct {
+	pipe   *os.File
+	child  workflow.Child
+	from   io.Reader      // the stream, of what comes through the pipe
+	parser *stream.Parser // which the pieces are shown
+	seen   int64          // bytes of the pieces that come first and are not shown to it: it has seen them
+	hash   hash.Hash      // of the whole stream, as far as the pieces went by
+	kept   io.Closer      // what gives the first bytes, where they are not sent again
+	end    error
+	over   bool
+}
+
+func (s *sending) Read(p []byte) (int, error) { return s.from.Read(p) }
+
+// pass reads what comes through the pipe.
+func (s *sending) pass(p []byte) (int, error) {
+	if s.over {
+		return 0, s.end
+	}
+	n, err := s.pipe.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	s.over, s.end = true, err
+	if werr := s.child.Wait(); werr != nil {
+		s.end = werr
+	}
+	return n, s.end
+}
+
+// see is shown what comes of the stream.
+func (s *sending) see(p []byte) error {
+	s.hash.Write(p)
+	n := min(s.seen, int64(len(p)))
+	s.seen -= n
+	_, err := s.parser.Write(p[n:])
+	return err
+}
+
+// Close ends the program, if it still runs.
+func (s *sending) Close() error {
+	if s.kept != nil {
+		s.kept.Close()
+	}
+	if !s.over {
+		s.child.Kill()
+		s.over, s.end = true, os.ErrClosed
+		s.child.Wait()
+	}
+	return s.pipe.Close()
+}
+
+// checked is a piece of the stream. A parser is shown it on its way, and what that finds wrong is the error of a Read:
+// no chunk is sealed of a stream that is damaged, or that was cut short within it.
+type checked struct {
+	piece  io.Reader
+	left   int64 // bytes of a whole piece that are to come
+	of     *sending
+	behind []byte // stored form of how to go on behind it, once it was read to its end; nil where one can't
+}
+
+func (c *checked) Read(p []byte) (int, error) {
+	n, err := c.piece.Read(p)
+	c.left -= int64(n)
+	if serr := c.of.see(p[:n]); serr != nil {
+		return 0, serr
+	}
+	if err == io.EOF && c.left > 0 { // the last piece
+		if cerr := c.of.parser.Close(); cerr != nil {
+			return n, cerr
+		}
+	}
+	if err == io.EOF {
+		if mark, ok := c.of.parser.Mark(); ok {
+			var berr error
+			if c.behind, berr = (behind{mark, c.of.hash}).bytes(); berr != nil {
+				return n, berr
+			}
+		}
+	}
+	return n, err
+}
+
+// metered reports how much was read.
+type metered struct {
+	r      io.Reader
+	n      int64
+	report func(int64)
+}
+
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	m.n += int64(n)
+	m.report(m.n)
+	return n, err
+}
