@@ -29,5 +29,11 @@
 // would have been, to the byte, or says why it is not. (Found by experiment with OpenZFS 2.1: all of 190 streams of 19
 // kinds, cut anywhere, were continued so.)
 //
+// A dataset that was received in part, by `zfs receive -s`, says by a Token what it has. Restart makes of the stream what it
+// has to be given then: the rest, with a BEGIN that says so, behind what the object under way was made to be. It needs no more
+// of the stream than what lies behind an Entry, which it is given by an index (IndexWriter, Find): a few hundred bytes for each
+// piece that the stream was cut into. An object's blocks have to follow it, as they do in streams of OpenZFS; those of zfs-fuse
+// are gone on with only in places.
+//
 // Streams of big-endian machines are recognized and refused.
 package stream

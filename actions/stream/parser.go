@@ -3,7 +3,7 @@ package stream
 import "fmt"
 
 // Parser is an io.Writer that a stream flows through, in whatever pieces, and that says what is wrong with it as
-// soon as it shows. It allocates nothing. The zero value takes any stream; Of makes one that demands a certain one.
+// soon as it shows. It allocates nothing, unless it is to Follow. The zero value takes any stream; Of makes one that demands a certain one.
 type Parser struct {
 	// Seen, if not nil, is shown each record as soon as its header was found right; it must not keep it. Its
 	// payload comes later.
@@ -34,6 +34,10 @@ type Parser struct {
 
 	point, open point // where a send can be taken up again: the last such record, and one whose payload still flows
 	err         error
+
+	trail   *trail // nil unless it is kept
+	watched bool   // the next record that begins makes entry
+	entry   Entry
 }
 
 // place is what may come next.
@@ -77,6 +81,7 @@ func (p *Parser) Write(b []byte) (int, error) {
 			}
 			if p.have == 0 {
 				p.start = p.size
+				p.note()
 			}
 			n := copy(p.head[p.have:], b)
 			p.have += n
@@ -94,6 +99,9 @@ func (p *Parser) Write(b []byte) (int, error) {
 		}
 		n := int(min(p.left, uint64(len(b))))
 		p.payload(b[:n])
+		if p.trail != nil {
+			p.trail.payload(b[:n])
+		}
 		b = b[n:]
 		p.size += uint64(n)
 		if p.left -= uint64(n); p.left == 0 {
@@ -142,6 +150,9 @@ func (p *Parser) record() error {
 	}
 	if p.Seen != nil {
 		p.Seen(h)
+	}
+	if p.trail != nil && p.place == inStream {
+		p.trail.record(h, n)
 	}
 	p.left = n
 	if p.left == 0 {

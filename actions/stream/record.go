@@ -70,6 +70,9 @@ const (
 	embeddedOffset = 16
 	embeddedSize   = 52 // 32 bits
 
+	freeLength = 24 // all ones: to the object's end
+	rangeCount = 16 // of OBJECT_RANGE
+
 	endSum = 8 // the sum over all that came before END
 	endTo  = 40
 

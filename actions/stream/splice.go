@@ -98,6 +98,7 @@ func (s *Splice) Join() (*Parser, error) {
 		return nil, s.err
 	}
 	p := *s.whole
+	s.whole.trail = nil // which is the other's now
 	return &p, nil
 }
 
