@@ -108,56 +108,6 @@ func sizeLine(out string) (int64, bool) {
 	return 0, false
 }
 
-// ReceiveArgs says how to receive.
-type ReceiveArgs struct {
-	// Increment says that the dataset was made by an earlier receive of the same restore.
-	Increment bool
-	// Volume says that the stream is of a volume, which has none of the properties that are kept off.
-	Volume bool
-}
-
-// Receive receives one stream into a dataset, to its end. It never mounts it, and where zfs can (OpenZFS), it
-// keeps off what a stream could bring along to have it mounted or shared later, and has the dataset read-only until
-// ReceiveEnds: whoever reads in it between two receives then leaves no mark, and what somebody has changed nevertheless is
-// an error. Where zfs can't, it is rolled back to the base of the increment. ErrExists, ErrDiverged, ErrNoSpace,
-// ErrNoDataset (what it should lie in).
-func (p Program) Receive(ctx context.Context, in io.Reader, into Dataset, a ReceiveArgs) error {
-	doing := "receive " + into.name
-	spec := p.zfs("receive", "-u")
-	can, err := p.receiveTakesProperties(ctx)
-	if err != nil {
-		return err
-	}
-	if can && !a.Increment {
-		spec.Argv = append(spec.Argv, "-o", "readonly=on")
-	}
-	if can && !a.Volume {
-		spec.Argv = append(spec.Argv, "-o", "canmount=noauto", "-x", "mountpoint", "-x", "sharenfs", "-x", "sharesmb")
-	}
-	if !can && a.Increment {
-		spec.Argv = append(spec.Argv, "-F")
-	}
-	spec.Argv = append(spec.Argv, into.name)
-	spec.Stdin = in
-	return p.change(ctx, doing, into.subject(), spec)
-}
-
-// ReceiveEnds says that no more increments are received: the dataset is read-only only if it was when it was sent.
-// ErrNoDataset, ErrPermission.
-func (p Program) ReceiveEnds(ctx context.Context, into Dataset) error {
-	can, err := p.receiveTakesProperties(ctx)
-	if err != nil || !can {
-		return err
-	}
-	return p.change(ctx, "inherit readonly "+into.name, into.subject(), p.zfs("inherit", "-S", "readonly", into.name))
-}
-
-// receiveTakesProperties asks zfs for the usage of receive.
-func (p Program) receiveTakesProperties(ctx context.Context) (bool, error) {
-	usage, err := p.usage(ctx, "receive")
-	return strings.Contains(usage, "-x <property>"), err
-}
-
 // SendLacks asks zfs for the usage of send, and returns those of the flags that it does not have: zfs-fuse knows
 // only -p, OpenZFS -w since it encrypts.
 func (p Program) SendLacks(ctx context.Context, flags []string) ([]string, error) {
