@@ -94,7 +94,7 @@ func ownObjects(b state.Backup, chunks []state.Chunk) (names []string) {
 	if b.Contested {
 		return b.Claims[len(b.Claims)-1:] // the last process found that the others may be another host's as well
 	}
-	names = append(names, manifest.RestoreFile)
+	names = append(indexNames(b), manifest.RestoreFile)
 	for _, c := range chunks {
 		names = append(names, c.Name)
 	}

@@ -23,8 +23,8 @@ import (
 )
 
 // commit makes a backup whose chunks are all at its place one that can be relied on: RESTORE.txt is stored,
-// the manifest is sealed and its exact bytes put on record, one last listing shows every chunk and the
-// base's whole folder, and then the manifest is stored. That is the commit.
+// the index and the manifest are sealed and the manifest's exact bytes put on record, one last listing shows every chunk and the
+// base's whole folder, and then the index and the manifest are stored. That is the commit.
 func (u *uploading) commit(ctx context.Context) (err error) {
 	if err := u.clearPlace(); err != nil {
 		return err
@@ -71,8 +71,9 @@ func committed(tx *state.Tx, job, name string, now time.Time) error {
 // It returns the backup's record with them.
 func (u *uploading) seal(ctx context.Context) (state.Backup, error) {
 	type object struct {
-		Bytes  []byte `json:"-"` // they go into the backup's record, until it is committed
-		SHA256 string `json:"sha256"`
+		Bytes  []byte       `json:"-"` // they go into the backup's record, until it is committed
+		SHA256 string       `json:"sha256"`
+		Index  *state.Index `json:"-"`
 	}
 	sealed := func() (b state.Backup, err error) {
 		err = u.s.View(func(tx *state.Tx) error {
@@ -112,6 +113,10 @@ func (u *uploading) seal(ctx context.Context) (state.Backup, error) {
 			if err != nil {
 				return o, err
 			}
+			if o.Index, err = u.sealIndex(ctx, b, sealer); err != nil {
+				return o, err
+			}
+			m.Index = named(o.Index)
 			o.Bytes, o.SHA256, err = manifest.Seal(ctx, sealer, m)
 			return o, err
 		},
@@ -121,6 +126,7 @@ func (u *uploading) seal(ctx context.Context) (state.Backup, error) {
 				return err
 			}
 			b.Manifest, b.ManifestOf, b.ManifestSHA256, b.ManifestSize = o.Bytes, of, o.SHA256, int64(len(o.Bytes))
+			b.Index = o.Index
 			return tx.PutBackup(b)
 		},
 	})
@@ -192,10 +198,16 @@ func (u *uploading) store(ctx context.Context, fx workflow.Fx) error {
 	go func() {
 		ours <- u.kit.retry(ctx, func(ctx context.Context) error { return u.place.Check(ctx, u.s.Look()) })
 	}()
-	fresh, err := u.allThere(ctx, fx)
+	there, err := u.allThere(ctx, fx)
 	if err := errors.Join(err, <-ours); err != nil {
 		return err
 	}
+	if x := u.backup.Index; x != nil {
+		if err := u.storeIndex(ctx, fx, there[x.Name]); err != nil {
+			return err
+		}
+	}
+	fresh := !there[manifestName(u.backup)]
 	err = u.kit.retry(ctx, func(ctx context.Context) error {
 		first := fresh
 		fresh = false
@@ -204,8 +216,8 @@ func (u *uploading) store(ctx context.Context, fx workflow.Fx) error {
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
-	there, err := u.manifestThere(ctx, u.backup)
-	if err == nil && !there {
+	stored, err := u.manifestThere(ctx, u.backup)
+	if err == nil && !stored {
 		err = fmt.Errorf("the manifest was stored at %s and is not there", u.place)
 	}
 	return err
@@ -236,8 +248,8 @@ func (k *Kit) manifestThere(ctx context.Context, look workflow.World, place remo
 
 // allThere lists the backup's folder, and those of its chain. A chunk that is missing goes back; without its
 // base the backup is worth nothing. Each chunk's hash was asked for when it had been stored; it is compared once
-// more where the store keeps it, but the whole backup is not read for that. FREE: the listing shows no manifest.
-func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (free bool, err error) {
+// more where the store keeps it, but the whole backup is not read for that. TAKEN are the names that the listing shows.
+func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (taken map[string]bool, err error) {
 	var there map[string]remote.Object
 	err = u.kit.retry(ctx, func(ctx context.Context) error {
 		kept, err := u.place.KeepsHash(ctx, u.s.Look())
@@ -251,7 +263,7 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (free bool, er
 		return err
 	})
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	err = u.eachBlock(func(block []state.Chunk) error {
 		for _, c := range block {
@@ -263,30 +275,29 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (free bool, er
 		return nil
 	})
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	_, backups, err := jobOf(u.s.View, u.backup.Job)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	whole := u.kit.wholeAt(ctx, u.s.Look(), u.place, u.s.View)
 	for b, ok := baseOf(backups, u.backup); ok; b, ok = baseOf(backups, b) {
 		is := workflow.BackupMachine.In(b.State, workflow.BackupCommitted)
 		if is && b.Bad != nil {
-			return false, &workflow.Hopeless{Err: fmt.Errorf("its base %s was found bad by verify", b.Name)}
+			return nil, &workflow.Hopeless{Err: fmt.Errorf("its base %s was found bad by verify", b.Name)}
 		}
 		if is {
 			is, err = whole(b)
 		}
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		if !is {
-			return false, &workflow.Hopeless{Err: fmt.Errorf("its base %s is no longer whole at %s", b.Name, u.place)}
+			return nil, &workflow.Hopeless{Err: fmt.Errorf("its base %s is no longer whole at %s", b.Name, u.place)}
 		}
 	}
-	_, taken := there[manifestName(u.backup)]
-	return !taken, nil
+	return namesOf(there), nil
 }
 
 func manifestName(b state.Backup) string { return manifest.FileName(settings.Encryption(b.Encryption)) }

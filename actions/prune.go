@@ -95,7 +95,7 @@ func (k *Kit) pruneFolder(ctx context.Context, s *workflow.Session, b state.Back
 					return none, err
 				}
 			}
-			foreign, err := removeFolder(b, chunks, manifest.RestoreFile, manifestName(b))
+			foreign, err := removeFolder(b, chunks, append(indexNames(b), manifest.RestoreFile, manifestName(b))...)
 			if err == nil && len(foreign) > 0 {
 				err = errors.New(foreignStays(b, foreign))
 			}

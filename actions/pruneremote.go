@@ -206,7 +206,7 @@ func (p *remotePrune) ownIn(b state.Backup, e *Entry) (own, foreign []string) {
 	prefix := chunk.NamePrefix(b.Dataset, stamp)
 	for name := range e.objects {
 		chunkOfIt := strings.HasPrefix(name, prefix) && chunkFile.MatchString(name)
-		if chunkOfIt || name == manifest.RestoreFile || name == manifestName(b) || slices.Contains(b.Claims, name) {
+		if chunkOfIt || name == manifest.RestoreFile || manifest.IsIndex(name) || name == manifestName(b) || slices.Contains(b.Claims, name) {
 			own = append(own, name)
 		} else {
 			foreign = append(foreign, name)

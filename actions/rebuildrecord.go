@@ -58,6 +58,9 @@ func (b *rebuilding) backup(e *Entry) error {
 			r.Base.Snapshot = base.Snapshot
 		}
 	}
+	if x := m.Index; x != nil {
+		r.Index = &state.Index{Gen: x.Gen, Name: x.Name, Plain: x.Plain, PlainSHA256: x.PlainSHA256, Size: x.Size, SHA256: x.SHA256}
+	}
 	if m.Previous != nil {
 		r.Previous = &state.Commit{Name: m.Previous.Name, ManifestSHA256: m.Previous.ManifestSHA256}
 	}

@@ -22,6 +22,8 @@ type receiving struct {
 	// open writes what is in the backup's chunks, in order, each once it was proved.
 	open func(ctx context.Context, to io.Writer) error
 	also io.Writer // gets the stream too, if not nil
+	keep bool      // what was received stays, should it be cut off
+	part *part     // what an earlier receive kept: only what comes behind it is received; nil if there is nothing
 }
 
 // receive receives the stream. Nothing is started before the first chunk was proved, and what is opened of it begins with
@@ -60,11 +62,14 @@ func (r *receiving) pass(ctx context.Context, out *io.PipeReader) (volume bool, 
 	if r.also != nil {
 		in = io.TeeReader(out, r.also)
 	}
+	if r.part != nil {
+		in = stream.Restart(in, r.part.at, r.part.entry, r.part.token)
+	}
 	checked, begin, err := stream.Open(in, guid(m.SnapshotGUID), base)
 	if err != nil {
 		return false, streamError(m, err)
 	}
-	args := zfs.ReceiveArgs{Increment: r.increment, Volume: begin.Volume}
+	args := zfs.ReceiveArgs{Increment: r.increment, Volume: begin.Volume, Keep: r.keep, Rest: r.part != nil}
 	err = r.kit.zfs(r.world).Receive(ctx, checked, r.into, args)
 	switch over := checked.Over(); {
 	case over != nil && over != io.EOF:

@@ -118,32 +118,27 @@ type newDataset struct {
 	Volume bool   `json:"volume,omitempty"`
 }
 
-// receive receives one backup, unless a process that died had just done so.
+// receive receives one backup, unless a process that died had just done so. What such a one has left of it is gone on with.
 func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflow.Fx, i int, m *manifest.Manifest) (newDataset, error) {
+	var kept *part
 	if fx.Again {
-		got, there, err := r.receivedBefore(ctx, fx, i, m)
-		if there || err != nil {
-			return got, err
+		before, err := r.receivedBefore(ctx, s, fx, i, m)
+		if before.whole || err != nil {
+			return before.newDataset, err
 		}
+		kept = before.part
 	}
 	if i > 0 {
 		if err := r.stillOurs(ctx, fx, s.Run()); err != nil {
 			return newDataset{}, err
 		}
 	}
-	rest := r.plan.Chain[i:]
-	if s.Run().Restore.Python { // the next one's pieces are not ones that anything proves yet
-		rest = []*manifest.Manifest{m}
+	volume, err := r.receiveFrom(ctx, s, fx, i, m, kept)
+	if kept != nil && err != nil && r.useless(ctx, fx, kept, err) {
+		if err = r.again(ctx, s, fx, m, err); err == nil {
+			volume, err = r.receiveFrom(ctx, s, fx, i, m, nil)
+		}
 	}
-	if err := r.begin(ctx, fx, s.Run(), rest); err != nil {
-		return newDataset{}, err
-	}
-	p := &passing{restoring: r, session: s, fx: fx, of: m}
-	in := receiving{kit: r.kit, world: fx, into: r.plan.Into, of: m, increment: i > 0, open: openChunks(m, p.open)}
-	if s.Run().Restore.Python {
-		in.open = p.openMessage
-	}
-	volume, err := in.receive(ctx)
 	if err != nil {
 		return newDataset{}, r.judged(ctx, fx, err)
 	}
@@ -156,39 +151,81 @@ func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflo
 	return r.check(ctx, fx, m, volume)
 }
 
-// receivedBefore looks what became of a receive that was cut off. A half-received dataset zfs takes away by itself, which
-// takes a moment; one that stays is for abort.
-func (r *restoring) receivedBefore(ctx context.Context, fx workflow.Fx, i int, m *manifest.Manifest) (newDataset, bool, error) {
-	err := fx.Note(func(_ *state.Tx, run *state.Run) error {
+// receiveFrom receives one backup, or what is left of it.
+func (r *restoring) receiveFrom(ctx context.Context, s *workflow.Session, fx workflow.Fx, i int, m *manifest.Manifest, kept *part) (volume bool, err error) {
+	if kept != nil {
+		r.close() // which may have begun to fetch from the first chunk on
+		if err := r.find(ctx, fx, kept, m); err != nil {
+			if ctx.Err() != nil {
+				return false, err
+			}
+			s.Log().Warn("the index is not used, and the chunks are read from the first on", "backup", m.Name, "err", err)
+		}
+	}
+	m = kept.left(m)
+	rest := append([]*manifest.Manifest{m}, r.plan.Chain[i+1:]...)
+	if s.Run().Restore.Python { // the next one's pieces are not ones that anything proves yet
+		rest = rest[:1]
+	}
+	if err := r.begin(ctx, fx, s.Run(), rest); err != nil {
+		return false, err
+	}
+	p := &passing{restoring: r, session: s, fx: fx, of: m}
+	in := receiving{kit: r.kit, world: fx, into: r.plan.Into, of: m, increment: i > 0, open: openChunks(m, p.open), part: kept}
+	if s.Run().Restore.Python {
+		in.open = p.openMessage
+	}
+	if in.keep, err = r.keeps(ctx, fx, s.Run()); err != nil {
+		return false, err
+	}
+	if kept != nil {
+		p.done.Store(int64(kept.at))
+		s.Log().Info("the receive goes on", "backup", m.Name, "chunk", kept.chunk, "object", kept.token.Object, "offset", kept.token.Offset)
+	}
+	return in.receive(ctx)
+}
+
+// before is what became of a receive that was cut off.
+type before struct {
+	newDataset
+	whole bool  // it had come to its end
+	part  *part // what is there of it; nil if nothing is
+}
+
+// receivedBefore looks what became of a receive that was cut off. A half-received dataset zfs keeps, and tells how it goes on,
+// or it takes it away by itself, which takes a moment; one that stays is for abort.
+func (r *restoring) receivedBefore(ctx context.Context, s *workflow.Session, fx workflow.Fx, i int, m *manifest.Manifest) (b before, err error) {
+	err = fx.Note(func(_ *state.Tx, run *state.Run) error {
 		run.Restore.Passed = 0
 		return nil
 	})
 	if err != nil {
-		return newDataset{}, false, err
+		return b, err
 	}
 	got, err := r.check(ctx, fx, m, false)
 	switch {
 	case err == nil:
-		return got, true, nil
+		return before{newDataset: got, whole: true}, nil
 	case errors.Is(err, zfs.ErrNoDataset) && i == 0:
-		return newDataset{}, false, forgetMade(fx)
-	case errors.Is(err, zfs.ErrNoSnapshot) && i > 0:
-		return newDataset{}, false, nil
+		return b, forgetMade(fx)
 	case !errors.Is(err, zfs.ErrNoSnapshot):
-		return newDataset{}, false, err
+		return b, err
+	}
+	if b.part, err = r.kept(ctx, fx, s.Run(), m); err != nil || b.part != nil || i > 0 {
+		return b, err
 	}
 	for range busyTries {
 		switch _, err := r.kit.zfs(fx).Info(ctx, r.plan.Into); {
 		case errors.Is(err, zfs.ErrNoDataset):
-			return newDataset{}, false, forgetMade(fx)
+			return b, forgetMade(fx)
 		case err != nil && !errors.Is(err, zfs.ErrBusy):
-			return newDataset{}, false, err
+			return b, err
 		}
 		if err := remote.Pause(ctx, busyPause); err != nil {
-			return newDataset{}, false, err
+			return b, err
 		}
 	}
-	return newDataset{}, false, &workflow.Hopeless{Err: fmt.Errorf("%s is there, without the snapshot that was to be received: half a receive that was cut off, or somebody else's", r.plan.Into)}
+	return b, &workflow.Hopeless{Err: fmt.Errorf("%s is there, without the snapshot that was to be received: half a receive that was cut off, or somebody else's", r.plan.Into)}
 }
 
 // forgetMade stores that what a first receive had begun to make is gone.

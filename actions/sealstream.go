@@ -195,7 +195,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 			err = x.fits(n)
 		}
 		if err == nil {
-			err = x.take(ctx, folder, n, &checked{piece: piece, left: x.backup.SplitSize, of: in})
+			err = x.take(ctx, folder, n, in.piece(piece, x.backup.SplitSize))
 		}
 		if err != nil {
 			x.keep(ctx)

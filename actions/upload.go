@@ -288,11 +288,14 @@ func (u *uploading) exported() error {
 	})
 }
 
+// chunks are all of them, without what only the export and the index ask for: there may be a hundred thousand.
 func (u *uploading) chunks() (chunks []state.Chunk, err error) {
-	err = u.s.View(func(tx *state.Tx) error {
-		all, err := tx.Chunks(u.backup.Job, u.backup.Name)
-		chunks = current(all)
-		return err
+	err = u.eachBlock(func(block []state.Chunk) error {
+		for _, c := range block {
+			c.Resume, c.Entry = nil, nil
+			chunks = append(chunks, c)
+		}
+		return nil
 	})
 	return chunks, err
 }

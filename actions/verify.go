@@ -72,6 +72,8 @@ type Verdict struct {
 	Files   int  `json:"files,omitempty"`
 	Again   bool `json:"again,omitempty"`
 	Differs bool `json:"differs,omitempty"`
+	// Index says what is wrong with the backup's index, without which it can be restored all the same.
+	Index string `json:"index,omitempty"`
 	// Skipped says why nothing was looked at; then nothing is known.
 	Skipped string `json:"skipped,omitempty"`
 }
@@ -131,6 +133,9 @@ func (v *Verdict) proved() string {
 	}
 	if v.Files > 0 {
 		text += ", " + plural(v.Files, "file", "files") + " read"
+	}
+	if v.Index != "" {
+		text += "; ITS INDEX " + v.Index + ": it can be restored, but a restore that is cut off reads again"
 	}
 	return text
 }
@@ -398,6 +403,11 @@ func (k *Kit) verifyEach(ctx context.Context, s *workflow.Session, v *verifying,
 		if s.Run().Typed != "" {
 			for _, line := range verdict.Lines() {
 				k.say("%s", line)
+			}
+		}
+		if verdict.Index != "" {
+			if err := k.note(s, "the index of %s %s: it can be restored, but a restore that is cut off reads again", name, verdict.Index); err != nil {
+				return verdicts, err
 			}
 		}
 		verdicts = append(verdicts, verdict)

@@ -129,6 +129,9 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 		absent[c.N] = true
 		verdict.found(c.Name, "%s", lacks)
 	}
+	if verdict.Index, err = v.index(ctx, e); err != nil {
+		return verdict, err
+	}
 	if v.level == Listed {
 		verdict.Chunks, verdict.Bytes = len(m.Chunks)-len(absent), present(m, absent)
 		return verdict, nil
@@ -138,6 +141,28 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 		return verdict, err
 	}
 	return v.chunks(ctx, m, absent, verdict, l)
+}
+
+// index says what is wrong with a backup's index, as far as the level asks, or nothing. A sample has none of it but its size.
+func (v *verifying) index(ctx context.Context, e *Entry) (wrong string, err error) {
+	x := e.Manifest.Index
+	if x == nil {
+		return "", nil
+	}
+	have, ok := e.objects[x.Name]
+	switch {
+	case !ok:
+		return "is not there", nil
+	case have.Size >= 0 && have.Size != x.Size:
+		return fmt.Sprintf("has %d bytes instead of %d", have.Size, x.Size), nil
+	case v.level == Listed || v.only != nil:
+		return "", nil
+	}
+	sealer := v.sealer
+	if v.level == Hashed {
+		sealer = nil
+	}
+	return checkIndex(ctx, v.fetcher, e.Manifest, sealer)
 }
 
 func present(m *manifest.Manifest, absent map[int]bool) (bytes int64) {

@@ -1,7 +1,7 @@
 // Package manifest has the format of a backup on the remote: its manifest, the chain of bases behind it, and
 // the text that tells how to restore it without this program.
 //
-// A backup is a folder, named by its stamp: chunk files, RESTORE.txt, and, written last, the manifest. The
+// A backup is a folder, named by its stamp: chunk files, an index of them, RESTORE.txt, and, written last, the manifest. The
 // manifest is the commit, and the only thing on the remote that is believed: it names every chunk with its
 // size and hash, and its base with the hash of the base's manifest, so that one opened manifest proves a
 // whole chain.
@@ -13,6 +13,11 @@
 // manifest. And it is read strictly: parsed and encoded again it must be the same bytes, since Go takes the
 // last of two equal keys, matches names without regard to case, and ignores what trails. Every name is
 // computed, none is taken from it, so that no file name leads out of the folder.
+//
+// # Formats
+//
+// A manifest that names an index (the file that tells what begins in which chunk, sealed as they are) is of format 2, one that
+// names none of format 1, which has no such key: so a backup of one chunk can be read by programs of before.
 //
 // # Caveat
 //

@@ -1,6 +1,8 @@
 package manifest
 
 import (
+	"regexp"
+	"strconv"
 	"strings"
 
 	"zfs2cloud/actions/settings"
@@ -35,6 +37,23 @@ func FileName(enc settings.Encryption) string {
 	}
 	return "manifest.json.gpg"
 }
+
+// IndexName is the name of an index in its folder.
+func IndexName(gen int, enc settings.Encryption) string {
+	name := "index"
+	if gen >= 2 {
+		name += ".g" + strconv.Itoa(gen)
+	}
+	if enc != settings.None {
+		name += ".gpg"
+	}
+	return name
+}
+
+// IsIndex tells whether a name has the form of an index's.
+func IsIndex(name string) bool { return indexForm.MatchString(name) }
+
+var indexForm = regexp.MustCompile(`^index(\.g[0-9]+)?(\.gpg)?$`)
 
 // only tells whether S has no other characters than these.
 func only(s, characters string) bool {

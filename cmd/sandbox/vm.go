@@ -21,6 +21,7 @@ type VMCmd struct {
 	Exec   VMExecCmd   `cmd:"" help:"Run a line of shell in it, with zfs2cloud beside, and exit as it did."`
 	Cut    VMCutCmd    `cmd:"" help:"Cut the power at chosen moments, boot, resume, restore and compare."`
 	Shapes VMShapesCmd `cmd:"" help:"Back up, restore and compare datasets of every kind that OpenZFS has."`
+	Resume VMResumeCmd `cmd:"" help:"Kill restores in the middle of their streams, and see them go on there."`
 	Proof  VMProofCmd  `cmd:"" help:"Prove that a power cut takes what its disks were not told to flush, and nothing else."`
 	Files  VMFilesCmd  `cmd:"" help:"Try file mode in it: a sync killed, its snapshot unmounted, resumed; an emptied dataset."`
 	Shell  VMShellCmd  `cmd:"" help:"Open a shell in it; what you leave there is gone when you leave."`

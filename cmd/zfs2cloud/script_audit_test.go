@@ -268,6 +268,9 @@ func (f *fixture) auditBackup(b state.Backup, chunks []state.Chunk) {
 		folder = filepath.Join(f.box, inBox, b.Name)
 	}
 	want := map[string]int64{manifest.FileName(settings.Encryption(b.Encryption)): b.ManifestSize, manifest.RestoreFile: -1}
+	if b.Index != nil {
+		want[b.Index.Name] = b.Index.Size
+	}
 	n := 0
 	for _, c := range chunks {
 		if !workflow.ChunkMachine.In(c.State, workflow.ChunkDiscarded) {
