@@ -71,6 +71,15 @@ func (f *boltFile) close() error {
 	return f.guard("", "", f.db.Close)
 }
 
+// named makes an error of a commit say what failed, and on which file: bbolt hands on that of fdatasync(2) without a word, and
+// of no other call.
+func (f *boltFile) named(err error) error {
+	if errno, bare := err.(unix.Errno); bare {
+		return &os.PathError{Op: "fdatasync", Path: f.path, Err: errno}
+	}
+	return err
+}
+
 // begin begins a transaction.
 func (f *boltFile) begin(write bool) (*Tx, error) {
 	tx := &Tx{file: f, write: write, counts: map[string]int{}}

@@ -221,7 +221,7 @@ func (tx *Tx) commit() error {
 	crash.Point("commit.before")
 	committed := mark{Tx: uint64(tx.bolt.ID())}
 	if err := tx.file.guard("", "", tx.bolt.Commit); err != nil {
-		return err
+		return tx.file.named(err)
 	}
 	crash.Point("commit.after")
 	tx.bolt, tx.undo = nil, nil
