@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"fmt"
+	"io/fs"
 
 	"golang.org/x/sys/unix"
 
@@ -176,9 +177,18 @@ func sealedSize(plain int64) int64 { return plain + plain/4096 + 200 }
 
 // diskFree is what is free on the file system of a folder; if it can't tell, everything.
 func diskFree(dir string) int64 {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
+	free, err := freeIn(dir)
+	if err != nil {
 		return 1 << 62
 	}
-	return int64(st.Bavail) * st.Bsize
+	return free
+}
+
+// freeIn is how many bytes a folder's file system can take.
+func freeIn(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, &fs.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
 }

@@ -58,7 +58,7 @@ func (k *Kit) cleanRestore(ctx context.Context, s *workflow.Session) error {
 			}
 			switch {
 			case run.Restore.Streams:
-				return k.leftOfStreams(run)
+				return leftOfStreams(run)
 			case run.Restore.Files != nil:
 				return k.leftOfFiles(ctx, fx, run)
 			}
@@ -78,7 +78,7 @@ func (k *Kit) cleanRestore(ctx context.Context, s *workflow.Session) error {
 }
 
 // leftOfStreams takes away what is not whole, and says what is.
-func (k *Kit) leftOfStreams(run state.Run) (string, error) {
+func leftOfStreams(run state.Run) (string, error) {
 	whole, err := dropParts(run.Restore, run.Steps)
 	if err != nil || len(whole) == 0 {
 		return "Nothing was restored.", err

@@ -67,7 +67,7 @@ func (k *Kit) copyFiles(ctx context.Context, s *workflow.Session, _ []string) er
 			}
 			dir, err := scratch.mount(ctx)
 			if err != nil {
-				return none, k.unmountable(run, err)
+				return none, unmountable(run, err)
 			}
 			defer func() { err = errors.Join(err, scratch.unmount(ctx)) }()
 			return none, copyOut(ctx, fx, run, dir)
@@ -87,7 +87,7 @@ func (k *Kit) copyFiles(ctx context.Context, s *workflow.Session, _ []string) er
 }
 
 // unmountable says what can be done where what was received can't be mounted.
-func (k *Kit) unmountable(run state.Run, err error) error {
+func unmountable(run state.Run, err error) error {
 	if run.Restore.Volume {
 		return &workflow.Hopeless{Err: fmt.Errorf("%s is a volume, and has no files: restore it into a dataset", run.Restore.Newest().Name)}
 	}

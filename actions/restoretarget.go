@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/zfs"
 )
@@ -109,15 +107,6 @@ func newInFolder(dir string, names []string) (free int64, err error) {
 		}
 	}
 	return freeIn(dir)
-}
-
-// freeIn is how many bytes a folder's file system can take.
-func freeIn(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, &fs.PathError{Op: "statfs", Path: dir, Err: err}
-	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
 // newDataset looks at where a dataset is to be: nothing is there, and the dataset above can take it. FREE is how much.

@@ -3,7 +3,8 @@ package stream
 import "fmt"
 
 // Parser is an io.Writer that a stream flows through, in whatever pieces, and that says what is wrong with it as
-// soon as it shows. It allocates nothing, unless it is to Follow. The zero value takes any stream; Of makes one that demands a certain one.
+// soon as it shows. It allocates nothing, unless it is to Follow. The zero value takes any stream; Of makes one that
+// demands a certain one.
 type Parser struct {
 	// Seen, if not nil, is shown each record as soon as its header was found right; it must not keep it. Its
 	// payload comes later.
