@@ -157,10 +157,16 @@ func (c *Catalog) fetch(ctx context.Context, folder string) (*manifest.Manifest,
 // the store does not know is no answer, and so no objection.
 func (e *Entry) whole() error {
 	for c, lacks := range e.lacking() {
-		return fmt.Errorf("%w: chunk %d, %s, %s", ErrIncomplete, c.N, c.Name, lacks)
+		return &incomplete{fmt.Sprintf("chunk %d, %s, %s", c.N, c.Name, lacks)}
 	}
 	return nil
 }
+
+// incomplete is an ErrIncomplete that says which chunk.
+type incomplete struct{ lacks string }
+
+func (e *incomplete) Error() string        { return e.lacks }
+func (e *incomplete) Is(target error) bool { return target == ErrIncomplete }
 
 // lacking gives the chunks that are not listed as the manifest has them, and says in words what is.
 func (e *Entry) lacking() iter.Seq2[manifest.Chunk, string] {
