@@ -40,6 +40,14 @@ type RestoreCmd struct {
 	request actions.RestoreRequest
 }
 
+// Validate is an error of a command line that says nothing of what is to be made: kong calls it.
+func (c *RestoreCmd) Validate() error {
+	if c.Dataset == "" && c.From == "" && c.To == "" && c.Into == "" && c.ZfsFs == "" && len(c.Path) == 0 {
+		return errors.New("<newdataset> is missing")
+	}
+	return nil
+}
+
 // Run restores a backup. It is a run as a backup is one: what was cut off is gone on with.
 func (c *RestoreCmd) Run(a *App) error {
 	a.asJSON(c.JSON)

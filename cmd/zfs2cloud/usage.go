@@ -31,6 +31,9 @@ func usage(parser *kong.Kong, args []string, err error) error {
 	}
 	var at *kong.ParseError
 	if errors.As(err, &at) {
+		if node := at.Context.Selected(); node != nil {
+			text = strings.TrimPrefix(text, node.Path()+": ") // the help that is named says of which command
+		}
 		// Without a command kong selects run; its help is meant only where it was typed.
 		if node := at.Context.Selected(); node != nil && slices.Contains(args, node.Name) {
 			help = "zfs2cloud " + words(node) + " --help"
