@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -164,7 +163,7 @@ func (p *product) status(ctx context.Context) (s status, err error) {
 		return s, fmt.Errorf("status --json: %w", err)
 	}
 	if len(s.Runs) == 0 {
-		return s, errors.New("status --json: no run")
+		return s, fmt.Errorf("status --json shows no run: %s", out.String())
 	}
 	return s, nil
 }

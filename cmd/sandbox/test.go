@@ -59,8 +59,8 @@ func (g *ground) test(ctx context.Context) (events.Counts, error) {
 		{"-race", "-skip=^TestScripts$", "./..."},
 		{"-race", "-run=" + concurrent, "./cmd/zfs2cloud"},
 		{"-run=TestScripts", "-skip=" + concurrent, "./cmd/zfs2cloud"},
-		// A sample of the points at which a run can die; -crashshare=1 goes through all of them, and takes its time.
-		{"-tags=crashpoints", "-run=TestCrashPoints", "./cmd/zfs2cloud", "-crashshare=8"},
+		// A sample of the points at which a run can die, once and twice; -crashshare=1 goes through all of them, and takes its time.
+		{"-tags=crashpoints", "-run=TestCrashPoints", "./cmd/zfs2cloud", "-crashshare=8", "-crashpairs=2"},
 		{"-tags=crashpoints", "-run=TestEveryDeath", "./workflow", "-explore=1m"},
 	} {
 		tests, err := g.goTest(ctx, tool, args...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -17,14 +18,29 @@ import (
 
 // VMCmd is what can be done with a virtual machine that has OpenZFS.
 type VMCmd struct {
-	Test   VMTestCmd   `cmd:"" help:"Run the demo in it: backups, SIGKILL, resume, restores, on OpenZFS."`
-	Exec   VMExecCmd   `cmd:"" help:"Run a line of shell in it, with zfs2cloud beside, and exit as it did."`
-	Cut    VMCutCmd    `cmd:"" help:"Cut the power at chosen moments, boot, resume, restore and compare."`
-	Shapes VMShapesCmd `cmd:"" help:"Back up, restore and compare datasets of every kind that OpenZFS has."`
-	Proof  VMProofCmd  `cmd:"" help:"Prove that a power cut takes what its disks were not told to flush, and nothing else."`
-	Files  VMFilesCmd  `cmd:"" help:"Try file mode in it: a sync killed, its snapshot unmounted, resumed; an emptied dataset."`
-	Shell  VMShellCmd  `cmd:"" help:"Open a shell in it; what you leave there is gone when you leave."`
-	CI     VMCICmd     `cmd:"" name:"ci" help:"Run proof and cut, and count what passed."`
+	ZFS vm.ZFS `name:"zfs" enum:"stable,backports" default:"stable" help:"Which of Debian's OpenZFS: the release's own, or the newer one of its backports (${default})."`
+
+	Image   VMImageCmd   `cmd:"" help:"Make its image, if it is not there."`
+	Test    VMTestCmd    `cmd:"" help:"Run the demo in it: backups, SIGKILL, resume, restores, on OpenZFS."`
+	Exec    VMExecCmd    `cmd:"" help:"Run a line of shell in it, with zfs2cloud beside, and exit as it did."`
+	Cut     VMCutCmd     `cmd:"" help:"Cut the power at chosen moments, boot, resume, restore and compare."`
+	Shapes  VMShapesCmd  `cmd:"" help:"Back up, restore and compare datasets of every kind that OpenZFS has."`
+	Resume  VMResumeCmd  `cmd:"" help:"Kill restores in the middle of their streams, and see them go on there."`
+	Bench   VMBenchCmd   `cmd:"" help:"Measure what a resume costs: its send continued, replayed, or begun again."`
+	Streams VMStreamsCmd `cmd:"" help:"Have OpenZFS send streams of each kind, cut at each record, and join them again."`
+	Proof   VMProofCmd   `cmd:"" help:"Prove that a power cut takes what its disks were not told to flush, and nothing else."`
+	Files   VMFilesCmd   `cmd:"" help:"Try file mode in it: a sync killed, its snapshot unmounted, resumed; an emptied dataset."`
+	Shell   VMShellCmd   `cmd:"" help:"Open a shell in it; what you leave there is gone when you leave."`
+	CI      VMCICmd      `cmd:"" name:"ci" help:"Run proof and cut, and count what passed."`
+}
+
+// openZFS is what all guests of this process have.
+var openZFS = vm.Stable
+
+// AfterApply takes the flag over.
+func (c *VMCmd) AfterApply() error {
+	openZFS = c.ZFS
+	return nil
 }
 
 // guest is a virtual machine's image and the programs to try in it.
@@ -62,7 +78,7 @@ func (g *guest) prepare(ctx context.Context, needs []apt.Need) (err error) {
 		return err
 	}
 	began := time.Now()
-	image, made, err := vm.Open(ctx, g.host, cacheDir())
+	image, made, err := vm.Open(ctx, g.host, cacheDir(), openZFS)
 	if err != nil {
 		return err
 	}
@@ -105,7 +121,9 @@ func (g *guest) files() map[string]string {
 
 // live has a guest live with the programs.
 func (g *guest) live(ctx context.Context, l vm.Life) (status int, err error) {
-	l.Files = g.files()
+	files := g.files()
+	maps.Copy(files, l.Files)
+	l.Files = files
 	return g.image.Run(ctx, g.host, l)
 }
 
@@ -115,6 +133,18 @@ func (g *guest) end(err error) error {
 		return g.failed(err)
 	}
 	return g.passed()
+}
+
+// VMImageCmd makes the image.
+type VMImageCmd struct{}
+
+// Run makes it, and installs what the other commands need.
+func (VMImageCmd) Run(ctx context.Context) error {
+	g, err := layGuest(ctx, vm.NBDKit)
+	if err != nil {
+		return err
+	}
+	return g.end(nil)
 }
 
 // VMTestCmd runs the demo in a guest.

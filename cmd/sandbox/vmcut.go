@@ -12,9 +12,9 @@ import (
 	"zfs2cloud/cmd/sandbox/internal/vm"
 )
 
-// VMCutCmd lets two guests live side by side, each as often as its power is cut, and once more.
+// VMCutCmd lets three guests live side by side, each as often as its power is cut, and once more.
 type VMCutCmd struct {
-	Cuts int    `default:"8" help:"How many times, by turns in two guests; each moment in turn (${default} is each once)."`
+	Cuts int    `default:"14" help:"How many times, by turns in three guests; each moment in turn (${default} is each once)."`
 	Seed uint64 `default:"1" help:"Decides whether a cut comes before, during or after what its moment is named for."`
 }
 
@@ -31,8 +31,8 @@ func (c VMCutCmd) Run(ctx context.Context) error {
 	return g.end(err)
 }
 
-// cuts has two guests live, one life after the other, each on disks of its own: an emulated guest keeps no more than one
-// processor at work. It returns how many cuts they came through.
+// cuts has guests live side by side, one life after the other, each on disks of its own: an emulated one keeps no more than
+// one processor at work. It returns how many cuts they came through.
 func (g *guest) cuts(ctx context.Context, cuts int, seed uint64) (through int, err error) {
 	began := time.Now()
 	plan := outage.Plan(cuts, seed)
@@ -40,18 +40,18 @@ func (g *guest) cuts(ctx context.Context, cuts int, seed uint64) (through int, e
 		through int
 		err     error
 	}
-	var both sync.WaitGroup
+	var all sync.WaitGroup
 	for i, cuts := range plan {
 		if len(cuts) == 0 {
 			continue
 		}
-		both.Go(func() {
+		all.Go(func() {
 			l := life{guest: g, name: string(rune('a' + i)), repeated: newRepeated()}
-			l.Plain = i == outage.Plain
+			l.Plain, l.Files = i == outage.Plain, i == outage.Files
 			chains[i].through, chains[i].err = l.chain(ctx, cuts)
 		})
 	}
-	both.Wait()
+	all.Wait()
 	for _, c := range chains {
 		through += c.through
 		err = errors.Join(err, c.err)

@@ -128,9 +128,16 @@ func (l *life) hear(text string) {
 			l.print("to be cut off once more")
 		}
 	case outage.Resumed:
-		l.print(fmt.Sprintf("done after %s; %s", took(time.Since(l.began)), l.repeated.over(rest)))
+		if !l.Files {
+			rest = l.repeated.over(rest)
+		}
+		l.print(fmt.Sprintf("done after %s; %s", took(time.Since(l.began)), rest))
 	case outage.Compared:
-		line("restore "+l.name, rest+" backups into new datasets, with all that was in them", took(time.Since(l.began)))
+		rest += " backups into new datasets, with all that was in them"
+		if l.Files {
+			rest = "nothing: the remote has the dataset's files, and no others"
+		}
+		line("restore "+l.name, rest, took(time.Since(l.began)))
 		l.compared = true
 	case outage.Moment:
 		l.cut = true

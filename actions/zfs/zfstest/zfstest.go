@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"zfs2cloud/actions/zfs/zfstest/fuse"
 )
 
 // Pool makes a pool of a random name z2c-t…, on a file of that many MiB (at least 64), and destroys it at the
@@ -29,6 +31,7 @@ import (
 func Pool(t testing.TB, sizeMiB int64) string {
 	t.Helper()
 	needZFS(t)
+	fuse.Unstick(os.Stderr)
 	dir := t.TempDir() // first, so that it is removed last
 	image := filepath.Join(dir, "disk")
 	if err := os.WriteFile(image, nil, 0o600); err != nil {

@@ -80,6 +80,12 @@ func Install(ctx context.Context, h *host.Host, packages []string) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("installing %s needs root", strings.Join(packages, ", "))
 	}
+	// Of two at once the first to end would let services start.
+	unlock, err := host.Lock("/run/zfs2cloud-sandbox-apt.lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	lift, err := forbidServices("/usr/sbin/policy-rc.d")
 	if err != nil {
 		return err

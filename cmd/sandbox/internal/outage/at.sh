@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stands in for zfs, zpool, gpg and rclone, and is the two hooks: by its name. It says what it is called for, and stops at the
+# Stands in for zfs, zpool, gpg, rclone, mount and umount, and is the hooks: by its name. It says what it is called for, and stops at the
 # moment that the file "moment" names: a kind of call, how many of that kind, and before, during or after.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 me=${0##*/}
@@ -11,15 +11,21 @@ real() {
 		echo "$me" >>/data/app.log
 		sync /data/app.log /data
 		;;
+	mark) ;;
 	*) command "$me" "$@" ;;
 	esac
 }
 case "$me $*" in
 start*) kind=start ;;
 stop*) kind=stop ;;
+mark*) kind=mark ;;
 "zfs snapshot "*) kind=snapshot ;;
 "zfs destroy "*@*) kind=prune ;;
 "gpg "*--symmetric*) kind=seal ;;
+"mount "*) kind=mount ;;
+"umount "*) kind=umount ;;
+"rclone "*" sync "*--dry-run*) exec "$(command -v "$me")" "$@" ;;
+"rclone "*" sync "*) kind=sync ;;
 "rclone "*" copyto "*manifest.json.gpg) kind=commit ;;
 "rclone "*" copyto "*.zfs.*) kind=upload ;;
 *) exec "$(command -v "$me")" "$@" ;;

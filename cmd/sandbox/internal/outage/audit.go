@@ -19,13 +19,27 @@ func (g *guest) audit(ctx context.Context, s status) error {
 		func() error { return g.started() },
 		func() error { return g.unheld(ctx) },
 		func() error { return g.noOrphans(s.Backups) },
-		func() error { return g.committed(s.Backups) },
+		func() error { return g.whole(ctx, s.Backups) },
 	} {
 		if err := look(); err != nil {
 			return fmt.Errorf("audit: %w", err)
 		}
 	}
+	if g.Files {
+		return nil
+	}
 	return g.record(s.Backups)
+}
+
+// whole: what is called a backup is there.
+func (g *guest) whole(ctx context.Context, backups []backup) error {
+	if !g.Files {
+		return g.committed(backups)
+	}
+	if b := newest(backups); b.State != "committed" {
+		return fmt.Errorf("the sync %s is %s", b.Name, b.State)
+	}
+	return g.synced(ctx)
 }
 
 // started: the application runs.

@@ -22,6 +22,7 @@ type Life struct {
 	Last   bool // it restores and compares instead of being cut off
 	Days   int  // how far its clock is ahead
 	Plain  bool // its backups are not encrypted
+	Files  bool // it is one of mode file
 	Ended  Cut  // the end of the one before
 	End    Cut
 }
@@ -34,8 +35,8 @@ const (
 	Looked   = "looked"   // what status said
 	Kept     = "kept"     // a chunk that it calls uploaded, and that is there
 	Resuming = "resuming" // the work begins again
-	Resumed  = "resumed"  // and is done: how many chunks the backup has
-	Compared = "compared" // how many backups were restored and compared
+	Resumed  = "resumed"  // and is done: how many chunks the backup has, or what was synced
+	Compared = "compared" // all is: how many backups were restored for it
 )
 
 // MonthLater is how far the clock goes ahead for a run that is to find old snapshots.
@@ -54,11 +55,14 @@ const (
 
 	stopHook  = bin + "/stop"
 	startHook = bin + "/start"
+	markHook  = bin + "/mark"
 )
 
 type guest struct {
 	*host.Host
 	Life
+
+	compared int // backups that were restored
 }
 
 // Live lives that life. Whoever cuts the power may do so once Moment was said; until then Live does not return, but
@@ -136,7 +140,11 @@ func (g *guest) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	say(Resumed+" %d", s.Runs[0].Chunks.Sealed)
+	if g.Files {
+		say(Resumed+" %s", newest(s.Backups).Files)
+	} else {
+		say(Resumed+" %d", s.Runs[0].Chunks.Sealed)
+	}
 	return g.audit(ctx, s)
 }
 
@@ -153,9 +161,18 @@ func (g *guest) runToItsEnd(ctx context.Context) error {
 		if err := g.change(ctx); err != nil {
 			return err
 		}
+		if err := os.WriteFile("/data/config.ini", []byte(g.config()), 0o600); err != nil {
+			return err
+		}
+		unix.Sync()
 	}
 	if err := g.expect(fmt.Sprintf("%s %d %s", g.End.Call, g.End.Nth, g.End.When)); err != nil {
 		return err
+	}
+	if g.End.Call == remove {
+		if err := g.watch(); err != nil {
+			return err
+		}
 	}
 	err := g.product(ctx, nil, "-v", command)
 	if _, notCome := os.Stat(filepath.Join(run, "cut")); notCome != nil {
@@ -169,7 +186,7 @@ func (g *guest) runToItsEnd(ctx context.Context) error {
 func (g *guest) product(ctx context.Context, out io.Writer, args ...string) error {
 	return g.Do(ctx, host.Command{
 		Argv:   append([]string{program, "-c", "/data/config.ini"}, args...),
-		Env:    []string{"ZFS_PATH=" + bin + "/zfs", "GPG_PATH=" + bin + "/gpg", "RCLONE_PATH=" + bin + "/rclone"},
+		Env:    []string{"PATH=" + bin + ":" + host.Path},
 		Stdout: out,
 	})
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"zfs2cloud/actions/units"
 )
 
 // status is what status --json says, as far as it is looked at here.
@@ -40,6 +42,17 @@ type backup struct {
 	Name, State string
 	Chunks      int
 	Bytes       int64
+	Files       *synced
+}
+
+// synced is what a sync of mode file did.
+type synced struct{ Bytes, Sent, Deleted int64 }
+
+func (s *synced) String() string {
+	if s == nil {
+		return "nothing synced"
+	}
+	return fmt.Sprintf("%d files sent, %s, %d deleted", s.Sent, units.Size(s.Bytes), s.Deleted)
 }
 
 func (g *guest) status(ctx context.Context, args ...string) (s status, err error) {

@@ -11,13 +11,32 @@ import (
 	"strings"
 )
 
-// restoreAll restores each chain, which brings every backup of it, compares them all, and has the pool looked through.
+// restoreAll restores what there is, compares it, and has the pool looked through.
 func (g *guest) restoreAll(ctx context.Context) error {
+	restore := g.restoreChains
+	if g.Files {
+		restore = g.synced
+	}
+	if err := restore(ctx); err != nil {
+		return err
+	}
+	if _, err := g.Run(ctx, "zpool", "scrub", "-w", "tank"); err != nil {
+		return err
+	}
+	health, err := g.Run(ctx, "zpool", "status", "-x", "tank")
+	if err != nil || !strings.Contains(health, "is healthy") {
+		return fmt.Errorf("the pool is not healthy (%w): %s", err, health)
+	}
+	say(Compared+" %d", g.compared)
+	return nil
+}
+
+// restoreChains restores each chain, which brings every backup of it, and compares them all.
+func (g *guest) restoreChains(ctx context.Context) error {
 	text, err := os.ReadFile(sums)
 	if err != nil {
 		return err
 	}
-	n := 0
 	for chain, backups := range chains(strings.Fields(string(text))) {
 		into := fmt.Sprintf("tank/restored%d", chain)
 		tip := backups[len(backups)-1].name
@@ -28,17 +47,9 @@ func (g *guest) restoreAll(ctx context.Context) error {
 			if err := g.compare(ctx, into, b); err != nil {
 				return fmt.Errorf("backup %s: %w", b.name, err)
 			}
-			n++
+			g.compared++
 		}
 	}
-	if _, err := g.Run(ctx, "zpool", "scrub", "-w", "tank"); err != nil {
-		return err
-	}
-	health, err := g.Run(ctx, "zpool", "status", "-x", "tank")
-	if err != nil || !strings.Contains(health, "is healthy") {
-		return fmt.Errorf("the pool is not healthy (%w): %s", err, health)
-	}
-	say(Compared+" %d", n)
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 //go:embed at.sh
 var at string
 
-const config = `[main]
+const chunkConfig = `[main]
 zfs_fs = ` + dataset + `
 intermediate_basedir = ` + spool + `
 remote = store:` + remote + `/tank
@@ -31,11 +31,47 @@ split_size = 1M
 03 = snapshot
 04 = ` + startHook + `
 05 = export-intermediate
+05a = MARK
 06 = prune-intermediates -y
 07 = prune-snapshots -y
 08 = upload-intermediate-to-remote
 09 = unlock
 `
+
+const filesConfig = `[main]
+mode = file
+zfs_fs = ` + dataset + `
+intermediate_basedir = ` + spool + `
+remote = store:` + remote + `/tank
+rclone_conf = /data/rclone.conf
+rclone_args = --links
+[backup-sequences]
+01 = lock
+02 = ` + stopHook + `
+03 = snapshot
+04 = ` + startHook + `
+05 = mount-snapshot
+06 = upload-snapshot-files-to-remote
+07 = umount-snapshot
+07a = MARK
+08 = prune-snapshots -y
+09 = unlock
+`
+
+// config is the guest's.
+func (g *guest) config() string {
+	text := chunkConfig
+	if g.Files {
+		text = filesConfig
+	}
+	if g.Plain {
+		text = strings.Replace(text, "encryption_passphrase_file = /data/passphrase", "encryption = none", 1)
+	}
+	if g.End.Call == mark {
+		return strings.Replace(text, "MARK", markHook, 1)
+	}
+	return strings.NewReplacer("05a = MARK\n", "", "07a = MARK\n", "").Replace(text)
+}
 
 // A chunk is 1 MiB; with the file system's own records small data fits one, and big data does not.
 const (
@@ -84,12 +120,8 @@ func (g *guest) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	text := config
-	if g.Plain {
-		text = strings.Replace(text, "encryption_passphrase_file = /data/passphrase", "encryption = none", 1)
-	}
 	files := map[string]string{
-		"config.ini":  text,
+		"config.ini":  g.config(),
 		"passphrase":  "a passphrase for a guest of the sandbox\n",
 		"rclone.conf": "[store]\ntype = local\n",
 		"bin/at":      at,
@@ -102,7 +134,7 @@ func (g *guest) settle(ctx context.Context) error {
 	if err := os.Chmod(bin+"/at", 0o700); err != nil {
 		return err
 	}
-	for _, name := range []string{"zfs", "zpool", "gpg", "rclone", "stop", "start"} {
+	for _, name := range []string{"zfs", "zpool", "gpg", "rclone", "mount", "umount", "stop", "start", "mark"} {
 		if err := os.Link(bin+"/at", filepath.Join(bin, name)); err != nil {
 			return err
 		}
@@ -129,7 +161,16 @@ func (g *guest) change(ctx context.Context) error {
 		size = big
 	}
 	noise := tree.Source(uint64(g.Number))
-	for name, size := range map[string]int64{"noise": size, fmt.Sprintf("a folder/%04d", g.Number): 3000} {
+	files := map[string]int64{"noise": size, fmt.Sprintf("a folder/%04d", g.Number): 3000}
+	if g.Files {
+		for n := range 40 {
+			files[fmt.Sprintf("a folder/many %02d", n)] = 20 << 10
+		}
+		if err := os.RemoveAll(filepath.Join(live, fmt.Sprintf("a folder/%04d", g.Number-1))); err != nil {
+			return err
+		}
+	}
+	for name, size := range files {
 		f, err := os.Create(filepath.Join(live, name))
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"zfs2cloud/actions/zfs/zfstest/fuse"
 	"zfs2cloud/cmd/sandbox/internal/host"
 )
 
@@ -34,6 +36,7 @@ func pidFile(base string) string { return filepath.Join(base, "zfs-fuse.pid") }
 
 // wake sees to it that a ZFS answers: one that is there, else the kernel's, else a zfs-fuse of our own.
 func wake(ctx context.Context, h *host.Host, base string) error {
+	fuse.Unstick(io.Discard)
 	if answers(ctx, h) {
 		return nil
 	}

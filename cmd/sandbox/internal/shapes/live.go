@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -54,7 +56,8 @@ func Live(ctx context.Context, log io.Writer, word string) error {
 		})
 	}
 	all.Wait()
-	return ctx.Err()
+	// Nothing of a drill stays.
+	return errors.Join(ctx.Err(), g.sh(ctx, `if zfs list -H -o name -t all | grep zfs2cloud-verify; then exit 1; fi`))
 }
 
 // pools has one with all features and one with none.
@@ -66,8 +69,8 @@ zpool create -o ashift=12 -m /tank tank /shapes/tank.pool
 zpool create -d -m /old old /shapes/old.pool
 mkdir -m 700 /shapes/home
 chown 1000:1000 /shapes/home
-echo 'backup:x:1000:1000::/shapes/home:/bin/sh' >>/etc/passwd
-echo 'backup:x:1000:' >>/etc/group`
+echo 'z2c:x:1000:1000::/shapes/home:/bin/sh' >>/etc/passwd
+echo 'z2c:x:1000:' >>/etc/group`
 
 // try is one shape from its making to its comparison.
 func (g *guest) try(ctx context.Context, s shape) (string, error) {
@@ -76,12 +79,19 @@ func (g *guest) try(ctx context.Context, s shape) (string, error) {
 		t.pool = "tank"
 	}
 	t.dataset = t.pool + "/" + s.name
-	for _, step := range []struct {
+	type step struct {
 		doing string
 		do    func(context.Context) error
-	}{
-		{"make", t.make}, {"full", t.full}, {"change", t.changed}, {"incremental", t.incremental}, {"restore", t.restore}, {"compare", t.compare},
-	} {
+	}
+	steps := []step{{"make", t.make}, {"full", t.full}, {"change", t.changed}, {"incremental", t.incremental}}
+	if t.days > 0 {
+		steps = append(steps, step{"prune", t.pruned}, step{"change", t.changed}, step{"incremental", t.incremental})
+	}
+	steps = append(steps, step{"restore", t.restore}, step{"compare", t.compare}, step{"drill", t.drill})
+	if t.days > 0 {
+		steps = append(steps, step{"full", t.anew})
+	}
+	for _, step := range steps {
 		if err := step.do(ctx); err != nil {
 			return "", fmt.Errorf("%s: %w", step.doing, err)
 		}
@@ -155,10 +165,14 @@ func (t *trial) configure(ctx context.Context) error {
 	if t.flags != "" {
 		text += "zfs_send_flags = " + t.flags + "\n"
 	}
+	if t.days > 0 {
+		text += "full_every_x_days = 1\noldest_snapshot_days = 2\n[backup-sequences]\n" +
+			"1 = snapshot\n2 = export-intermediate -i\n3 = prune-snapshots -y\n4 = upload-intermediate-to-remote\n"
+	}
 	if err := os.WriteFile(t.config(), []byte(text), 0o600); err != nil || t.user == "" {
 		return err
 	}
-	return t.sh(ctx, "chown -R 1000:1000 "+t.dir+"; zfs allow backup "+t.user+" DATASET")
+	return t.sh(ctx, "chown -R 1000:1000 "+t.dir+"; zfs allow z2c "+t.user+" DATASET")
 }
 
 func (t *trial) config() string { return t.dir + "/config.ini" }
@@ -175,7 +189,27 @@ func (t *trial) product(ctx context.Context, out io.Writer, args ...string) erro
 func (t *trial) full(ctx context.Context) error { return t.run(ctx, true) }
 
 func (t *trial) changed(ctx context.Context) error {
+	if t.days > 0 {
+		if err := t.sh(ctx, fmt.Sprintf("date -s '%d days'", t.days)); err != nil {
+			return err
+		}
+	}
 	return t.write(ctx, t.shape.change, change)
+}
+
+// pruned looks whether a bookmark stands for the full's snapshot, which is gone.
+func (t *trial) pruned(ctx context.Context) error {
+	return t.sh(ctx, "if zfs list DATASET@"+t.stamps[0]+"; then exit 1; fi; zfs list -H -t bookmark -d 1 -o name DATASET | grep ':"+t.stamps[0]+"$'")
+}
+
+// anew begins another chain: then no bookmark is needed.
+func (t *trial) anew(ctx context.Context) error {
+	for _, step := range [][]string{{"snapshot"}, {"export-intermediate", "-f"}, {"upload-intermediate-to-remote"}, {"prune-snapshots", "-y"}} {
+		if err := t.product(ctx, nil, append([]string{"-v"}, step...)...); err != nil {
+			return err
+		}
+	}
+	return t.sh(ctx, `[ -z "$(zfs list -H -t bookmark -d 1 DATASET)" ]`)
 }
 
 func (t *trial) incremental(ctx context.Context) error { return t.run(ctx, false) }
@@ -222,7 +256,7 @@ func (t *trial) run(ctx context.Context, full bool) error {
 	}
 	for _, b := range s.Backups { // the newest is the one that is not known yet
 		stamp := strings.TrimSuffix(b.Name, "-full")
-		if len(t.stamps) == 1 && stamp == t.stamps[0] {
+		if slices.Contains(t.stamps, stamp) {
 			continue
 		}
 		if b.State != "committed" || (b.Base == nil) != full {
@@ -251,7 +285,11 @@ func (t *trial) compare(ctx context.Context) error {
 		return err
 	}
 	n := 0
-	for _, stamp := range t.stamps {
+	stamps := t.stamps
+	if t.days > 0 {
+		stamps = stamps[len(stamps)-1:] // the others were past their days
+	}
+	for _, stamp := range stamps {
 		if t.volume {
 			pair := "/dev/zvol/" + t.dataset + "@" + stamp + " /dev/zvol/" + t.restored + "@" + stamp
 			if err := t.sh(ctx, "zfs set snapdev=visible RESTORED; udevadm settle; cmp "+pair); err != nil {
@@ -280,6 +318,21 @@ func (t *trial) compare(ctx context.Context) error {
 	}
 	t.said += "equal"
 	return t.sh(ctx, t.after)
+}
+
+// drill has each backup received once more, looked through and sent again.
+func (t *trial) drill(ctx context.Context) error {
+	var out strings.Builder
+	if err := t.product(ctx, &out, "-v", "verify", "--level", "received", "--all"); err != nil {
+		return err
+	}
+	for _, stamp := range t.stamps {
+		if !regexp.MustCompile(`(?m)^ok +` + stamp + `(-full)? +received: `).MatchString(out.String()) {
+			return fmt.Errorf("%s was not seen to be right: %s", stamp, out.String())
+		}
+	}
+	t.said += ", drilled"
+	return nil
 }
 
 // scan mounts a snapshot and reads it.

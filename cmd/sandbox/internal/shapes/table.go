@@ -20,9 +20,14 @@ type shape struct {
 	// user runs zfs2cloud as an ordinary user, whom this was allowed to.
 	user string
 	pool string // tank if empty
+	// days go by before each change, so that what is older than two is pruned: the base's snapshot, for which a bookmark stands.
+	days int
 }
 
 const noise = `head -c 3000000 /dev/urandom >DIR/noise; `
+
+// more is written each time.
+const more = `head -c 500000 /dev/urandom >>DIR/noise; date >DIR/last; date >DIR/on-$(date +%N)`
 
 // shapes are all of them. RESTORED is what was restored.
 var shapes = []shape{
@@ -57,6 +62,9 @@ var shapes = []shape{
 		after: `[ "$(zfs get -H -o value encryption RESTORED)" = off ]`},
 	{name: "raw-not-encrypted", options: "-o compression=lz4 -o recordsize=1M", flags: "-w", fill: noise},
 	{name: "pool-without-features", pool: "old", flags: "-c -L -e"},
+	{name: "bookmark", days: 3, bare: true, flags: "-L -e -c", fill: noise, change: more},
+	{name: "bookmark-encrypted", days: 3, bare: true, flags: "-w", options: "-o encryption=on -o keyformat=raw -o keylocation=file:///shapes/key",
+		fill: noise, change: more, look: `zfs load-key -L file:///shapes/key RESTORED`},
 	{name: "ordinary-user", user: "snapshot,send,hold,release,destroy,mount,userprop"},
 	{name: "many-files", bare: true, fill: manyFiles, change: `rm -r DIR/7; echo x >DIR/8/9`},
 }

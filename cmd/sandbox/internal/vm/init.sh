@@ -14,7 +14,12 @@ modprobe virtio_rng
 modprobe zfs
 # Only what is needed: every device would load drivers for seconds.
 udevadm trigger --action=add --subsystem-match=block --subsystem-match=virtio-ports
-udevadm settle
+# In one of some seven hundred boots that said "Broken pipe", and nothing said whether udevd had died.
+udevadm settle || {
+	dmesg | tail -n 4
+	echo "systemd-udevd: $(pgrep -x systemd-udevd || echo 'its process is gone')"
+	exit 1
+}
 cd /guest
 tar -xf /dev/vdb
 status=0

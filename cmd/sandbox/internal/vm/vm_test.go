@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"zfs2cloud/cmd/sandbox/internal/host"
 )
@@ -48,6 +49,27 @@ func TestPack(t *testing.T) {
 	}
 	if len(got) != 2 || got["run"] != "#!/bin/sh\nexit 7\n" || got["zfs2cloud"] != "a program" {
 		t.Errorf("packed %q", got)
+	}
+}
+
+// Images of other recipes stay as long as they are in use; what a killed build left goes.
+func TestClear(t *testing.T) {
+	t.Parallel()
+	cache := t.TempDir()
+	for name, age := range map[string]time.Duration{"vm-1": time.Hour, "vm-2": 8 * 24 * time.Hour, "vm-3.half": 0} {
+		if err := os.Mkdir(filepath.Join(cache, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(filepath.Join(cache, name), time.Time{}, time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := clearIdle(cache); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(cache)
+	if err != nil || len(left) != 1 || left[0].Name() != "vm-1" {
+		t.Errorf("left: %v, error %v", left, err)
 	}
 }
 
