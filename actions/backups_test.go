@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/proc"
@@ -168,7 +169,7 @@ func (b *backups) chunkFile(m *manifest.Manifest, n int) string {
 	return filepath.Join(b.dir, m.Name, m.Chunks[n].Name)
 }
 
-func (b *backups) catalog(t *testing.T) *Catalog {
+func (b *backups) catalog(t *testing.T) *catalog.Catalog {
 	t.Helper()
 	r, err := b.kit.Remote(b.dir)
 	if err != nil {
@@ -177,7 +178,7 @@ func (b *backups) catalog(t *testing.T) *Catalog {
 	return b.catalogOf(t, r)
 }
 
-func (b *backups) catalogOf(t *testing.T, r remote.Remote) *Catalog {
+func (b *backups) catalogOf(t *testing.T, r remote.Remote) *catalog.Catalog {
 	t.Helper()
 	c, err := b.kit.OpenCatalog(t.Context(), &proc.World{}, r)
 	if err == nil {
@@ -198,7 +199,7 @@ func (b *backups) into(t *testing.T) string {
 
 func (b *backups) plan(t *testing.T, backup, into string) (*RestorePlan, error) {
 	t.Helper()
-	return b.catalog(t).PlanRestore(t.Context(), RestoreRequest{Backup: backup, Into: into, Spool: t.TempDir()})
+	return b.kit.PlanRestore(t.Context(), b.catalog(t), RestoreRequest{Backup: backup, Into: into, Spool: t.TempDir()})
 }
 
 // restore plans and carries out, and looks that nothing is left in the spool folder.
@@ -327,7 +328,7 @@ func (b *backups) same(t *testing.T, into string, m *manifest.Manifest) {
 }
 
 // throughRclone is a catalog that is not read from a folder, and the kit that restores from it.
-func (b *backups) throughRclone(t *testing.T) (*Kit, *Catalog) {
+func (b *backups) throughRclone(t *testing.T) (*Kit, *catalog.Catalog) {
 	t.Helper()
 	if _, err := exec.LookPath("rclone"); err != nil {
 		t.Skip("rclone is not installed")

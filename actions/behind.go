@@ -11,16 +11,21 @@ import (
 	"zfs2cloud/state"
 )
 
-// behind is what an export must know to go on behind a chunk without what came before it: the stream's mark there, and
-// its SHA-256 until there. Each chunk's record has one (state.Chunk, Resume).
+// behind is what an export must know to go on behind a chunk without what came before it: the stream's mark there, its
+// SHA-256 until there, and, for the entries of the chunks to come, its trail. Each chunk's record has one (state.Chunk, Resume).
 type behind struct {
 	mark stream.Mark
 	hash hash.Hash
+	// trail is what the parser goes on to follow with; nil in records of before there was an index.
+	trail []byte
 }
+
+// hashState is the length of what sha256 keeps of itself.
+const hashState = 108
 
 var errBehind = errors.New("not the end of a chunk")
 
-// bytes is the stored form, of some 300 bytes: the length of the mark, the mark, the state of the hash.
+// bytes is the stored form, of some 600 bytes: the length of the mark, the mark, the state of the hash, the trail.
 func (b behind) bytes() ([]byte, error) {
 	mark, err := b.mark.MarshalBinary()
 	if err != nil {
@@ -30,7 +35,8 @@ func (b behind) bytes() ([]byte, error) {
 	if !ok {
 		return nil, errBehind
 	}
-	return state.AppendBinary(append(binary.AppendUvarint(nil, uint64(len(mark))), mark...))
+	stored, err := state.AppendBinary(append(binary.AppendUvarint(nil, uint64(len(mark))), mark...))
+	return append(stored, b.trail...), err
 }
 
 func parseBehind(stored []byte) (b behind, err error) {
@@ -47,7 +53,10 @@ func parseBehind(stored []byte) (b behind, err error) {
 	if !ok {
 		return b, errBehind
 	}
-	return b, state.UnmarshalBinary(stored[length:])
+	if stored = stored[length:]; len(stored) > hashState {
+		stored, b.trail = stored[:hashState], stored[hashState:]
+	}
+	return b, state.UnmarshalBinary(stored)
 }
 
 // Behind is where the stream goes on behind a chunk, in bytes, as its record has it.

@@ -36,14 +36,22 @@ func TestBehind(t *testing.T) {
 	all := goldenStream(t, "properties")
 	const at = 300_001
 	p, h := &stream.Parser{}, sha256.New()
+	p.Follow()
 	p.Write(all[:at])
 	h.Write(all[:at])
 	mark, ok := p.Mark()
 	if !ok {
 		t.Fatal("no mark")
 	}
-	stored, err := behind{mark, h}.bytes()
-	if err != nil || len(stored) > 330 {
+	old, err := behind{mark, h, nil}.bytes()
+	if err != nil || len(old) > 330 {
+		t.Fatalf("%d bytes, %v", len(old), err)
+	}
+	if b, err := parseBehind(old); err != nil || b.mark != mark || b.trail != nil {
+		t.Errorf("one of before: %v, %+v", err, b)
+	}
+	stored, err := behind{mark, h, p.Trail()}.bytes()
+	if err != nil || len(stored) > 1200 {
 		t.Fatalf("%d bytes, %v", len(stored), err)
 	}
 	b, err := parseBehind(stored)
@@ -54,12 +62,12 @@ func TestBehind(t *testing.T) {
 	if want := sha256.Sum256(all); !bytes.Equal(b.hash.Sum(nil), want[:]) {
 		t.Error("the hash is another")
 	}
-	for n := range stored {
+	if !bytes.Equal(b.trail, p.Trail()) {
+		t.Error("the trail is another")
+	}
+	for n := range old {
 		if _, err := parseBehind(stored[:n]); err == nil {
 			t.Errorf("%d bytes of it are taken", n)
 		}
-	}
-	if _, err := parseBehind(append(stored, 0)); err == nil {
-		t.Error("a byte more is taken")
 	}
 }

@@ -1,14 +1,17 @@
 package actions
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"time"
 
 	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
@@ -34,6 +37,8 @@ type question struct {
 	job        state.Job
 	backups    []state.Backup
 	snapshots  []zfs.SnapshotInfo
+	bookmarks  func() ([]zfs.BookmarkInfo, error) // asked for only where a base's snapshot is gone
+	canSend    func(zfs.SendArgs) error           // asks zfs, without sending
 	target     zfs.SnapshotInfo
 	now        time.Time
 	full, incr bool // the step's flags
@@ -69,12 +74,22 @@ func (k *Kit) choose(q question, whole func(state.Backup) (bool, error), opens f
 	if fullBackup.Encryption != string(k.Settings.Encryption) {
 		return full("encryption was %s, is %s", fullBackup.Encryption, k.Settings.Encryption)
 	}
-	i := slices.IndexFunc(q.snapshots, func(s zfs.SnapshotInfo) bool { return s.GUID.String() == base.SnapshotGUID })
-	if i < 0 {
+	from, txg, mark, err := q.byGUID(base.SnapshotGUID)
+	switch {
+	case err != nil:
+		return c, err
+	case from == "" && mark == nil:
 		return full("the snapshot of %s is gone", base.Name)
-	}
-	if q.snapshots[i].CreateTXG >= q.target.CreateTXG {
+	case txg >= q.target.CreateTXG:
 		return full("%s is not older than the snapshot to be sent", base.Name)
+	case mark != nil:
+		if err := q.canSend(zfs.SendArgs{Snapshot: q.target.Snapshot, Mark: mark, Flags: fullBackup.SendFlags}); err != nil {
+			if !refused(err) {
+				return c, err
+			}
+			return full("the snapshot of %s is gone, and %s does not stand for it: %v", base.Name, mark, err)
+		}
+		from = base.Snapshot
 	}
 	if bad, is := badLink(q.backups, base); is {
 		c.Bad = bad.Name
@@ -96,7 +111,7 @@ func (k *Kit) choose(q question, whole func(state.Backup) (bool, error), opens f
 		}
 	}
 	c.Full, c.Flags = false, fullBackup.SendFlags
-	c.Base = &state.Base{Name: base.Name, Snapshot: q.snapshots[i].Snapshot.Name(), SnapshotGUID: base.SnapshotGUID, ManifestSHA256: base.ManifestSHA256}
+	c.Base = &state.Base{Name: base.Name, Snapshot: from, SnapshotGUID: base.SnapshotGUID, ManifestSHA256: base.ManifestSHA256}
 	c.Reason = "since " + base.Name
 	return c, nil
 }
@@ -104,7 +119,7 @@ func (k *Kit) choose(q question, whole func(state.Backup) (bool, error), opens f
 // bornAt is when a backup was made: the time in its name, unless that is yet to come. Names are pushed ahead while the
 // dataset has one from a day when the clock was wrong; then its record tells.
 func bornAt(b state.Backup, now time.Time) time.Time {
-	if stamp, ok := stampOf(b.Name); ok && !stamp.After(now) {
+	if stamp, ok := manifest.StampOf(b.Name); ok && !stamp.After(now) {
 		return stamp
 	}
 	return b.Created
@@ -205,6 +220,36 @@ func (k *Kit) opensWith(ctx context.Context, w workflow.World, b state.Backup) (
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// opensAt is choose's question whether today's passphrase opens a backup. Of one whose record was made again from its manifest
+// nothing else is left to try it on.
+func (k *Kit) opensAt(ctx context.Context, w workflow.World, place remote.Remote) func(state.Backup) (bool, error) {
+	return func(b state.Backup) (bool, error) {
+		if len(b.Canary) > 0 || len(k.Passphrase) == 0 || settings.Encryption(b.Encryption) == settings.None {
+			return k.opensWith(ctx, w, b)
+		}
+		var object bytes.Buffer
+		err := k.retry(ctx, func(ctx context.Context) error {
+			object.Reset()
+			return place.Get(ctx, w, path.Join(b.Name, manifestName(b)), manifest.MaxSize, &object)
+		})
+		if errors.Is(err, remote.ErrNotThere) || errors.Is(err, remote.ErrTooBig) {
+			return true, nil // who asks whether it is whole will see
+		}
+		if err != nil {
+			return false, err
+		}
+		sealer, err := k.sealer(w, b.Encryption)
+		if err != nil {
+			return false, err
+		}
+		_, _, err = manifest.Open(ctx, sealer, object.Bytes(), b.Name)
+		if errors.Is(err, chunk.ErrPassphrase) {
+			return false, nil
+		}
+		return err == nil, err
+	}
 }
 
 // isWhole lists a committed backup's folder where it was committed: the manifest and every chunk, with their

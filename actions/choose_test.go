@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
@@ -60,7 +61,7 @@ func snapshotNamed(t *testing.T, name string, guid zfs.GUID, txg uint64) zfs.Sna
 }
 
 func at(stamp string) time.Time {
-	t, ok := parseStamp(stamp)
+	t, ok := manifest.ParseStamp(stamp)
 	if !ok {
 		panic(stamp)
 	}
@@ -85,6 +86,7 @@ func spoiled(backups []state.Backup, i int) []state.Backup {
 	return backups
 }
 
+// A base is its GUID: not a name, nor what is gone (sanoid#525, zrepl#392).
 func TestChoose(t *testing.T) {
 	backups, snapshots := aChain(t)
 	target := snapshotNamed(t, "20261104030000", 14, 400)
@@ -92,6 +94,9 @@ func TestChoose(t *testing.T) {
 	yes := func(state.Backup) (bool, error) { return true, nil }
 	no := func(state.Backup) (bool, error) { return false, nil }
 	unknown := errors.New("503")
+	mark := func(guid zfs.GUID) func() ([]zfs.BookmarkInfo, error) {
+		return func() ([]zfs.BookmarkInfo, error) { return []zfs.BookmarkInfo{bookmarkOf(t, "j", guid)}, nil }
+	}
 	cases := map[string]struct {
 		change   func(*question, *settings.Settings)
 		whole    func(state.Backup) (bool, error)
@@ -119,6 +124,22 @@ func TestChoose(t *testing.T) {
 		"too old, but -i": {change: func(q *question, _ *settings.Settings) { q.now = at("20270101000000"); q.incr = true },
 			base: "20261101030000-full"},
 		"-i, and the base's snapshot is gone": {change: func(q *question, _ *settings.Settings) { q.incr = true; q.snapshots = q.snapshots[1:] }, why: "is gone"},
+		"its snapshot is gone, and a bookmark stands for it": {change: func(q *question, _ *settings.Settings) {
+			q.snapshots, q.bookmarks = q.snapshots[1:], mark(11)
+		}, base: "20261101030000-full", why: "since 20261101030000-full", flagsAre: "-c"},
+		"its snapshot is gone, and the bookmark is of another": {change: func(q *question, _ *settings.Settings) {
+			q.snapshots, q.bookmarks = q.snapshots[1:], mark(12)
+		}, why: "the snapshot of 20261101030000-full is gone"},
+		"zfs won't send from the bookmark": {change: func(q *question, _ *settings.Settings) {
+			q.snapshots, q.bookmarks = q.snapshots[1:], mark(11)
+			q.canSend = func(zfs.SendArgs) error { return &workflow.ExitError{Code: 2, Stderr: "Unsupported flag"} }
+		}, why: "does not stand for it"},
+		"zfs does not say whether it would": {change: func(q *question, _ *settings.Settings) {
+			q.snapshots, q.bookmarks, q.canSend = q.snapshots[1:], mark(11), func(zfs.SendArgs) error { return unknown }
+		}, err: unknown},
+		"bookmarks can't be listed": {change: func(q *question, _ *settings.Settings) {
+			q.snapshots, q.bookmarks = q.snapshots[1:], func() ([]zfs.BookmarkInfo, error) { return nil, unknown }
+		}, err: unknown},
 		"another snapshot under its name": {change: func(q *question, _ *settings.Settings) {
 			q.snapshots = []zfs.SnapshotInfo{snapshotNamed(t, "20261101030000", 99, 100)}
 		}, why: "is gone"},
@@ -147,7 +168,8 @@ func TestChoose(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			q := question{backups: backups, snapshots: append(snapshots[:3:3], target), target: target, now: day, flags: []string{"-e"}}
+			q := question{backups: backups, snapshots: append(snapshots[:3:3], target), target: target, now: day, flags: []string{"-e"},
+				bookmarks: func() ([]zfs.BookmarkInfo, error) { return nil, nil }, canSend: func(zfs.SendArgs) error { return nil }}
 			k := &Kit{Settings: &settings.Settings{Strategy: settings.SinceLastFull, FullEveryDays: 30, Encryption: settings.GPG}}
 			if c.change != nil {
 				c.change(&q, k.Settings)

@@ -28,7 +28,7 @@ func moveChunk(tx *state.Tx, c *state.Chunk, event workflow.ChunkEvent) (b state
 	}
 	count(&sums, *c, 1)
 	if workflow.ChunkMachine.In(c.State, workflow.ChunkDiscarded) || workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
-		c.Resume = nil // no send goes on behind it any more
+		c.Resume, c.Entry = nil, nil // no send goes on behind it any more, and the index is made
 	}
 	if err := tx.PutChunk(*c); err != nil || sums == b.Sums {
 		return b, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -88,12 +89,29 @@ func (u *uploading) record(tx *state.Tx, change func(*state.Backup)) error {
 	return tx.PutBackup(b)
 }
 
+// claimsIn are the claims that lie in a backup's folder.
+func claimsIn(e *catalog.Entry) (claims []string) {
+	for name := range e.Objects {
+		if strings.HasPrefix(name, claimPrefix) {
+			claims = append(claims, name)
+		}
+	}
+	slices.Sort(claims)
+	return claims
+}
+
+// ofOneRun tells whether all claims are by processes of one run.
+func ofOneRun(claims []string) bool {
+	runOf := func(claim string) string { return claim[:max(0, strings.LastIndexByte(claim, '-'))] }
+	return !slices.ContainsFunc(claims, func(claim string) bool { return runOf(claim) != runOf(claims[0]) })
+}
+
 // ownObjects are the names that a backup that was never committed may have at its remote, and that are its own alone.
 func ownObjects(b state.Backup, chunks []state.Chunk) (names []string) {
 	if b.Contested {
 		return b.Claims[len(b.Claims)-1:] // the last process found that the others may be another host's as well
 	}
-	names = append(names, texts(b)...)
+	names = append(names, beside(b)...)
 	for _, c := range chunks {
 		names = append(names, c.Name)
 	}

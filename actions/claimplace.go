@@ -54,10 +54,11 @@ func (k *Kit) claimFirst(ctx context.Context, s *workflow.Session, place *remote
 }
 
 // expireGone stores that committed backups are gone from their place, and says so: the store's own rules deleted them, or
-// a person, or someone who wants an older one to be taken for the newest.
+// a person, or someone who wants an older one to be taken for the newest. Of those that a prune began to delete nothing is
+// said.
 func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote.Place, backups []state.Backup, there []string) error {
-	gone, err := k.gone(ctx, s, place, backups, there)
-	if err != nil || len(gone) == 0 {
+	gone, begun, err := k.gone(ctx, s, place, backups, there)
+	if err != nil || len(gone)+len(begun) == 0 {
 		return err
 	}
 	text := fmt.Sprintf("%s gone from %s, where committed: %s", plural(len(gone), "backup is", "backups are"), place, strings.Join(gone, ", "))
@@ -65,16 +66,18 @@ func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote
 		Name: "gone", Afresh: true, // the backups' records tell whether it was stored
 		Do: func(context.Context, workflow.Fx) (none workflow.Nothing, err error) { return none, nil },
 		Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
-			for _, name := range gone {
+			for _, name := range slices.Concat(gone, begun) {
 				if err := expire(tx, r.Job, name); err != nil {
 					return err
 				}
 			}
-			r.Notes = append(r.Notes, text)
+			if len(gone) > 0 {
+				r.Notes = append(r.Notes, text)
+			}
 			return nil
 		},
 	})
-	if err != nil {
+	if err != nil || len(gone) == 0 {
 		return err
 	}
 	s.Log().Warn(text)
@@ -103,22 +106,27 @@ func (k *Kit) noStranger(ctx context.Context, s *workflow.Session, place *remote
 	return nil
 }
 
-// gone are the committed backups of which nothing is at their place any more. THERE are the folders that its root was
-// seen to have a minute ago at most: one that was made since is asked for by its name.
-func (k *Kit) gone(ctx context.Context, s *workflow.Session, place *remote.Place, backups []state.Backup, there []string) (gone []string, err error) {
+// gone are the committed backups of which nothing is at their place any more, and BEGUN those whose manifest is not there,
+// which a prune that died had begun to delete. THERE are the folders that its root was seen to have a minute ago at most:
+// one that was made since is asked for by its name.
+func (k *Kit) gone(ctx context.Context, s *workflow.Session, place *remote.Place, backups []state.Backup, there []string) (gone, begun []string, err error) {
 	for _, b := range backups {
-		if b.Files != nil || !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) || slices.Contains(there, b.Name) {
+		if b.Files != nil || !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) || slices.Contains(there, b.Name) && !b.Going {
 			continue
 		}
 		objects, err := k.listing(ctx, s.Look(), place, b.Name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if len(objects) == 0 {
+		_, named := objects[manifestName(b)]
+		switch {
+		case b.Going && !named:
+			begun = append(begun, b.Name)
+		case len(objects) == 0:
 			gone = append(gone, b.Name)
 		}
 	}
-	return gone, nil
+	return gone, begun, nil
 }
 
 var manifestNames = []string{manifest.FileName("gpg"), manifest.FileName("none")}

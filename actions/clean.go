@@ -195,7 +195,7 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 			notes = append(notes, fmt.Sprintf("what it had uploaded to %s/%s could not be removed: %v", place, b.Name, err))
 		}
 	}
-	foreign, err := removeFolder(b, chunks, append(texts(b), manifestName(b))...)
+	foreign, err := removeFolder(b, chunks, append(beside(b), manifestName(b))...)
 	switch {
 	case err != nil:
 		notes = append(notes, fmt.Sprintf("what it left in %s could not be removed: %v", path.Join(b.Dir, b.Name), err))

@@ -172,7 +172,7 @@ func (x *streamExport) record(ctx context.Context, p *coming) error {
 	c, w := p.chunk, p.file
 	c.Plain, c.PlainSHA256 = w.Plain.Size, w.Plain.SHA256
 	c.Size, c.SHA256, c.Hashes = w.Cipher.Size, w.Cipher.SHA256, w.Cipher.Hashes
-	c.Resume = p.from.behind
+	c.Resume, c.Entry = p.from.behind, p.from.entry
 	err := x.fx.Note(func(tx *state.Tx, r *state.Run) error {
 		b, err := moveChunk(tx, &c, workflow.ChunkSeal)
 		r.High.Raise(state.Progress{Sealed: b.Sums.Sealed})

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -23,10 +22,10 @@ import (
 )
 
 // commit makes a backup whose chunks are all at its place one that can be relied on: the texts for people are stored,
-// the manifest is sealed and its exact bytes put on record, one last listing shows every chunk, those texts and the
-// base's whole folder, and then the manifest is stored. That is the commit.
+// the index and the manifest are sealed and the manifest's exact bytes put on record, one last listing shows every chunk, those
+// texts and the base's whole folder, and then the index and the manifest are stored. That is the commit.
 func (u *uploading) commit(ctx context.Context) (err error) {
-	if err := u.clearPlace(); err != nil {
+	if err := u.tidyPlace(ctx); err != nil {
 		return err
 	}
 	if u.backup, err = u.seal(ctx); err != nil {
@@ -42,6 +41,9 @@ func (u *uploading) commit(ctx context.Context) (err error) {
 		},
 	})
 	if err != nil {
+		return err
+	}
+	if err := u.releaseIndex(ctx); err != nil {
 		return err
 	}
 	return u.kit.writeLastFull(ctx, u.s, u.backup)
@@ -71,8 +73,9 @@ func committed(tx *state.Tx, job, name string, now time.Time) error {
 // It returns the backup's record with them.
 func (u *uploading) seal(ctx context.Context) (state.Backup, error) {
 	type object struct {
-		Bytes  []byte `json:"-"` // they go into the backup's record, until it is committed
-		SHA256 string `json:"sha256"`
+		Bytes  []byte       `json:"-"` // they go into the backup's record, until it is committed
+		SHA256 string       `json:"sha256"`
+		Index  *state.Index `json:"-"`
 	}
 	sealed := func() (b state.Backup, err error) {
 		err = u.s.View(func(tx *state.Tx) error {
@@ -108,6 +111,13 @@ func (u *uploading) seal(ctx context.Context) (state.Backup, error) {
 			if err := u.storeTexts(ctx, fx, sealer, m, chainNames(backups, b)); err != nil {
 				return o, err
 			}
+			if o.Index, err = u.sealIndex(ctx, b, sealer); err != nil {
+				if u.once || ctx.Err() != nil {
+					return o, err
+				}
+				u.s.Log().Warn("there will be no index, without which a restore that is cut off reads again", "backup", b.Name, "err", err)
+			}
+			m.Index = named(o.Index)
 			o.Bytes, o.SHA256, err = manifest.Seal(ctx, sealer, m)
 			return o, err
 		},
@@ -117,6 +127,9 @@ func (u *uploading) seal(ctx context.Context) (state.Backup, error) {
 				return err
 			}
 			b.Manifest, b.ManifestOf, b.ManifestSHA256, b.ManifestSize = o.Bytes, of, o.SHA256, int64(len(o.Bytes))
+			if b.Index = o.Index; o.Index != nil {
+				b.Indexes = o.Index.Gen
+			}
 			return tx.PutBackup(b)
 		},
 	})
@@ -126,24 +139,16 @@ func (u *uploading) seal(ctx context.Context) (state.Backup, error) {
 	return sealed()
 }
 
-// clearPlace removes what was being written into the backup's folder when a process died, where the place is a
-// local folder. Nothing is under way there by now.
-func (u *uploading) clearPlace() error {
-	dir := u.s.Run().Frozen.Remote
-	if u.inPlace() {
-		dir = u.backup.Dir
-	}
-	if !filepath.IsAbs(dir) {
-		return nil // rclone's own temporary names are used again by the next try
-	}
-	folder, err := os.OpenRoot(filepath.Join(dir, u.backup.Name))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(removeTemps(folder), folder.Close())
+// tidyPlace removes what was being written into the backup's folder when a process died. Nothing is under way there by now,
+// and a chunk that was sealed again is sent under another name, over which no later try would write.
+func (u *uploading) tidyPlace(ctx context.Context) error {
+	_, err := workflow.Once(ctx, u.s, workflow.Effect[workflow.Nothing]{
+		Name: "tidy", Afresh: true, // it looks what there is
+		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
+			return none, u.kit.retry(ctx, func(ctx context.Context) error { return u.place.Tidy(ctx, fx, u.backup.Name) })
+		},
+	})
+	return err
 }
 
 // fingerprint tells apart the manifests that one backup can have: a chunk that was sealed again makes another.
@@ -169,20 +174,23 @@ func (u *uploading) store(ctx context.Context, fx workflow.Fx) error {
 	go func() {
 		ours <- u.kit.retry(ctx, func(ctx context.Context) error { return u.place.Check(ctx, u.s.Look()) })
 	}()
-	fresh, err := u.allThere(ctx, fx)
+	there, err := u.allThere(ctx, fx)
 	if err := errors.Join(err, <-ours); err != nil {
 		return err
 	}
-	err = u.kit.retry(ctx, func(ctx context.Context) error {
-		first := fresh
-		fresh = false
-		return u.place.PutBytes(ctx, fx, name, u.backup.Manifest, first)
-	})
+	if x := u.backup.Index; x != nil {
+		if err := u.storeIndex(ctx, fx, there[x.Name]); err != nil {
+			return err
+		}
+	}
+	err = u.kit.retry(ctx, firstFresh(!there[manifestName(u.backup)], func(ctx context.Context, fresh bool) error {
+		return u.place.PutBytes(ctx, fx, name, u.backup.Manifest, fresh)
+	}))
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
-	there, err := u.manifestThere(ctx, u.backup)
-	if err == nil && !there {
+	stored, err := u.manifestThere(ctx, u.backup)
+	if err == nil && !stored {
 		err = fmt.Errorf("the manifest was stored at %s and is not there", u.place)
 	}
 	return err
@@ -213,8 +221,8 @@ func (k *Kit) manifestThere(ctx context.Context, look workflow.World, place remo
 
 // allThere lists the backup's folder, and those of its chain. A chunk that is missing goes back, a text for people is stored
 // again; without its base the backup is worth nothing. Each chunk's hash was asked for when it had been stored; it is compared once
-// more where the store keeps it, but the whole backup is not read for that. FREE: the listing shows no manifest.
-func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (free bool, err error) {
+// more where the store keeps it, but the whole backup is not read for that. TAKEN are the names that the listing shows.
+func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (taken map[string]bool, err error) {
 	var there map[string]remote.Object
 	err = u.kit.retry(ctx, func(ctx context.Context) error {
 		kept, err := u.place.KeepsHash(ctx, u.s.Look())
@@ -228,7 +236,7 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (free bool, er
 		return err
 	})
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	err = u.eachBlock(func(block []state.Chunk) error {
 		for _, c := range block {
@@ -240,30 +248,29 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (free bool, er
 		return nil
 	})
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	_, backups, err := jobOf(u.s.View, u.backup.Job)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	whole := u.kit.wholeAt(ctx, u.s.Look(), u.place, u.s.View)
 	for b, ok := baseOf(backups, u.backup); ok; b, ok = baseOf(backups, b) {
 		is := workflow.BackupMachine.In(b.State, workflow.BackupCommitted)
 		if is && b.Bad != nil {
-			return false, &workflow.Hopeless{Err: fmt.Errorf("its base %s was found bad by verify", b.Name)}
+			return nil, &workflow.Hopeless{Err: fmt.Errorf("its base %s was found bad by verify", b.Name)}
 		}
 		if is {
 			is, err = whole(b)
 		}
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		if !is {
-			return false, &workflow.Hopeless{Err: fmt.Errorf("its base %s is no longer whole at %s", b.Name, u.place)}
+			return nil, &workflow.Hopeless{Err: fmt.Errorf("its base %s is no longer whole at %s", b.Name, u.place)}
 		}
 	}
-	_, taken := there[manifestName(u.backup)]
-	return !taken, u.seeTexts(ctx, fx, there)
+	return namesOf(there), u.seeTexts(ctx, fx, there)
 }
 
 func manifestName(b state.Backup) string { return manifest.FileName(settings.Encryption(b.Encryption)) }

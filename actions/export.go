@@ -112,8 +112,8 @@ func (k *Kit) findTarget(ctx context.Context, s *workflow.Session) (target, erro
 			}
 			newest := snapshots[len(snapshots)-1]
 			t = target{Name: newest.Snapshot.Name(), GUID: newest.GUID, Stamp: newest.Snapshot.Name(), Found: true}
-			if _, ok := parseStamp(t.Stamp); !ok {
-				t.Stamp = newest.Creation.UTC().Format(stampLayout)
+			if _, ok := manifest.ParseStamp(t.Stamp); !ok {
+				t.Stamp = newest.Creation.UTC().Format(manifest.StampLayout)
 			}
 			return t, nil
 		},
@@ -154,9 +154,12 @@ func (k *Kit) exportChoice(ctx context.Context, s *workflow.Session, args []stri
 			if err != nil {
 				return choice{}, err
 			}
+			program := k.zfs(s.Look())
 			q := question{job: job, backups: backups, snapshots: snapshots, target: snapshots[i], now: s.Now(), flags: run.Frozen.SendFlags,
-				full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i")}
-			return k.choose(q, k.wholeAt(ctx, s.Look(), place, s.View), func(b state.Backup) (bool, error) { return k.opensWith(ctx, s.Look(), b) })
+				full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i"),
+				bookmarks: func() ([]zfs.BookmarkInfo, error) { return program.Bookmarks(ctx, snapshots[i].Snapshot.Dataset()) },
+				canSend:   func(a zfs.SendArgs) error { return program.CanSend(ctx, a) }}
+			return k.choose(q, k.wholeAt(ctx, s.Look(), place, s.View), k.opensAt(ctx, s.Look(), place))
 		},
 		Result: func(tx *state.Tx, r *state.Run, c choice) error {
 			for _, name := range c.Expired {
@@ -211,6 +214,7 @@ func expire(tx *state.Tx, job, name string) error {
 	if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupExpire); err != nil {
 		return err
 	}
+	b.Going = false
 	// While its files lie here, their names are needed to remove them.
 	if b.Pruned {
 		if err := tx.DropChunks(job, name); err != nil {
@@ -248,7 +252,7 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 					return b, err
 				}
 			}
-			args, err := sendArgs(run, c)
+			args, err := k.sendArgs(ctx, s.Look(), run, c.Base, c.Flags)
 			if err != nil {
 				return b, err
 			}
@@ -278,13 +282,13 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 // or, where another job that shares intermediate_basedir has a folder of that name, one of the seconds after it: cron
 // starts several jobs in the same second.
 func (k *Kit) claimName(s *workflow.Session, run state.Run, stamp string, full, again bool) (string, error) {
-	first, ok := parseStamp(stamp)
+	first, ok := manifest.ParseStamp(stamp)
 	if !ok {
 		return "", fmt.Errorf("stamp %q is not a time", stamp)
 	}
 	var err error
 	for i := range claimTries {
-		name := manifest.Folder(first.Add(time.Duration(i)*time.Second).Format(stampLayout), full)
+		name := manifest.Folder(first.Add(time.Duration(i)*time.Second).Format(manifest.StampLayout), full)
 		if err := k.notTaken(s, run, name); err != nil {
 			return "", err
 		}
@@ -309,22 +313,6 @@ func (k *Kit) notTaken(s *workflow.Session, run state.Run, name string) error {
 		}
 		return &workflow.Hopeless{Err: fmt.Errorf("snapshot %s was exported as %s by run %s already (%s)", b.Snapshot, name, b.Run, b.State)}
 	})
-}
-
-func sendArgs(r state.Run, c choice) (zfs.SendArgs, error) {
-	snap, err := snapshotOf(r)
-	if err != nil {
-		return zfs.SendArgs{}, err
-	}
-	args := zfs.SendArgs{Snapshot: snap, Flags: c.Flags}
-	if c.Base != nil {
-		base, err := snap.Dataset().Snapshot(c.Base.Snapshot)
-		if err != nil {
-			return args, err
-		}
-		args.Base = &base
-	}
-	return args, nil
 }
 
 // backupOf is the record of the backup that a run makes.

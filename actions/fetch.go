@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
@@ -50,6 +53,32 @@ func (s *scratch) file() (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// clearScratch removes such a folder of a process that was killed, with the files that it had made and not yet taken the
+// names of. It may be a mount of a restore drill's: then it stays as it is.
+func clearScratch(dir string) error {
+	if err := os.Remove(dir); !errors.Is(err, unix.ENOTEMPTY) {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := isOwnFolder(root, dir); err != nil {
+		return err
+	}
+	list, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if _, nerr := strconv.ParseUint(e.Name(), 10, 63); nerr == nil && e.Type().IsRegular() {
+			err = errors.Join(err, root.Remove(e.Name()))
+		}
+	}
+	return errors.Join(err, os.Remove(dir))
 }
 
 // fetcher gets chunk files into a spool folder.

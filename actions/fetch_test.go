@@ -3,6 +3,7 @@ package actions
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -33,5 +34,25 @@ func TestScratch(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left: %v %v", left, err)
+	}
+}
+
+// A process that was killed may have made a file and not yet taken its name. What is no such file stays, and its folder.
+func TestScratchIsCleared(t *testing.T) {
+	t.Parallel()
+	for name, stays := range map[string]bool{"1": false, "x": true} {
+		dir := t.TempDir()
+		s, err := openScratch(dir, "zfs2cloud-test-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err = clearSpools(dir, "zfs2cloud-test-")
+		left, rerr := os.ReadDir(dir)
+		if rerr != nil || (len(left) == 1) != stays || (err != nil) != stays {
+			t.Errorf("%s: left %v, %v %v", name, left, err, rerr)
+		}
 	}
 }

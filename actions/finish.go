@@ -16,12 +16,15 @@ func (k *Kit) finish(ctx context.Context, s *workflow.Session, _ []string) error
 	if err := k.destroyLate(ctx, s); err != nil {
 		return err
 	}
-	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+	_, err := workflow.Once(ctx, s, workflow.Effect[*state.Left]{
 		Name: "holds", Afresh: true,
-		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
-			return none, k.settleHolds(ctx, s, fx)
+		Do: func(ctx context.Context, fx workflow.Fx) (*state.Left, error) {
+			return k.settleHolds(ctx, s, fx)
 		},
-		Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+		Result: func(tx *state.Tx, r *state.Run, left *state.Left) error {
+			if err := keepLeft(tx, r.Job, left); err != nil {
+				return err
+			}
 			r.KeepsHold = r.Typed == StepSnapshot || r.Typed == StepMount
 			if err := workflow.FreeLock(tx, *r); err != nil {
 				return err
@@ -33,16 +36,23 @@ func (k *Kit) finish(ctx context.Context, s *workflow.Session, _ []string) error
 }
 
 // settleHolds makes the holds of ours on the dataset those that are still needed: a run's for as long as it
-// is not at its end, and the base's.
-func (k *Kit) settleHolds(ctx context.Context, s *workflow.Session, fx workflow.Fx) error {
+// is not at its end, and the base's. Since it looks at all of them, it also says what is LEFT of the Python tool's; nil: that
+// can't be told.
+func (k *Kit) settleHolds(ctx context.Context, s *workflow.Session, fx workflow.Fx) (left *state.Left, err error) {
 	run := s.Run()
 	h, err := holdingsOf(s.View, run.Job, k.Settings.Strategy)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	snapshots, err := k.snapshots(ctx, s, run)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if l, err := h.leftOf(snapshots, run.Frozen.IntermediateDir); err != nil {
+		s.Log().Info("what is left of the Python tool's can't be told", "err", err)
+	} else {
+		l.At = s.Now().UTC()
+		left = &l
 	}
 	full, base, ok := newestChain(h.backups, h.strategy)
 	isBase := func(snap zfs.SnapshotInfo) bool {
@@ -53,7 +63,7 @@ func (k *Kit) settleHolds(ctx context.Context, s *workflow.Session, fx workflow.
 	for _, snap := range snapshots {
 		if isBase(snap) {
 			if err := k.takeHold(ctx, fx, baseHold(run.Job), snap.Snapshot); err != nil {
-				return err
+				return left, err
 			}
 		}
 	}
@@ -65,7 +75,7 @@ func (k *Kit) settleHolds(ctx context.Context, s *workflow.Session, fx workflow.
 		}
 		if h.mayHoldAsBase(snap, local && marked && m.Job == run.Job) && !isBase(snap) {
 			if err := k.dropHold(ctx, fx, baseHold(run.Job), snap.Snapshot); err != nil {
-				return err
+				return left, err
 			}
 		}
 		for _, r := range h.runs {
@@ -73,11 +83,21 @@ func (k *Kit) settleHolds(ctx context.Context, s *workflow.Session, fx workflow.
 				continue
 			}
 			if err := k.dropHold(ctx, fx, runHold(r.ID), snap.Snapshot); err != nil {
-				return err
+				return left, err
 			}
 		}
 	}
-	return nil
+	return left, nil
+}
+
+// keepLeft stores what is left of the Python tool's, for those who ask without looking.
+func keepLeft(tx *state.Tx, job string, left *state.Left) error {
+	j, ok, err := tx.Job(job)
+	if err != nil || !ok || left == nil {
+		return err
+	}
+	j.Left = left
+	return tx.PutJob(j)
 }
 
 // mayHoldAsBase tells whether the job may have put its base hold on a snapshot: one that it made or exported.

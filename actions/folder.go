@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
 	"strings"
 
 	"zfs2cloud/state"
+	"zfs2cloud/state/crash"
 	"zfs2cloud/state/durable"
 	"zfs2cloud/workflow"
 )
@@ -143,13 +145,13 @@ func removeFolder(b state.Backup, chunks []state.Chunk, more ...string) (foreign
 	defer root.Close()
 	mine, err := isFolderOf(root, b.Name, b.Job)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, durable.SyncDir(root, ".") // it may have been removed a moment ago, by a process that died
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !mine {
-		return nil, fmt.Errorf("%s is not a folder of this job", path.Join(b.Dir, b.Name))
+		return nil, removeEmpty(root, b)
 	}
 	ours := map[string]bool{}
 	for _, c := range chunks {
@@ -170,6 +172,7 @@ func removeFolder(b state.Backup, chunks []state.Chunk, more ...string) (foreign
 			if err := root.Remove(path.Join(b.Name, name)); err != nil {
 				return nil, durable.Whole(root, err)
 			}
+			crash.Point("unlink.after")
 		default:
 			foreign = append(foreign, name)
 		}
@@ -180,10 +183,45 @@ func removeFolder(b state.Backup, chunks []state.Chunk, more ...string) (foreign
 	if err := root.Remove(path.Join(b.Name, claim)); err != nil {
 		return nil, durable.Whole(root, err)
 	}
+	crash.Point("unlink.after")
 	if err := root.Remove(b.Name); err != nil {
 		return nil, durable.Whole(root, err)
 	}
 	return nil, durable.SyncDir(root, ".")
+}
+
+// removeEmpty removes a folder without a claim if nothing is in it: a removal was cut off behind its last file.
+func removeEmpty(root *os.Root, b state.Backup) error {
+	info, err := root.Lstat(b.Name)
+	if err != nil {
+		return err
+	}
+	if entries, err := fs.ReadDir(root.FS(), b.Name); err != nil || !info.IsDir() || len(entries) > 0 {
+		return errors.Join(err, fmt.Errorf("%s is not a folder of this job", path.Join(b.Dir, b.Name)))
+	}
+	if err := root.Remove(b.Name); err != nil {
+		return durable.Whole(root, err)
+	}
+	return durable.SyncDir(root, ".")
+}
+
+// removeFiles removes files of a backup that lie in intermediate_basedir. THERE is false if that is not: what lies on a disk that
+// is not mounted keeps nobody from committing.
+func removeFiles(b state.Backup, names iter.Seq[string]) (there bool, err error) {
+	root, err := openDir(b.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer root.Close()
+	for name := range names {
+		if err := durable.Remove(root, path.Join(b.Name, name)); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
 }
 
 // removeTemps removes what was being written into a backup's folder when a process died.

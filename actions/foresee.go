@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/units"
 	"zfs2cloud/actions/zfs"
@@ -22,6 +23,7 @@ type Foresight struct {
 	job       state.Job
 	known     bool // the job is on record
 	holdings  holdings
+	dataset   zfs.Dataset
 	snapshots []zfs.SnapshotInfo
 	exports   bool   // a step that was foreseen before
 	takes     string // the snapshot that a step before would take
@@ -30,11 +32,11 @@ type Foresight struct {
 // Foresee looks at the dataset and the database.
 func (k *Kit) Foresee(ctx context.Context, world workflow.World, store *state.Store, info zfs.Info) (*Foresight, error) {
 	f := &Foresight{kit: k, look: workflow.Look{World: world}, store: store}
-	dataset, err := zfs.ParseDataset(k.Settings.Dataset)
-	if err != nil {
+	var err error
+	if f.dataset, err = zfs.ParseDataset(k.Settings.Dataset); err != nil {
 		return nil, err
 	}
-	if f.snapshots, err = k.zfs(f.look).Snapshots(ctx, dataset); err != nil {
+	if f.snapshots, err = k.zfs(f.look).Snapshots(ctx, f.dataset); err != nil {
 		return nil, err
 	}
 	mounted, err := mountedSnapshots()
@@ -63,16 +65,25 @@ func (f *Foresight) choice(ctx context.Context, args []string) (choice, error) {
 	frozen := Freeze(k.Settings)
 	// A snapshot that is yet to be taken is newer than any.
 	q := question{job: f.job, backups: f.holdings.backups, snapshots: f.snapshots, target: zfs.SnapshotInfo{CreateTXG: ^uint64(0)}, now: f.look.Now(),
-		flags: frozen.SendFlags, full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i")}
-	whole := func(state.Backup) (bool, error) { return false, errors.New("the job is not on record") }
+		flags: frozen.SendFlags, full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i"),
+		bookmarks: func() ([]zfs.BookmarkInfo, error) { return k.zfs(f.look).Bookmarks(ctx, f.dataset) },
+		canSend: func(a zfs.SendArgs) error {
+			if len(f.snapshots) == 0 {
+				return nil
+			}
+			a.Snapshot = f.snapshots[len(f.snapshots)-1].Snapshot // for the one that is not there yet
+			return k.zfs(f.look).CanSend(ctx, a)
+		}}
+	unknown := func(state.Backup) (bool, error) { return false, errors.New("the job is not on record") }
+	whole, opens := unknown, unknown
 	if f.known {
 		place, err := k.Place(frozen, f.job.ID)
 		if err != nil {
 			return choice{}, err
 		}
-		whole = k.wholeAt(ctx, f.look, place, f.store.View)
+		whole, opens = k.wholeAt(ctx, f.look, place, f.store.View), k.opensAt(ctx, f.look, place)
 	}
-	return k.choose(q, whole, func(b state.Backup) (bool, error) { return k.opensWith(ctx, f.look, b) })
+	return k.choose(q, whole, opens)
 }
 
 // Step says what a step would do, a line each. Those of a sequence are asked for in their order.
@@ -87,7 +98,7 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 	case StepSnapshot:
 		newest := ""
 		for _, s := range f.snapshots {
-			if _, ok := parseStamp(s.Snapshot.Name()); ok {
+			if _, ok := manifest.ParseStamp(s.Snapshot.Name()); ok {
 				newest = max(newest, s.Snapshot.Name())
 			}
 		}
@@ -116,9 +127,11 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 		}
 		return []string{f.upload(p.Args)}, nil
 	case StepPruneIntermediates:
-		return f.prunedFolders(uploads, p.Args), nil
+		return f.prunedFolders(uploads, p.Args)
 	case StepPruneSnapshots:
-		return f.prunedSnapshots(p.Args), nil
+		return f.prunedSnapshots(ctx, p.Args)
+	case StepAdopt:
+		return f.adopted(ctx)
 	case StepPruneRemote:
 		return f.prunedRemote(p.Args), nil
 	case StepVerify:
@@ -164,16 +177,35 @@ func verb(args []string, does string) string {
 	return "would only print, without -y, that it would " + does
 }
 
-func (f *Foresight) prunedFolders(uploads bool, args []string) (lines []string) {
+func (f *Foresight) adopted(ctx context.Context) ([]string, error) {
+	frozen := Freeze(f.kit.Settings)
+	a, err := f.kit.toAdopt(ctx, f.look, f.holdings, frozen, f.snapshots)
+	if err != nil {
+		return nil, err
+	}
+	if lines := a.lines(frozen.IntermediateDir); len(lines) > 0 {
+		return lines, nil
+	}
+	return []string{"would take over nothing"}, nil
+}
+
+func (f *Foresight) prunedFolders(uploads bool, args []string) (lines []string, err error) {
 	for _, b := range slices.Backward(f.holdings.backups) {
 		if !b.Pruned && b.Dir == f.kit.Settings.IntermediateDir && f.holdings.keepFolder(b, !uploads, f.kit.Settings.Keep, f.look.Now()) == "" {
 			lines = append(lines, verb(args, "remove "+b.Dir+"/"+b.Name))
 		}
 	}
+	adopted, err := f.holdings.redundantFolders(f.kit.Settings.IntermediateDir, !uploads, f.kit.Settings.Keep, f.look.Now())
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range adopted {
+		lines = append(lines, verb(args, "remove "+a.Folder.Dir+"/"+a.Name))
+	}
 	if len(lines) == 0 {
 		lines = []string{"would remove nothing"}
 	}
-	return lines
+	return lines, nil
 }
 
 // prunedRemote goes by the records alone: what of it is there, and whether the newest backup is, the step finds out.
@@ -218,28 +250,28 @@ func (f *Foresight) verified(args []string) (lines []string, err error) {
 	return lines, nil
 }
 
-func (f *Foresight) prunedSnapshots(args []string) (lines []string) {
+func (f *Foresight) prunedSnapshots(ctx context.Context, args []string) (lines []string, err error) {
 	for _, s := range f.snapshots {
-		if f.known && f.holdings.isOurs(s) && oldEnough(s, f.look.Now(), f.kit.Settings.OldestSnapshotDays) && f.holdings.keepSnapshot(s, f.snapshots) == "" {
-			lines = append(lines, verb(args, "destroy "+s.Snapshot.String()))
+		if !f.known || !f.holdings.isOurs(s) || !f.holdings.oldEnough(s, f.look.Now(), f.kit.Settings.OldestSnapshotDays) {
+			continue
+		}
+		base, goesNow := f.holdings.keepSnapshot(s, f.snapshots) != "", true
+		if base {
+			if goesNow, err = f.kit.standInFor(ctx, f.look, f.holdings, s, f.snapshots); err != nil {
+				return nil, err
+			}
+		}
+		if goesNow {
+			lines = append(lines, verb(args, goes(s, base)))
 		}
 	}
 	if len(lines) == 0 {
 		lines = []string{"would destroy nothing"}
 	}
-	return lines
+	return lines, nil
 }
 
-// PythonTool counts what the Python tool left on the dataset: snapshots of fourteen digits that are not ours,
-// and the bytes that only they hold.
-func (f *Foresight) PythonTool() (n int, bytes int64) {
-	for _, s := range f.snapshots {
-		if _, ok := parseStamp(s.Snapshot.Name()); ok {
-			if _, marked := s.Mark(); !marked {
-				n++
-				bytes += s.Used
-			}
-		}
-	}
-	return n, bytes
+// PythonTool is what of the Python tool's nobody has taken over.
+func (f *Foresight) PythonTool() (state.Left, error) {
+	return f.holdings.leftOf(f.snapshots, f.kit.Settings.IntermediateDir)
 }

@@ -109,7 +109,7 @@ func (x *streamExport) continued(ctx context.Context, last state.Chunk) (*sendin
 	if err != nil {
 		return nil, err
 	}
-	in, err := x.goOn(ctx, at.mark)
+	in, err := x.goOn(ctx, at.mark, at.trail)
 	if err != nil {
 		return nil, err
 	}
@@ -132,8 +132,8 @@ func (x *streamExport) behind(c state.Chunk) (at behind, err error) {
 }
 
 // goOn starts a send for a mark's token, and proves that it joins what there is up to the mark. What is read of it goes
-// on from there.
-func (x *streamExport) goOn(ctx context.Context, mark stream.Mark) (*sending, error) {
+// on from there. TRAIL is what is known of the stream at the mark, or behind it.
+func (x *streamExport) goOn(ctx context.Context, mark stream.Mark, trail []byte) (*sending, error) {
 	snap, err := snapshotOf(x.run)
 	if err != nil {
 		return nil, err
@@ -148,6 +148,9 @@ func (x *streamExport) goOn(ctx context.Context, mark stream.Mark) (*sending, er
 		return nil, err
 	}
 	splice := stream.Continue(mark, readerFunc(in.pass))
+	if err := splice.Follow(trail); err != nil {
+		x.s.Log().Info("what was known of the stream is not readable, so that the index has no more than is to come", "err", err)
+	}
 	if in.parser, err = splice.Join(); err != nil {
 		return nil, errors.Join(err, in.Close())
 	}
@@ -157,7 +160,7 @@ func (x *streamExport) goOn(ctx context.Context, mark stream.Mark) (*sending, er
 
 // start starts a send from the beginning.
 func (x *streamExport) start(ctx context.Context) (*sending, error) {
-	args, err := sendArgs(x.run, choice{Base: x.backup.Base, Flags: x.backup.SendFlags})
+	args, err := x.kit.sendArgs(ctx, x.s.Look(), x.run, x.backup.Base, x.backup.SendFlags)
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +173,7 @@ func (x *streamExport) start(ctx context.Context) (*sending, error) {
 		base = guid(x.backup.Base.SnapshotGUID)
 	}
 	in.parser, in.hash = stream.Of(guid(x.backup.SnapshotGUID), base), sha256.New()
+	in.parser.Follow()
 	in.from = readerFunc(in.pass)
 	return in, nil
 }

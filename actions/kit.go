@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/secret"
@@ -72,11 +73,15 @@ func (k *Kit) zfs(w workflow.World) zfs.Program { return zfs.Program{World: w, W
 
 // sealer seals as a backup is sealed, and with today's passphrase.
 func (k *Kit) sealer(w workflow.World, encryption string) (chunk.Sealer, error) {
+	return k.sealerBy(w, encryption, k.Passphrase)
+}
+
+func (k *Kit) sealerBy(w workflow.World, encryption string, passphrase secret.Bytes) (chunk.Sealer, error) {
 	switch settings.Encryption(encryption) {
 	case settings.None:
 		return chunk.Plain{}, nil
 	case settings.GPG:
-		return chunk.GPG{World: w, Words: k.Settings.Gpg, Passphrase: k.Passphrase, TempDir: k.TempDir}, nil
+		return chunk.GPG{World: w, Words: k.Settings.Gpg, Passphrase: passphrase, TempDir: k.TempDir}, nil
 	}
 	return nil, fmt.Errorf("encryption %q is none that this version knows", encryption)
 }
@@ -137,6 +142,11 @@ func (k *Kit) retry(ctx context.Context, try func(context.Context) error) error 
 		}
 		return k.Pause(ctx, d)
 	}, try)
+}
+
+// OpenCatalog lists the root of a remote, which is then read with what the kit has.
+func (k *Kit) OpenCatalog(ctx context.Context, w workflow.World, r remote.Remote) (*catalog.Catalog, error) {
+	return catalog.Open(ctx, w, r, catalog.Means{Retry: k.retry, Sealer: k.sealer, SealerBy: k.sealerBy, Log: k.Log})
 }
 
 // step is the step at work, if one is.

@@ -17,6 +17,7 @@ import (
 	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
+	"zfs2cloud/state/durable"
 	"zfs2cloud/workflow"
 )
 
@@ -59,7 +60,7 @@ func (k *Kit) claimMountDir(ctx context.Context, s *workflow.Session, t target) 
 	return workflow.Once(ctx, s, workflow.Effect[string]{
 		Name: "folder",
 		Do: func(_ context.Context, fx workflow.Fx) (string, error) {
-			first, ok := parseStamp(t.Stamp)
+			first, ok := manifest.ParseStamp(t.Stamp)
 			if !ok {
 				return "", fmt.Errorf("stamp %q is not a time", t.Stamp)
 			}
@@ -72,7 +73,7 @@ func (k *Kit) claimMountDir(ctx context.Context, s *workflow.Session, t target) 
 			}
 			defer root.Close()
 			for i := range claimTries {
-				dir := mountDir(run.Frozen.IntermediateDir, first.Add(time.Duration(i)*time.Second).Format(stampLayout))
+				dir := mountDir(run.Frozen.IntermediateDir, first.Add(time.Duration(i)*time.Second).Format(manifest.StampLayout))
 				if _, err := mounts.Prove(dir, snapshotName(run)); err == nil {
 					return dir, nil // somebody typed it
 				}
@@ -307,7 +308,8 @@ func (k *Kit) unmount(ctx context.Context, fx workflow.Fx, dir string) error {
 	}
 }
 
-// removeMountDir removes the two folders of a mount, unless something lies in them.
+// removeMountDir removes the two folders of a mount, unless something lies in them. Since nobody looks for them once the
+// mount is forgotten, they must not come back after a power cut.
 func removeMountDir(dir string) error {
 	upper := filepath.Dir(dir)
 	basedir, name := filepath.Split(upper)
@@ -334,7 +336,7 @@ func removeMountDir(dir string) error {
 			return err
 		}
 	}
-	return nil
+	return durable.SyncDir(root, ".")
 }
 
 // leftMount is a mount that no run is at work with.

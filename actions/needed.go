@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/units"
 	"zfs2cloud/actions/zfs"
@@ -17,6 +18,8 @@ type holdings struct {
 	job      state.Job
 	backups  []state.Backup // of the job, the oldest first
 	runs     []state.Run    // of the dataset, of all jobs
+	adopted  []state.Adopted
+	foreign  []state.Foreign // backups of the Python tool, the oldest first
 	strategy settings.Strategy
 	mounted  map[string]string // where snapshots are mounted, by their whole names; nil: not looked for
 }
@@ -27,6 +30,12 @@ func holdingsOf(view viewer, jobID string, strategy settings.Strategy) (h holdin
 		return h, err
 	}
 	err = view(func(tx *state.Tx) error {
+		if h.adopted, err = tx.AdoptedBy(jobID); err != nil {
+			return err
+		}
+		if h.foreign, err = tx.Foreigns(jobID); err != nil {
+			return err
+		}
 		runs, err := tx.Runs()
 		for _, r := range runs {
 			if r.DatasetGUID == h.job.DatasetGUID {
@@ -50,6 +59,33 @@ func (h holdings) unfinished(yes func(state.Run) bool) (state.Run, bool) {
 
 // keepSnapshot says why a snapshot of ours must not be destroyed, or "".
 func (h holdings) keepSnapshot(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo) string {
+	if why := h.keepData(s, snapshots); why != "" {
+		return why
+	}
+	return h.keepBase(s)
+}
+
+// keepBase says what is, or may be sent once more, based on a snapshot, or "". For that a bookmark can stand.
+func (h holdings) keepBase(s zfs.SnapshotInfo) string {
+	id := s.GUID.String()
+	for _, b := range h.backups {
+		if workflow.BackupMachine.In(b.State, workflow.BackupExported) && b.Base != nil && b.Base.SnapshotGUID == id {
+			return b.Name + " is not committed"
+		}
+	}
+	return h.nextBase(id)
+}
+
+// nextBase says so if the snapshot with a GUID is what the next incremental is based on, or would be if the newest was gone.
+func (h holdings) nextBase(id string) string {
+	if full, base, ok := newestChain(h.backups, h.strategy); ok && (base.SnapshotGUID == id || full.SnapshotGUID == id) {
+		return "it is the base of the next incremental"
+	}
+	return ""
+}
+
+// keepData says why the data of a snapshot of ours is needed, or "".
+func (h holdings) keepData(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo) string {
 	id := s.GUID.String()
 	if r, yes := h.unfinished(func(r state.Run) bool { return r.SnapshotGUID == id || r.Snapshot == s.Snapshot.Name() }); yes {
 		return "run " + r.ID + " is not finished"
@@ -61,15 +97,13 @@ func (h holdings) keepSnapshot(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo)
 	for _, b := range h.backups {
 		switch {
 		case workflow.BackupMachine.In(b.State, workflow.BackupExporting, workflow.BackupExported):
-			if b.SnapshotGUID == id || b.Base != nil && b.Base.SnapshotGUID == id {
+			based := b.Base != nil && b.Base.SnapshotGUID == id && workflow.BackupMachine.In(b.State, workflow.BackupExporting)
+			if b.SnapshotGUID == id || based {
 				return b.Name + " is not committed"
 			}
 		case workflow.BackupMachine.In(b.State, workflow.BackupCommitted):
-			redundant = redundant || sound(h.backups, b) && notBefore(b, s, snapshots)
+			redundant = redundant || sound(h.backups, b) && h.notBefore(b, s, snapshots)
 		}
-	}
-	if full, base, ok := newestChain(h.backups, h.strategy); ok && (base.SnapshotGUID == id || full.SnapshotGUID == id) {
-		return "it is the base of the next incremental"
 	}
 	if !redundant {
 		return "no backup as new as it is committed"
@@ -78,15 +112,15 @@ func (h holdings) keepSnapshot(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo)
 }
 
 // notBefore tells whether a committed backup is of this snapshot or of a later one.
-func notBefore(b state.Backup, s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo) bool {
+func (h holdings) notBefore(b state.Backup, s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo) bool {
 	for _, o := range snapshots {
 		if o.GUID.String() == b.SnapshotGUID {
 			return o.CreateTXG >= s.CreateTXG
 		}
 	}
 	// The backup's own snapshot is gone; its stamp tells.
-	made, ok := stampOf(b.Name)
-	own, known := parseStamp(s.Snapshot.Name())
+	made, ok := manifest.StampOf(b.Name)
+	own, known := h.madeAt(s)
 	return ok && known && !made.Before(own)
 }
 
@@ -228,10 +262,19 @@ func NewestWhole(backups []state.Backup) (newest state.Backup) {
 	return newest
 }
 
-// oldEnough tells whether an own snapshot is past its days, by the stamp that is its name. One that is yet to come was
-// pushed ahead (see bornAt), and ZFS tells.
-func oldEnough(s zfs.SnapshotInfo, now time.Time, days int) bool {
-	made, ok := parseStamp(s.Snapshot.Name())
+// madeAt is when a snapshot was made: by the stamp that is its name, or, of one that was taken over, whose name is local time,
+// by ZFS.
+func (h holdings) madeAt(s zfs.SnapshotInfo) (time.Time, bool) {
+	if h.isAdopted(s) {
+		return s.Creation, true
+	}
+	return manifest.ParseStamp(s.Snapshot.Name())
+}
+
+// oldEnough tells whether an own snapshot is past its days. One whose stamp is yet to come was pushed ahead (see bornAt), and
+// ZFS tells.
+func (h holdings) oldEnough(s zfs.SnapshotInfo, now time.Time, days int) bool {
+	made, ok := h.madeAt(s)
 	if made.After(now) {
 		made = s.Creation
 	}
@@ -239,12 +282,16 @@ func oldEnough(s zfs.SnapshotInfo, now time.Time, days int) bool {
 }
 
 // isOurs tells whether a snapshot is one that this job made: our property was set on the snapshot itself, and
-// it names a run or a backup of ours that knows the snapshot by its GUID.
+// it names a run or a backup of ours that knows the snapshot by its GUID. Or the job has taken it over, which is on record by
+// its GUID too.
 func (h holdings) isOurs(s zfs.SnapshotInfo) bool {
 	text, local := s.Mark()
 	m, ok := parseMark(text)
 	if !local || !ok || m.Job != h.job.ID {
 		return false
+	}
+	if m.Run == adoptedRun {
+		return h.isAdopted(s)
 	}
 	for _, r := range h.runs {
 		if r.ID == m.Run && r.SnapshotGUID == s.GUID.String() {

@@ -11,7 +11,8 @@ import (
 )
 
 // Nothing needed is pruned (I2): not what a run that is not finished needs, not the base of a chain in use, not
-// before the backup that makes it redundant is committed.
+// before the backup that makes it redundant is committed. (zfs_autobackup#45, znapzend#322, #138: pruned before the upload that
+// needed it.)
 func TestKeepSnapshot(t *testing.T) {
 	backups, snapshots := aChain(t)
 	lost := append([]state.Backup{backupIn(t, backups[0], expired...)}, backups[1:]...)
@@ -53,6 +54,7 @@ func TestKeepSnapshot(t *testing.T) {
 	}
 }
 
+// Nor is a folder removed that was not uploaded yet (zfs_autobackup#45).
 func TestKeepFolder(t *testing.T) {
 	backups, _ := aChain(t)
 	second := backupIn(t, state.Backup{Name: "20261201030000-full", Full: true, SnapshotGUID: "21", Job: "j"}, toCommitted...)
@@ -203,14 +205,14 @@ func TestKeepOfFiles(t *testing.T) {
 func TestOldEnoughGoesByTheStamp(t *testing.T) {
 	now := at("20261125000000")
 	for name, want := range map[string]bool{"20260727000000": true, "20260728000000": true, "20260728000001": false, "daily": false} {
-		if got := oldEnough(snapshotNamed(t, name, 1, 1), now.Add(time.Second), 120); got != want {
+		if got := (holdings{}).oldEnough(snapshotNamed(t, name, 1, 1), now.Add(time.Second), 120); got != want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
 	ahead := snapshotNamed(t, "20370101000000", 1, 1)
 	for creation, want := range map[string]bool{"20260727000000": true, "20260728000001": false, "20370101000000": false} {
 		ahead.Creation = at(creation)
-		if got := oldEnough(ahead, now.Add(time.Second), 120); got != want {
+		if got := (holdings{}).oldEnough(ahead, now.Add(time.Second), 120); got != want {
 			t.Errorf("%s, made %s: %v", ahead.Snapshot, creation, got)
 		}
 	}

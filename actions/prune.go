@@ -16,8 +16,8 @@ import (
 )
 
 // pruneIntermediates removes from intermediate_basedir the folders of backups that are safe elsewhere or no
-// longer needed. Only folders that the job's own records name are looked at. What can't go is noted, and
-// the rest goes on.
+// longer needed, and those of the Python tool that were taken over. Only folders that the job's own records name are looked
+// at. What can't go is noted, and the rest goes on.
 func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args []string) error {
 	run := s.Run()
 	h, err := holdingsOf(s.View, run.Job, k.Settings.Strategy)
@@ -43,6 +43,24 @@ func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args 
 		}
 		removed++
 	}
+	adopted, err := h.redundantFolders(run.Frozen.IntermediateDir, inPlace, k.Settings.Keep, s.Now())
+	if err != nil {
+		return err
+	}
+	for _, f := range adopted {
+		if !slices.Contains(args, "-y") {
+			k.say("would remove %s, which the Python tool made", path.Join(f.Folder.Dir, f.Name))
+			would++
+			continue
+		}
+		if err := k.pruneAdopted(ctx, s, f, inPlace); err != nil {
+			if nerr := k.note(s, "%v", err); nerr != nil {
+				return nerr
+			}
+			continue
+		}
+		removed++
+	}
 	if !slices.Contains(args, "-y") {
 		return wouldGo(s, would, "remove", "folder", "folders")
 	}
@@ -57,9 +75,9 @@ func wouldGo(s *workflow.Session, n int, verb, one, many string) error {
 	return s.Detail("would %s %s; -y does it", verb, plural(n, one, many))
 }
 
-// OnlyLooks tells a prune that was asked what it would do from one that does it.
+// OnlyLooks tells a step with a flag -y that was asked what it would do from one that does it.
 func OnlyLooks(s state.Step) bool {
-	prunes := []string{StepPruneIntermediates, StepPruneSnapshots, StepPruneRemote}
+	prunes := []string{StepPruneIntermediates, StepPruneSnapshots, StepPruneRemote, StepAdopt}
 	return slices.Contains(prunes, s.Name) && !slices.Contains(s.Args, "-y")
 }
 
@@ -94,7 +112,7 @@ func (k *Kit) pruneFolder(ctx context.Context, s *workflow.Session, b state.Back
 					return none, err
 				}
 			}
-			foreign, err := removeFolder(b, chunks, append(texts(b), manifestName(b))...)
+			foreign, err := removeFolder(b, chunks, append(beside(b), manifestName(b))...)
 			if err == nil && len(foreign) > 0 {
 				err = errors.New(foreignStays(b, foreign))
 			}
@@ -160,8 +178,9 @@ func releaseChunks(tx *state.Tx, b state.Backup, inPlace bool) error {
 	return nil
 }
 
-// pruneSnapshots destroys the job's own snapshots that are past their days and that nothing needs. What can't
-// go (held by someone, cloned, busy, not permitted) is noted with its reason, and the rest goes on.
+// pruneSnapshots destroys the job's own snapshots that are past their days and that nothing needs, and those that are bases,
+// where a bookmark stands for them. What can't go (held by someone, cloned, busy, not permitted) is noted with its reason, and
+// the rest goes on.
 func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []string) error {
 	run := s.Run()
 	h, err := holdingsOf(s.View, run.Job, k.Settings.Strategy)
@@ -183,15 +202,29 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 	}
 	var destroyed, would int
 	for _, snap := range snapshots {
-		if !h.isOurs(snap) || !oldEnough(snap, s.Now(), k.Settings.OldestSnapshotDays) || h.keepSnapshot(snap, snapshots) != "" {
+		if !h.isOurs(snap) || !h.oldEnough(snap, s.Now(), k.Settings.OldestSnapshotDays) {
 			continue
 		}
+		base := h.keepSnapshot(snap, snapshots) != ""
+		if base {
+			if can, err := k.standInFor(ctx, s.Look(), h, snap, snapshots); err != nil {
+				return err
+			} else if !can {
+				continue
+			}
+		}
 		if !slices.Contains(args, "-y") {
-			k.say("would destroy %s", snap.Snapshot)
+			k.say("would %s", goes(snap, base))
 			would++
 			continue
 		}
-		err := k.destroy(ctx, s, h, snap)
+		var err error
+		if base {
+			err = k.standIn(ctx, s, h, snap, snapshots)
+		}
+		if err == nil {
+			err = k.destroy(ctx, s, h, snap)
+		}
 		if stays(err) {
 			if err := k.note(s, "%s stays: %v", snap.Snapshot, err); err != nil {
 				return err
@@ -206,7 +239,18 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 	if !slices.Contains(args, "-y") {
 		return wouldGo(s, would, "destroy", "snapshot", "snapshots")
 	}
+	if err := k.pruneBookmarks(ctx, s, h); err != nil {
+		return err
+	}
 	return s.Detail("destroyed %s", plural(destroyed, "snapshot", "snapshots"))
+}
+
+// goes says what becomes of a snapshot.
+func goes(s zfs.SnapshotInfo, base bool) string {
+	if base {
+		return "destroy " + s.Snapshot.String() + ", and have a bookmark stand for it"
+	}
+	return "destroy " + s.Snapshot.String()
 }
 
 // clockJump says so if the clock has gone on by more than a year since the last commit: either nobody backed up
@@ -227,7 +271,8 @@ func clockJump(h holdings, now time.Time) string {
 
 // stays tells the errors of a destroy that concern that one snapshot.
 func stays(err error) bool {
-	return errors.Is(err, zfs.ErrBusy) || errors.Is(err, zfs.ErrClones) || errors.Is(err, zfs.ErrPermission) || errors.Is(err, errNotOurs)
+	return errors.Is(err, zfs.ErrBusy) || errors.Is(err, zfs.ErrClones) || errors.Is(err, zfs.ErrPermission) || errors.Is(err, errNotOurs) ||
+		errors.Is(err, errNoStandIn)
 }
 
 var errNotOurs = errors.New("it is not ours any more")
@@ -257,6 +302,9 @@ func (k *Kit) destroy(ctx context.Context, s *workflow.Session, h holdings, snap
 				err = nil
 			}
 			return none, err
+		},
+		Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+			return tx.DropAdopted(r.Job, snap.GUID.String())
 		},
 	})
 	return err

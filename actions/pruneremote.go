@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
@@ -58,7 +59,7 @@ type remotePrune struct {
 	kit      *Kit
 	s        *workflow.Session
 	place    *remote.Place
-	catalog  *Catalog
+	catalog  *catalog.Catalog
 	holdings holdings
 	there    []string // the folders at the place's root
 	yes      bool
@@ -144,7 +145,7 @@ func (p *remotePrune) backup(ctx context.Context, b state.Backup) (stays string,
 	own, foreign := p.ownIn(b, entry)
 	var bytes int64
 	for _, name := range own {
-		bytes += max(entry.objects[name].Size, 0)
+		bytes += max(entry.Objects[name].Size, 0)
 	}
 	if !p.yes {
 		p.kit.say("would delete %s/%s, %s: %s", p.place, b.Name, units.Size(bytes), p.why(b))
@@ -177,11 +178,11 @@ func (p *remotePrune) why(b state.Backup) string {
 
 // mayBeWorth says what speaks against the record that calls a backup worthless. A manifest that does not open is a
 // doubt, and doubt keeps.
-func (p *remotePrune) mayBeWorth(ctx context.Context, b state.Backup, e *Entry) (string, error) {
+func (p *remotePrune) mayBeWorth(ctx context.Context, b state.Backup, e *catalog.Entry) (string, error) {
 	switch {
 	case p.holdings.restorable(b):
 		return "", nil
-	case errors.Is(e.Why, ErrNotCommitted):
+	case errors.Is(e.Why, catalog.ErrNotCommitted):
 		return "", nil // nothing without a manifest is a backup
 	case workflow.BackupMachine.In(b.State, workflow.BackupAbandoned):
 		return "it was given up, and has a manifest all the same", nil
@@ -191,7 +192,7 @@ func (p *remotePrune) mayBeWorth(ctx context.Context, b state.Backup, e *Entry) 
 		switch {
 		case err != nil:
 			return "", err
-		case errors.Is(at.Why, errGone), errors.Is(at.Why, ErrNotCommitted), at.Manifest != nil && at.whole() != nil:
+		case errors.Is(at.Why, catalog.ErrGone), errors.Is(at.Why, catalog.ErrNotCommitted), at.Manifest != nil && at.Whole() != nil:
 			return "", nil
 		case at.Manifest == nil:
 			return fmt.Sprintf("whether %s is whole can't be told: %v", link.Name, at.Why), nil
@@ -201,12 +202,12 @@ func (p *remotePrune) mayBeWorth(ctx context.Context, b state.Backup, e *Entry) 
 }
 
 // ownIn tells what of a folder the backup may have stored there.
-func (p *remotePrune) ownIn(b state.Backup, e *Entry) (own, foreign []string) {
+func (p *remotePrune) ownIn(b state.Backup, e *catalog.Entry) (own, foreign []string) {
 	stamp, _, _ := manifest.ParseFolder(b.Name)
 	prefix := chunk.NamePrefix(b.Dataset, stamp)
-	for name := range e.objects {
-		chunkOfIt := strings.HasPrefix(name, prefix) && chunkFile.MatchString(name)
-		if chunkOfIt || slices.Contains(texts(b), name) || name == manifestName(b) || slices.Contains(b.Claims, name) {
+	for name := range e.Objects {
+		chunkOfIt := strings.HasPrefix(name, prefix) && chunk.IsName(name)
+		if chunkOfIt || slices.Contains(texts(b), name) || manifest.IsIndex(name) || name == manifestName(b) || slices.Contains(b.Claims, name) {
 			own = append(own, name)
 		} else {
 			foreign = append(foreign, name)
@@ -217,17 +218,22 @@ func (p *remotePrune) ownIn(b state.Backup, e *Entry) (own, foreign []string) {
 	return own, foreign
 }
 
-// delete deletes a backup's objects and its folder. STAYS is what the store said against it.
+// delete deletes a backup's objects and its folder. STAYS is what the store said against it. A manifest that is not there
+// any more was deleted by who died before it said so: also then the record is told.
 func (p *remotePrune) delete(ctx context.Context, b state.Backup, own []string) (stays string, err error) {
-	if slices.Contains(own, manifestName(b)) {
+	if named := slices.Contains(own, manifestName(b)); named || workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
 		stays, err := workflow.Once(ctx, p.s, workflow.Effect[string]{
-			Name: "forget " + b.Name,
+			Name:   "forget " + b.Name,
+			Intent: func(tx *state.Tx, _ *state.Run) error { return going(tx, b, true) },
 			Do: func(ctx context.Context, fx workflow.Fx) (string, error) {
+				if !named {
+					return "", nil
+				}
 				return p.objects(ctx, fx, b.Name, []string{manifestName(b)})
 			},
 			Result: func(tx *state.Tx, _ *state.Run, stays string) error {
 				if stays != "" {
-					return nil
+					return going(tx, b, false)
 				}
 				return expire(tx, b.Job, b.Name)
 			},
@@ -249,6 +255,16 @@ func (p *remotePrune) delete(ctx context.Context, b state.Backup, own []string) 
 			return "", nil
 		},
 	})
+}
+
+// going stores whether a committed backup's manifest is being deleted.
+func going(tx *state.Tx, of state.Backup, begun bool) error {
+	b, ok, err := tx.Backup(of.Job, of.Name)
+	if err != nil || !ok || !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+		return err
+	}
+	b.Going = begun
+	return tx.PutBackup(b)
 }
 
 // objects deletes some objects of a folder, a few at once.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
@@ -126,10 +127,10 @@ type finding struct {
 	marks []marked        // the dataset's snapshots that bear the mark of a job not on record
 
 	id      string // of the job that the place belongs to
-	entries []*Entry
-	mine    []*Entry // whose manifests prove them to be that job's, of this dataset; the newest first
+	entries []*catalog.Entry
+	mine    []*catalog.Entry // whose manifests prove them to be that job's, of this dataset; the newest first
 
-	spool map[string][]string // the job's folders in intermediate_basedir, with the chunk files in them
+	spool map[string][]string // the job's folders in intermediate_basedir, with the chunk files and indexes in them
 }
 
 // marked is a snapshot with its mark.
@@ -177,21 +178,21 @@ func (f *finding) readPlace(ctx context.Context, w workflow.World) (there bool, 
 	if err != nil {
 		return false, err
 	}
-	catalog, err := f.kit.OpenCatalog(ctx, w, r)
+	c, err := f.kit.OpenCatalog(ctx, w, r)
 	if errors.Is(err, remote.ErrNotThere) {
 		return false, nil // the first upload makes it
 	}
-	if err != nil || len(catalog.Jobs) == 0 {
+	if err != nil || len(c.Jobs) == 0 {
 		return false, err
 	}
-	if len(catalog.Jobs) > 1 || f.known[catalog.Jobs[0]] {
+	if len(c.Jobs) > 1 || f.known[c.Jobs[0]] {
 		return true, nil // a stranger's
 	}
-	f.id = catalog.Jobs[0]
-	if err := catalog.Unlock(f.kit.Settings.Encryption); err != nil {
+	f.id = c.Jobs[0]
+	if err := c.Unlock(f.kit.Settings.Encryption); err != nil {
 		return true, err
 	}
-	if f.entries, err = catalog.ReadAll(ctx); err != nil {
+	if f.entries, err = c.ReadAll(ctx); err != nil {
 		return true, err
 	}
 	for _, e := range f.entries {
@@ -229,14 +230,22 @@ func (f *finding) readSpool() error {
 		if err != nil {
 			return err
 		}
+		if slices.ContainsFunc(files, isPiece) {
+			continue // it was taken over, and is the Python tool's again
+		}
 		f.spool[name] = nil
 		for _, file := range files {
-			if file.Type().IsRegular() && chunkFile.MatchString(file.Name()) {
+			if file.Type().IsRegular() && (chunk.IsName(file.Name()) || manifest.IsIndex(file.Name())) {
 				f.spool[name] = append(f.spool[name], file.Name())
 			}
 		}
 	}
 	return nil
+}
+
+func isPiece(file fs.DirEntry) bool {
+	_, is := catalog.ParsePiece(file.Name())
+	return is
 }
 
 // ours tells whether the job at the place is this dataset's, of this host.
@@ -261,7 +270,7 @@ func (f *finding) ours(insist bool) (bool, error) {
 // unread are the backups whose manifests don't open, or are not this job's.
 func (f *finding) unread() (names []string) {
 	for _, e := range f.entries {
-		if !slices.Contains(f.mine, e) && !errors.Is(e.Why, ErrNotCommitted) && !e.Python {
+		if !slices.Contains(f.mine, e) && !errors.Is(e.Why, catalog.ErrNotCommitted) && !e.Python {
 			names = append(names, e.Name)
 		}
 	}
@@ -288,14 +297,14 @@ func (f *finding) rebuild(store *state.Store) (Settled, error) {
 	job.ID, job.Used, job.Fresh = f.id, true, false
 	s := Settled{Rebuilt: true, Backups: len(f.mine), Unread: f.unread()}
 	for _, e := range f.entries {
-		if errors.Is(e.Why, ErrNotCommitted) {
+		if errors.Is(e.Why, catalog.ErrNotCommitted) {
 			s.Unfinished = append(s.Unfinished, e.Name)
 		}
 	}
 	if len(f.mine) > 0 {
 		m := f.mine[0].Manifest
 		job.Created = f.mine[len(f.mine)-1].Manifest.Created
-		job.Newest = &state.Commit{Name: m.Name, ManifestSHA256: f.mine[0].sha, At: m.Created}
+		job.Newest = &state.Commit{Name: m.Name, ManifestSHA256: f.mine[0].SHA256, At: m.Created}
 	}
 	s.Job = job
 	err := store.Update(func(tx *state.Tx) error {

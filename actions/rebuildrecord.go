@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -45,26 +46,31 @@ func (b *rebuilding) all() error {
 
 // backup records what a manifest says. One whose chunks are not all there is on record as expired, as it is when a
 // listing before an incremental shows that.
-func (b *rebuilding) backup(e *Entry) error {
+func (b *rebuilding) backup(e *catalog.Entry) error {
 	m := e.Manifest
-	object := e.objects[manifest.FileName(m.Encryption())]
+	object := e.Objects[manifest.FileName(m.Encryption())]
 	r := state.Backup{Job: b.job.ID, Name: m.Name, Run: b.runOf(m.SnapshotGUID), Full: m.Base == nil, Reason: "known by its manifest alone: the record was lost",
 		Created: m.Created, Dataset: m.Dataset, DatasetGUID: m.DatasetGUID, PoolGUID: m.PoolGUID, Host: m.Host, Snapshot: m.Snapshot, SnapshotGUID: m.SnapshotGUID,
 		SendFlags: m.SendFlags, SplitSize: m.SplitSize, Encryption: string(m.Encryption()), Dir: b.f.kit.Settings.IntermediateDir, Place: b.job.Place,
-		StreamBytes: m.StreamBytes, StreamSHA256: m.StreamSHA256, ManifestSHA256: e.sha, ManifestSize: object.Size, Committed: &m.Created}
+		StreamBytes: m.StreamBytes, StreamSHA256: m.StreamSHA256, ManifestSHA256: e.SHA256, ManifestSize: object.Size, Committed: &m.Created}
 	if m.Base != nil {
 		r.Base = &state.Base{Name: m.Base.Name, SnapshotGUID: m.Base.SnapshotGUID, ManifestSHA256: m.Base.ManifestSHA256}
 		if base := b.f.manifest(m.Base.Name); base != nil {
 			r.Base.Snapshot = base.Snapshot
 		}
 	}
+	if x := m.Index; x != nil {
+		r.Indexes = x.Gen
+		r.Index = &state.Index{Gen: x.Gen, Name: x.Name, Plain: x.Plain, PlainSHA256: x.PlainSHA256, Size: x.Size, SHA256: x.SHA256}
+	}
+	r.Claims = claimsIn(e) // none is another host's, or it would not have been committed
 	if m.Previous != nil {
 		r.Previous = &state.Commit{Name: m.Previous.Name, ManifestSHA256: m.Previous.ManifestSHA256}
 	}
 	_, here := b.f.spool[m.Name]
 	r.Pruned = !here
 	events := []workflow.BackupEvent{workflow.BackupExport, workflow.BackupCommit}
-	whole := e.whole() == nil
+	whole := e.Whole() == nil
 	if whole {
 		now := b.f.now
 		r.Seen = &now
@@ -120,7 +126,7 @@ func (b *rebuilding) leftovers() error {
 
 // knows tells whether a folder at the place has a manifest, whether that opens or not: such a one is no leftover.
 func (b *rebuilding) knows(folder string) bool {
-	return slices.ContainsFunc(b.f.entries, func(e *Entry) bool { return e.Name == folder && !errors.Is(e.Why, ErrNotCommitted) })
+	return slices.ContainsFunc(b.f.entries, func(e *catalog.Entry) bool { return e.Name == folder && !errors.Is(e.Why, catalog.ErrNotCommitted) })
 }
 
 func (b *rebuilding) leftover(name string, files []string) error {
@@ -128,6 +134,12 @@ func (b *rebuilding) leftover(name string, files []string) error {
 	stamp, full, _ := manifest.ParseFolder(name)
 	r := state.Backup{Job: b.job.ID, Name: name, Full: full, Reason: "its record was lost before it was committed", Created: b.f.now, Dataset: b.job.Dataset,
 		DatasetGUID: b.job.DatasetGUID, PoolGUID: b.job.PoolGUID, Host: b.f.kit.Host, Snapshot: stamp, Encryption: string(c.Encryption), Dir: c.IntermediateDir, Place: b.job.Place}
+	i := slices.IndexFunc(b.f.entries, func(e *catalog.Entry) bool { return e.Name == name })
+	if i >= 0 {
+		if claims := claimsIn(b.f.entries[i]); ofOneRun(claims) {
+			r.Claims = claims
+		}
+	}
 	if err := born(b.tx, workflow.BackupMachine, &r.State, workflow.BackupAbandon); err != nil {
 		return err
 	}
@@ -146,6 +158,9 @@ func (b *rebuilding) leftover(name string, files []string) error {
 // run records the run that a snapshot's mark names, so that the snapshot is known to be ours, its hold is let go, and
 // its age prunes it.
 func (b *rebuilding) run(m marked) error {
+	if m.Run == adoptedRun { // no run made it: whether it is to be ours again is for a person to say
+		return nil
+	}
 	if _, known, err := b.tx.Run(m.Run); err != nil || known {
 		return err
 	}

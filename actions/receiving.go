@@ -18,15 +18,17 @@ type receiving struct {
 	open func(ctx context.Context, to io.Writer) error
 	also io.Writer // gets the stream too, if not nil
 	to   sink
+	part *part // what an earlier receive kept: only what comes behind it is received; nil if there is nothing
 }
 
 // sink takes a stream. It sees the end only if all of it was found right.
 type sink func(ctx context.Context, in io.Reader, begin stream.Begin) error
 
-// intoDataset is zfs receive. INCREMENT says that the dataset was made by an earlier receive of the same restore.
-func intoDataset(program zfs.Program, into zfs.Dataset, increment bool) sink {
+// intoDataset is zfs receive. Whether it is a volume the stream says.
+func intoDataset(program zfs.Program, into zfs.Dataset, a zfs.ReceiveArgs) sink {
 	return func(ctx context.Context, in io.Reader, begin stream.Begin) error {
-		return program.Receive(ctx, in, into, zfs.ReceiveArgs{Increment: increment, Volume: begin.Volume})
+		a.Volume = begin.Volume
+		return program.Receive(ctx, in, into, a)
 	}
 }
 
@@ -57,16 +59,16 @@ var (
 
 func (r *receiving) pass(ctx context.Context, out *io.PipeReader) (volume bool, err error) {
 	m := r.of
-	var base uint64
-	if m.Base != nil {
-		base = guid(m.Base.SnapshotGUID)
-	}
+	to, from := streamGUIDs(m)
 	// What reads from it sees no END before all chunks were opened, and their stream was found whole.
 	var in io.Reader = out
 	if r.also != nil {
 		in = io.TeeReader(out, r.also)
 	}
-	checked, begin, err := stream.Open(in, guid(m.SnapshotGUID), base)
+	if r.part != nil {
+		in = stream.Restart(in, r.part.at, r.part.entry, r.part.token)
+	}
+	checked, begin, err := stream.Open(in, to, from)
 	if err != nil {
 		return false, streamError(m, err)
 	}
@@ -78,6 +80,14 @@ func (r *receiving) pass(ctx context.Context, out *io.PipeReader) (volume bool, 
 		err = fmt.Errorf("what took the stream of %s has ended well before it: do not use what came of it", m.Name)
 	}
 	return begin.Volume, err
+}
+
+// streamGUIDs are those of the snapshot that a backup's stream is of, and of the one that it is based on; 0 for a full.
+func streamGUIDs(m *manifest.Manifest) (to, from uint64) {
+	if m.Base != nil {
+		from = guid(m.Base.SnapshotGUID)
+	}
+	return guid(m.SnapshotGUID), from
 }
 
 // streamError says what can be done about a stream with which something is wrong, although its chunks are the ones that

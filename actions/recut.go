@@ -71,12 +71,13 @@ func (x *streamExport) cutAgain(ctx context.Context, last state.Chunk, differs *
 			return nil, 0, fmt.Errorf("%w; chunk %d could be cut again there, but its file is not here any more", differs, r.n)
 		}
 	}
-	if in, err = x.goOn(ctx, at.mark.Back()); err != nil {
+	if in, err = x.goOn(ctx, at.mark.Back(), at.trail); err != nil {
 		return nil, 0, err
 	}
 	x.s.Log().Warn("the snapshot does not give the same stream again; what differs is cut again", "chunk", r.n, "byte", differs.Point, "err", differs)
 	in.hash, in.seen = r.hash, r.keep
 	if r.keep > 0 {
+		in.entry = old.Entry // of what begins in what it keeps
 		kept, err := x.beginning(ctx, old, r.keep)
 		if err != nil {
 			return nil, 0, errors.Join(err, in.Close())

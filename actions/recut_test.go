@@ -13,20 +13,21 @@ import (
 	"zfs2cloud/actions/stream/streamtest"
 )
 
-// chunksOfStream takes a stream apart as an export does, and gives what is stored behind each chunk, as far as it can be gone on there.
-func chunksOfStream(t *testing.T, in *sending, split int64) (all [][]byte, behinds map[int][]byte) {
+// chunksOfStream takes a stream apart as an export does, and gives what is stored behind each chunk, as far as it can be gone on
+// there, and what the index has of each.
+func chunksOfStream(t *testing.T, in *sending, split int64) (all [][]byte, behinds, entries map[int][]byte) {
 	t.Helper()
 	cutter, err := chunk.NewCutter(in.from, split)
 	if err != nil {
 		t.Fatal(err)
 	}
-	behinds = map[int][]byte{}
+	behinds, entries = map[int][]byte{}, map[int][]byte{}
 	for {
 		piece, err := cutter.Next()
 		if err == io.EOF {
 			break
 		}
-		c := &checked{piece: piece, left: split, of: in}
+		c := in.piece(piece, split)
 		b, err := io.ReadAll(c)
 		if err != nil {
 			t.Fatalf("chunk %d of %d bytes: %v", len(all), split, err)
@@ -34,16 +35,19 @@ func chunksOfStream(t *testing.T, in *sending, split int64) (all [][]byte, behin
 		if c.behind != nil {
 			behinds[len(all)] = c.behind
 		}
+		entries[len(all)] = c.entry
 		all = append(all, b)
 	}
 	if err := in.parser.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return all, behinds
+	return all, behinds, entries
 }
 
 func sendingOf(b []byte, to, from uint64) *sending {
-	return &sending{from: bytes.NewReader(b), parser: stream.Of(to, from), hash: sha256.New()}
+	in := &sending{from: bytes.NewReader(b), parser: stream.Of(to, from), hash: sha256.New()}
+	in.parser.Follow()
+	return in
 }
 
 // recordsOf is where the records of a stream begin, and END.
@@ -100,7 +104,7 @@ func TestCutAgain(t *testing.T) {
 // cutAgainAt has what is sent differ from what was sealed, up to and with the chunk LAST, in the last record there is as a whole.
 func cutAgainAt(t *testing.T, old []byte, begin stream.Begin, split int64, last int) (tried bool, kept int64) {
 	t.Helper()
-	before, behinds := chunksOfStream(t, sendingOf(old, begin.To, begin.From), split)
+	before, behinds, entries := chunksOfStream(t, sendingOf(old, begin.To, begin.From), split)
 	if behinds[last] == nil {
 		return false, 0
 	}
@@ -148,12 +152,15 @@ func cutAgainAt(t *testing.T, old []byte, begin stream.Begin, split int64, last 
 		t.Fatalf("split %d: chunk %d is cut again at %d, the point is %d", split, r.n, r.keep, point)
 	}
 	splice := stream.Continue(at.mark.Back(), bytes.NewReader(sent))
-	in := &sending{hash: r.hash, seen: r.keep}
+	in := &sending{hash: r.hash, seen: r.keep, entry: entries[r.n]}
+	if err := splice.Follow(at.trail); err != nil {
+		t.Fatal(err)
+	}
 	if in.parser, err = splice.Join(); err != nil {
 		t.Fatal(err)
 	}
 	in.from = io.MultiReader(bytes.NewReader(before[r.n][:r.keep]), splice)
-	got, marks := chunksOfStream(t, in, split)
+	got, marks, made := chunksOfStream(t, in, split)
 
 	whole := append(bytes.Clone(old[:point]), other[point:]...)
 	for _, i := range recordsOf(t, whole) {
@@ -163,19 +170,39 @@ func cutAgainAt(t *testing.T, old []byte, begin stream.Begin, split int64, last 
 		t.Fatal(err)
 	}
 	straight := sendingOf(whole, begin.To, begin.From)
-	want, wantMarks := chunksOfStream(t, straight, split)
+	want, wantMarks, wantMade := chunksOfStream(t, straight, split)
 	if len(got) != len(want)-r.n {
 		t.Fatalf("split %d, cut again at %d: %d chunks instead of %d", split, point, len(got), len(want)-r.n)
 	}
 	for i := range got {
 		// While the first record that is new has not come to its end, nothing is known to go on from.
 		known := marks[i] != nil || (r.n+i+1)*int(split) >= int(point+stream.HeaderSize+size)
-		if !bytes.Equal(got[i], want[r.n+i]) || known && !bytes.Equal(marks[i], wantMarks[r.n+i]) {
+		if !bytes.Equal(got[i], want[r.n+i]) || known && !sameBehind(t, marks[i], wantMarks[r.n+i]) {
 			t.Fatalf("split %d, cut again at %d: chunk %d is another, or what is stored behind it", split, point, r.n+i)
+		}
+	}
+	for i := range got {
+		// Where it was cut within an object, less is known.
+		if a, b := made[i], wantMade[r.n+i]; !bytes.Equal(a, b) && (len(a) >= len(b) || len(a) == 0 || i == 0) {
+			t.Fatalf("split %d, cut again at %d: the entry of chunk %d is\n%x instead of\n%x", split, point, r.n+i, a, b)
 		}
 	}
 	if a, b := hex.EncodeToString(in.hash.Sum(nil)), hex.EncodeToString(straight.hash.Sum(nil)); a != b {
 		t.Fatalf("split %d, cut again at %d: the SHA-256 of the whole is %s instead of %s", split, point, a, b)
 	}
 	return true, r.keep
+}
+
+// sameBehind compares what is stored behind a chunk, but for the trail, of which less may be known.
+func sameBehind(t *testing.T, a, b []byte) bool {
+	t.Helper()
+	is, err := parseBehind(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, err := parseBehind(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return is.mark == was.mark && bytes.Equal(is.hash.Sum(nil), was.hash.Sum(nil)) && len(is.trail) > 0
 }

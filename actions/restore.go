@@ -6,10 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
@@ -54,45 +53,38 @@ type RestorePlan struct {
 	// Newer are folders that are newer than the backup and have no manifest, if the latest was asked for.
 	Newer []string
 
-	catalog *Catalog
+	catalog *catalog.Catalog
 }
 
 // Newest is the backup that was asked for.
 func (p *RestorePlan) Newest() *manifest.Manifest { return p.Chain[len(p.Chain)-1] }
 
-// RestoreRefusal is the error of a request that can't be fulfilled as it was made.
-type RestoreRefusal struct{ Err error }
-
-func (e *RestoreRefusal) Error() string { return e.Err.Error() }
-func (e *RestoreRefusal) Unwrap() error { return e.Err }
-
-// ExitCode is that of a command that did nothing.
-func (e *RestoreRefusal) ExitCode() int { return 2 }
-
-func refuse(format string, args ...any) error { return &RestoreRefusal{fmt.Errorf(format, args...)} }
+// refuse is the error of a request that can't be fulfilled as it was made, the one that a catalog has for it too.
+func refuse(format string, args ...any) error { return catalog.Refuse(format, args...) }
 
 // PlanRestore opens the manifests of the whole chain, looks for every chunk, and at where it should all go.
-func (c *Catalog) PlanRestore(ctx context.Context, q RestoreRequest) (*RestorePlan, error) {
+func (k *Kit) PlanRestore(ctx context.Context, c *catalog.Catalog, q RestoreRequest) (*RestorePlan, error) {
 	p := &RestorePlan{Streams: q.Streams, Files: q.Files, Spool: q.Spool, catalog: c}
-	if err := c.aim(ctx, q, p); err != nil {
+	if err := k.aim(ctx, c.Look, q, p); err != nil {
 		return nil, err
 	}
-	name, err := c.choose(ctx, q, p)
+	name, newer, err := c.Find(ctx, q.Backup, q.At)
 	if err != nil {
 		return nil, err
 	}
+	p.Newer = newer
 	c.Afresh() // which is the latest may be remembered; what is received is opened
 	e, err := c.Entry(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	p.Python = e.Python
-	if p.Chain, err = c.chain(ctx, name, e.Python); err != nil {
+	if p.Chain, err = chainAt(ctx, c, name, e.Python); err != nil {
 		return nil, fmt.Errorf("backup %s at %s: %w", name, c.Remote, err)
 	}
 	for _, m := range p.Chain {
 		if err := p.fits(m); err != nil {
-			return nil, &RestoreRefusal{err}
+			return nil, &catalog.Refusal{Err: err}
 		}
 		p.Bytes += m.Bytes()
 		p.StreamBytes += m.StreamBytes
@@ -112,96 +104,8 @@ func chunksOf(chain []*manifest.Manifest) (chunks []manifest.Chunk) {
 	return chunks
 }
 
-// Latest asks for the newest backup.
-const Latest = "latest"
-
-// choose finds the folder that is meant.
-func (c *Catalog) choose(ctx context.Context, q RestoreRequest, p *RestorePlan) (string, error) {
-	backup := q.Backup
-	switch {
-	case backup != Latest && !q.At.IsZero():
-		return "", refuse("--backup names one backup, --at asks for that of a moment: give one of the two")
-	case backup == Latest:
-		return c.latest(ctx, q.At, p)
-	}
-	if _, _, ok := manifest.ParseFolder(backup); !ok {
-		return "", refuse("backup %q: neither a stamp such as 20261125035200 nor %s", backup, Latest)
-	}
-	if name, ok := c.folder(backup); ok {
-		return name, nil
-	}
-	return "", refuse("%s has no backup %s", c.Remote, backup)
-}
-
-// folder finds a backup's folder by its name, or by its stamp alone.
-func (c *Catalog) folder(backup string) (string, bool) {
-	stamp, full, _ := manifest.ParseFolder(backup)
-	for _, name := range []string{backup, manifest.Folder(stamp, true)} {
-		if slices.Contains(c.Folders, name) && (!full || name == backup) {
-			return name, true
-		}
-	}
-	return "", false
-}
-
-// latest is the newest folder with a manifest. If that can't be restored, an older one is not taken in its place:
-// that is for a person to say.
-func (c *Catalog) latest(ctx context.Context, at time.Time, p *RestorePlan) (string, error) {
-	all, err := c.ReadAll(ctx)
-	if err != nil {
-		return "", err
-	}
-	if err := c.oneJob(all); err != nil {
-		return "", err
-	}
-	for _, e := range all {
-		switch {
-		case !at.IsZero() && !asOf(e.Name, at):
-		case !errors.Is(e.Why, ErrNotCommitted):
-			return e.Name, nil
-		default:
-			p.Newer = append(p.Newer, e.Name)
-		}
-	}
-	if !at.IsZero() {
-		return "", refuse("%s has no backup of %s or before", c.Remote, at.Local().Format("2 Jan 2006 15:04:05"))
-	}
-	return "", refuse("%s has no backup", c.Remote)
-}
-
-// asOf tells whether a folder's stamp is not later than a moment.
-func asOf(folder string, at time.Time) bool {
-	stamp, ok := stampOf(folder)
-	return ok && !stamp.After(at)
-}
-
-// oneJob is an error if a remote has backups of several jobs: which is the latest would be anyone's guess.
-func (c *Catalog) oneJob(all []*Entry) error {
-	jobs := slices.Clone(c.Jobs)
-	newest := map[string]*manifest.Manifest{}
-	for _, e := range all { // the newest first
-		if m := e.Manifest; m != nil && newest[m.Job] == nil {
-			jobs, newest[m.Job] = append(jobs, m.Job), m
-		}
-	}
-	slices.Sort(jobs)
-	jobs = slices.Compact(jobs)
-	if len(jobs) < 2 {
-		return nil
-	}
-	var b strings.Builder
-	for _, job := range jobs {
-		if m := newest[job]; m != nil {
-			fmt.Fprintf(&b, "\n  job %s: newest %s, of %s on %s", job, m.Name, m.Dataset, m.Host)
-		} else {
-			fmt.Fprintf(&b, "\n  job %s: no backup that opens", job)
-		}
-	}
-	return refuse("%s has backups of several jobs; say which one by --backup:%s", c.Remote, b.String())
-}
-
-// chain is Chain, of a backup of either kind.
-func (c *Catalog) chain(ctx context.Context, name string, python bool) ([]*manifest.Manifest, error) {
+// chainAt is the chain of a backup of either kind.
+func chainAt(ctx context.Context, c *catalog.Catalog, name string, python bool) ([]*manifest.Manifest, error) {
 	if python {
 		return c.PythonChain(ctx, name)
 	}
@@ -229,7 +133,7 @@ func (p *RestorePlan) NewRestore(from state.Source, config string) state.Run {
 	}
 	var steps []workflow.Planned
 	for _, m := range p.Chain {
-		rs.Chain = append(rs.Chain, state.Link{Name: m.Name, ManifestSHA256: p.catalog.entries[m.Name].sha, Snapshot: m.Snapshot, SnapshotGUID: m.SnapshotGUID,
+		rs.Chain = append(rs.Chain, state.Link{Name: m.Name, ManifestSHA256: p.catalog.ManifestSHA256(m.Name), Snapshot: m.Snapshot, SnapshotGUID: m.SnapshotGUID,
 			Bytes: m.Bytes(), StreamBytes: m.StreamBytes})
 		steps = append(steps, workflow.Planned{Name: name, Shown: name + " " + m.Name, Args: []string{m.Name}, Kind: workflow.Plain})
 	}
@@ -241,7 +145,7 @@ func (p *RestorePlan) NewRestore(from state.Source, config string) state.Run {
 }
 
 // ResumeRestore is the plan of a run that restores, from what is there now: the same manifests, and every chunk.
-func (c *Catalog) ResumeRestore(ctx context.Context, run state.Run) (*RestorePlan, error) {
+func ResumeRestore(ctx context.Context, c *catalog.Catalog, run state.Run) (*RestorePlan, error) {
 	rs := run.Restore
 	newest := rs.Newest()
 	c.Afresh()
@@ -255,14 +159,14 @@ func (c *Catalog) ResumeRestore(ctx context.Context, run state.Run) (*RestorePla
 	if p.Files != nil {
 		p.Dir = p.Files.Dir
 	}
-	if p.Chain, err = c.chain(ctx, newest.Name, rs.Python); err != nil {
+	if p.Chain, err = chainAt(ctx, c, newest.Name, rs.Python); err != nil {
 		return nil, fmt.Errorf("backup %s at %s: %w", newest.Name, c.Remote, err)
 	}
 	if len(p.Chain) != len(rs.Chain) {
 		return nil, fmt.Errorf("the chain of %s at %s is another than when the restore was begun", newest.Name, c.Remote)
 	}
 	for i, m := range p.Chain {
-		if l := rs.Chain[i]; m.Name != l.Name || c.entries[m.Name].sha != l.ManifestSHA256 || m.Bytes() != l.Bytes {
+		if l := rs.Chain[i]; m.Name != l.Name || c.ManifestSHA256(m.Name) != l.ManifestSHA256 || m.Bytes() != l.Bytes {
 			return nil, fmt.Errorf("%s at %s is another backup than when the restore was begun", l.Name, c.Remote)
 		}
 		p.Bytes += m.Bytes()

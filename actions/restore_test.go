@@ -13,10 +13,12 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/secret"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs/zfstest"
 	"zfs2cloud/state"
@@ -44,7 +46,7 @@ func TestRestore(t *testing.T) {
 	t.Run("chain", func(t *testing.T) {
 		into := b.into(t)
 		var told []int64
-		p, err := b.plan(t, Latest, into)
+		p, err := b.plan(t, catalog.Latest, into)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,9 +77,9 @@ func TestRestore(t *testing.T) {
 		}
 	})
 	t.Run("through rclone", func(t *testing.T) {
-		kit, catalog := b.throughRclone(t)
+		kit, c := b.throughRclone(t)
 		into := b.into(t)
-		p, err := catalog.PlanRestore(t.Context(), RestoreRequest{Backup: Latest, Into: into, Spool: t.TempDir()})
+		p, err := kit.PlanRestore(t.Context(), c, RestoreRequest{Backup: catalog.Latest, Into: into, Spool: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +89,7 @@ func TestRestore(t *testing.T) {
 		b.same(t, into, incr)
 	})
 	t.Run("ahead within its room", func(t *testing.T) {
-		p, err := b.plan(t, Latest, b.into(t))
+		p, err := b.plan(t, catalog.Latest, b.into(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,6 +113,56 @@ func TestRestore(t *testing.T) {
 	t.Run("goes on", func(t *testing.T) { testGoesOn(t, b, both) })
 	t.Run("listed", func(t *testing.T) { testListed(t, b, both) })
 	t.Run("jobs", func(t *testing.T) { testJobs(t, b) })
+}
+
+// A chain of which each backup was sealed by another passphrase: what opens each is asked for, once.
+func TestRestoreByOlderPassphrases(t *testing.T) {
+	t.Parallel()
+	b := newBackups(t, settings.GPG)
+	full := b.add(t, fullName, oneJob, nil)
+	b.kit = restoreKit("another passphrase", settings.GPG)
+	incr := b.add(t, incrName, oneJob, full)
+	b.kit = restoreKit("a third passphrase", settings.GPG)
+	if _, err := b.plan(t, catalog.Latest, b.into(t)); !errors.Is(err, chunk.ErrPassphrase) {
+		t.Errorf("without them: %v", err)
+	}
+	var asked []string
+	c := b.catalog(t)
+	answers := []string{"a wrong one", "another passphrase", "a passphrase"}
+	c.Older = func(_ context.Context, folder string) (secret.Bytes, error) {
+		asked = append(asked, folder)
+		return secret.Bytes(answers[len(asked)-1]), nil
+	}
+	into := b.into(t)
+	p, err := b.kit.PlanRestore(t.Context(), c, RestoreRequest{Backup: catalog.Latest, Into: into, Spool: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{incrName, incrName, fullName}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %v, not %v", asked, want)
+	}
+	if _, err := carryOut(t, b.kit, &proc.World{}, p); err != nil {
+		t.Fatal(err)
+	}
+	b.same(t, into, full)
+	b.same(t, into, incr)
+	c = b.catalog(t)
+	c.Older = func(context.Context, string) (secret.Bytes, error) { return nil, nil }
+	if _, err := b.kit.PlanRestore(t.Context(), c, RestoreRequest{Backup: catalog.Latest, Into: b.into(t), Spool: t.TempDir()}); !errors.Is(err, chunk.ErrPassphrase) {
+		t.Errorf("with none: %v", err)
+	}
+
+	// Of a base that is another than it was, no passphrase is asked for in vain.
+	b.kit = restoreKit("another passphrase", settings.GPG)
+	flipBit(t, b.manifestFile(fullName), 4000)
+	c = b.catalog(t)
+	c.Older = func(_ context.Context, folder string) (secret.Bytes, error) {
+		t.Errorf("asked for that of %s", folder)
+		return nil, nil
+	}
+	if _, err := b.kit.PlanRestore(t.Context(), c, RestoreRequest{Backup: catalog.Latest, Into: b.into(t), Spool: t.TempDir()}); !errors.Is(err, manifest.ErrChain) {
+		t.Errorf("a base that was changed: %v", err)
+	}
 }
 
 // What can be seen beforehand is refused beforehand.
@@ -187,14 +239,14 @@ func testRefused(t *testing.T, b *backups, both []*manifest.Manifest) {
 			}
 			backup := c.backup
 			if backup == "" {
-				backup = Latest
+				backup = catalog.Latest
 			}
 			before := zfstest.Run(t, "zfs", "list", "-H", "-t", "all", "-o", "name", "-r", b.pool)
 			_, err := b.plan(t, backup, into)
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("not %q: %v", c.says, err)
 			}
-			var refusal *RestoreRefusal
+			var refusal *catalog.Refusal
 			if errors.As(err, &refusal) != c.refusal {
 				t.Errorf("refusal: %t", !c.refusal)
 			}
@@ -262,7 +314,7 @@ func testDamaged(t *testing.T, b *backups, both []*manifest.Manifest) {
 			c.do(t, b)
 			into := b.into(t)
 			w := &watched{}
-			run, err := b.restore(t, w, Latest, into)
+			run, err := b.restore(t, w, catalog.Latest, into)
 			if !errors.Is(err, chunk.ErrDiffers) {
 				t.Fatalf("error %v", err)
 			}
@@ -333,5 +385,21 @@ func TestMountCommand(t *testing.T) {
 		if got := mountCommand("tank/new", mountpoint); got != want {
 			t.Errorf("%q: %s, want %s", mountpoint, got, want)
 		}
+	}
+}
+
+// What is not encrypted is read if that was asked for, and then whole.
+func TestRestoreUnencrypted(t *testing.T) {
+	t.Parallel()
+	b := newBackups(t, settings.None)
+	full := b.add(t, fullName, oneJob, nil)
+	into := b.into(t)
+	if _, err := b.restore(t, &proc.World{}, catalog.Latest, into); err != nil {
+		t.Fatal(err)
+	}
+	b.same(t, into, full)
+	b.kit = restoreKit("a passphrase", settings.GPG)
+	if _, err := b.plan(t, catalog.Latest, b.into(t)); err == nil || !strings.Contains(err.Error(), "encryption none") {
+		t.Errorf("error %v", err)
 	}
 }

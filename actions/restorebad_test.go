@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/proc"
@@ -102,7 +103,7 @@ func testForged(t *testing.T, b *backups, both []*manifest.Manifest) {
 					t.Fatal(err)
 				}
 				b.nothing(t, func() {
-					_, err := b.plan(t, Latest, b.into(t))
+					_, err := b.plan(t, catalog.Latest, b.into(t))
 					if !errors.Is(err, chunk.ErrPassphrase) || !strings.Contains(err.Error(), "backup "+incrName) || !strings.Contains(err.Error(), "its manifest does not open") {
 						t.Errorf("error %v", err)
 					}
@@ -130,14 +131,14 @@ func testForged(t *testing.T, b *backups, both []*manifest.Manifest) {
 // the same or the store does not tell it.
 func (b *backups) refusesChunk(t *testing.T, sameSize bool) {
 	t.Helper()
-	if _, err := b.plan(t, Latest, b.into(t)); (err == nil) != sameSize {
+	if _, err := b.plan(t, catalog.Latest, b.into(t)); (err == nil) != sameSize {
 		t.Errorf("planned: %v", err)
 	}
 	r, err := b.kit.Remote(b.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := b.catalogOf(t, unsized{r}).PlanRestore(t.Context(), RestoreRequest{Backup: Latest, Into: b.into(t), Spool: t.TempDir()})
+	p, err := b.kit.PlanRestore(t.Context(), b.catalogOf(t, unsized{r}), RestoreRequest{Backup: catalog.Latest, Into: b.into(t), Spool: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,9 +176,9 @@ func testPlanted(t *testing.T, b *backups, both []*manifest.Manifest) {
 					t.Fatal(err)
 				}
 				_, throughRclone := b.throughRclone(t)
-				for _, c := range []*Catalog{b.catalog(t), throughRclone} {
+				for _, c := range []*catalog.Catalog{b.catalog(t), throughRclone} {
 					b.nothing(t, func() {
-						p, err := c.PlanRestore(t.Context(), RestoreRequest{Backup: Latest, Into: b.into(t), Spool: t.TempDir()})
+						p, err := b.kit.PlanRestore(t.Context(), c, RestoreRequest{Backup: catalog.Latest, Into: b.into(t), Spool: t.TempDir()})
 						switch {
 						case what == "a chunk" && (err == nil || !strings.Contains(err.Error(), "chunk 1, "+both[1].Chunks[1].Name+", is not there")):
 							t.Errorf("%s: error %v", c.Remote, err)
@@ -228,7 +229,7 @@ func testStreams(t *testing.T, b *backups, both []*manifest.Manifest) {
 			}
 			into := b.into(t)
 			do := func() {
-				run, err := b.restore(t, &proc.World{}, Latest, into)
+				run, err := b.restore(t, &proc.World{}, catalog.Latest, into)
 				if !errors.Is(err, c.cause) || !strings.Contains(strings.Join(run.Notes, "\n"), c.left) {
 					t.Errorf("error %v, notes %q", err, run.Notes)
 				}
@@ -257,7 +258,7 @@ func testMountpoint(t *testing.T, b *backups) {
 	t.Cleanup(func() { _ = exec.Command("zfs", "destroy", "-r", b.dataset).Run() })
 	m := b.add(t, fullName, oneJob, nil, "-p")
 	into := b.into(t)
-	if _, err := b.restore(t, &proc.World{}, Latest, into); err != nil {
+	if _, err := b.restore(t, &proc.World{}, catalog.Latest, into); err != nil {
 		t.Fatal(err)
 	}
 	b.same(t, into, m)

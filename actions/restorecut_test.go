@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/settings"
@@ -86,7 +87,7 @@ func testCutOff(t *testing.T, b *backups, both []*manifest.Manifest) {
 		for _, resumed := range []bool{true, false} {
 			t.Run(fmt.Sprintf("receive of %s killed, then resumed: %t", at.Name, resumed), func(t *testing.T) {
 				into := b.into(t)
-				p, err := b.plan(t, Latest, into)
+				p, err := b.plan(t, catalog.Latest, into)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -114,7 +115,7 @@ func testCutOff(t *testing.T, b *backups, both []*manifest.Manifest) {
 		}
 		t.Run("stopped in "+at.Name, func(t *testing.T) {
 			into := b.into(t)
-			p, err := b.plan(t, Latest, into)
+			p, err := b.plan(t, catalog.Latest, into)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -141,7 +142,7 @@ func testCutOff(t *testing.T, b *backups, both []*manifest.Manifest) {
 			zfstest.Run(t, "zfs", "create", "-o", "mountpoint=none", into)
 			guid = value()
 		}}
-		run, err := b.restore(t, w, Latest, into)
+		run, err := b.restore(t, w, catalog.Latest, into)
 		if err == nil || !strings.Contains(strings.Join(run.Notes, " "), "left alone") {
 			t.Fatalf("error %v, notes %q", err, run.Notes)
 		}
@@ -154,7 +155,7 @@ func testCutOff(t *testing.T, b *backups, both []*manifest.Manifest) {
 		b.kit = restoreKit("a passphrase", settings.GPG)
 		b.kit.ZFS = []string{otherGUIDs(t)}
 		into := b.into(t)
-		run, err := b.restore(t, &proc.World{}, Latest, into)
+		run, err := b.restore(t, &proc.World{}, catalog.Latest, into)
 		if err == nil || !strings.Contains(err.Error(), "do not use it") || !strings.Contains(strings.Join(run.Notes, " "), "could not be removed") {
 			t.Fatalf("error %v, notes %q", err, run.Notes)
 		}
@@ -194,7 +195,7 @@ func testGoesOn(t *testing.T, b *backups, both []*manifest.Manifest) {
 				t.Fatal(err)
 			}
 			counting := &gets{Remote: remote}
-			p, err := b.catalogOf(t, counting).PlanRestore(t.Context(), RestoreRequest{Backup: Latest, Into: into, Spool: t.TempDir(), SpoolBytes: full.Bytes() + incr.Bytes()})
+			p, err := b.kit.PlanRestore(t.Context(), b.catalogOf(t, counting), RestoreRequest{Backup: catalog.Latest, Into: into, Spool: t.TempDir(), SpoolBytes: full.Bytes() + incr.Bytes()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -125,17 +125,18 @@ func (t *takingBack) whatIsLeft(ctx context.Context) string {
 	if rs.Foreign {
 		return fmt.Sprintf("Nothing was restored. %s is somebody else's work, made meanwhile, and was left alone.", into)
 	}
-	var whole *state.Link
-	for i, l := range rs.Chain {
-		if !workflow.StepMachine.In(t.run.Steps[i].State, workflow.StepDone) {
-			break
-		}
-		whole = &l
+	whole := 0
+	for whole < len(rs.Chain) && workflow.StepMachine.In(t.run.Steps[whole].State, workflow.StepDone) {
+		whole++
 	}
-	if whole == nil {
+	if whole == 0 {
 		return t.takeBack(ctx)
 	}
-	return t.whatIsWhole(ctx, *whole)
+	left := t.whatIsWhole(ctx, rs.Chain[whole-1])
+	if _, err := t.dropPart(ctx, whole); err != nil {
+		left += fmt.Sprintf("\nWhat it holds of the next could not be removed: %v\nNext: zfs receive -A %s", err, word(into.String()))
+	}
+	return left
 }
 
 // takeBack destroys what a first receive left, which is known by its GUID: it has neither snapshots nor children, and
@@ -172,12 +173,35 @@ func (t *takingBack) destroy(ctx context.Context) (bool, error) {
 	switch {
 	case err != nil:
 		return false, err
-	case info.GUID.String() != t.run.Restore.Made:
+	case info.GUID.String() != t.run.Restore.Made && t.run.Restore.Made != "":
 		return false, errNotKnown
 	case info.Mounted:
 		return false, errors.New("it is mounted")
 	}
+	switch dropped, err := t.dropPart(ctx, 0); {
+	case err != nil:
+		return false, err
+	case dropped:
+		return true, nil
+	case t.run.Restore.Made == "":
+		return false, errNotKnown
+	}
 	err = program.DestroyDataset(ctx, t.into)
+	return err == nil, err
+}
+
+// dropPart takes away what a receive that was cut off has kept of a backup of the chain, if it has: by that it is known.
+func (t *takingBack) dropPart(ctx context.Context, link int) (bool, error) {
+	program := t.kit.zfs(t.fx)
+	can, err := program.CanKeep(ctx, t.into)
+	if err != nil || !can || link >= len(t.run.Restore.Chain) {
+		return false, err
+	}
+	p, err := t.kit.partOf(ctx, t.fx, t.into)
+	if err != nil || p == nil || zfs.GUID(p.token.To).String() != t.run.Restore.Chain[link].SnapshotGUID {
+		return false, err
+	}
+	err = program.DropPartial(ctx, t.into)
 	return err == nil, err
 }
 

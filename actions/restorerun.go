@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"sync/atomic"
 
-	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/zfs"
@@ -19,11 +16,10 @@ import (
 // restoring is a restore at work in this process. It lives as long as the run is driven: while one backup of the chain is
 // being received, the first chunks of the next are fetched.
 type restoring struct {
-	kit    *Kit
-	plan   *RestorePlan
-	world  workflow.World // of the first receive that was begun here
-	sealer chunk.Sealer
-	spool  *spool
+	kit   *Kit
+	plan  *RestorePlan
+	world workflow.World // of the first receive that was begun here
+	spool *spool
 
 	chunks chan arrived
 	stop   context.CancelFunc
@@ -39,9 +35,6 @@ func (r *restoring) begin(ctx context.Context, fx workflow.Fx, run state.Run, re
 		return nil
 	}
 	r.world = fx.World
-	if r.sealer, err = r.kit.sealer(r.world, string(r.plan.catalog.sealer.Kind())); err != nil {
-		return err
-	}
 	spool, err := openSpool(run.Restore.Spool, run.ID, run.Restore.SpoolBytes, mostSpooled(chunksOf(rest)))
 	if err != nil {
 		return fmt.Errorf("spool folder: %w", err)
@@ -126,13 +119,15 @@ type newDataset struct {
 	Volume bool   `json:"volume,omitempty"`
 }
 
-// receive receives one backup, unless a process that died had just done so.
+// receive receives one backup, unless a process that died had just done so. What such a one has left of it is gone on with.
 func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflow.Fx, i int, m *manifest.Manifest) (newDataset, error) {
+	var kept *part
 	if fx.Again {
-		got, there, err := r.receivedBefore(ctx, fx, i, m)
-		if there || err != nil {
-			return got, err
+		before, err := r.receivedBefore(ctx, s, fx, i, m)
+		if before.whole || err != nil {
+			return before.newDataset, err
 		}
+		kept = before.part
 	}
 	run := s.Run()
 	if i > 0 {
@@ -148,93 +143,85 @@ func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflo
 			return newDataset{}, err
 		}
 	}
-	volume, err := r.pass(ctx, s, fx, i, m, firstPart{}, intoDataset(r.kit.zfs(fx), r.plan.Into, i > 0))
+	volume, err := r.receiveFrom(ctx, s, fx, i, m, kept)
+	if i > 0 && errors.Is(err, zfs.ErrDiverged) {
+		if added := r.noneAdded(ctx, fx, run); added != nil {
+			return newDataset{}, added // once it is gone, this can go on
+		}
+	}
+	if kept != nil && err != nil && r.useless(ctx, fx, kept, err) {
+		if err = r.again(ctx, s, fx, m, err); err == nil {
+			volume, err = r.receiveFrom(ctx, s, fx, i, m, nil)
+		}
+	}
 	if err != nil {
-		return newDataset{}, err
+		return newDataset{}, r.judged(ctx, fx, err)
 	}
 	return r.check(ctx, fx, m, volume)
 }
 
-// pass passes the stream of a backup, the Ith of the chain, on to what takes it. What an earlier process HAD of it is not
-// fetched again.
-func (r *restoring) pass(ctx context.Context, s *workflow.Session, fx workflow.Fx, i int, m *manifest.Manifest, had firstPart, to sink) (volume bool, err error) {
-	left := *m
-	left.Chunks = m.Chunks[had.chunks:]
-	rest := append([]*manifest.Manifest{&left}, r.plan.Chain[i+1:]...)
-	python := s.Run().Restore.Python
-	if python { // the next one's pieces are not ones that anything proves yet
-		rest = rest[:1]
-	}
-	if err := r.begin(ctx, fx, s.Run(), rest); err != nil {
+// receiveFrom receives one backup, or what is left of it.
+func (r *restoring) receiveFrom(ctx context.Context, s *workflow.Session, fx workflow.Fx, i int, m *manifest.Manifest, kept *part) (volume bool, err error) {
+	args := zfs.ReceiveArgs{Increment: i > 0}
+	if args.Keep, err = r.keeps(ctx, fx, s.Run(), m); err != nil {
 		return false, err
 	}
-	p := &passing{restoring: r, session: s, fx: fx, of: m}
-	p.done.Store(had.bytes)
-	in := receiving{of: m, to: to, open: openChunks(&left, p.open)}
-	switch {
-	case python:
-		in.open = p.openMessage
-	case had.chunks > 0:
-		open := in.open
-		in.open = func(ctx context.Context, to io.Writer) error {
-			if _, err := io.Copy(to, had.from); err != nil {
-				return err
+	var had firstPart
+	if kept != nil {
+		r.close() // which may have begun to fetch from the first chunk on
+		if err := r.find(ctx, fx, s.Run(), kept, m); err != nil {
+			if ctx.Err() != nil {
+				return false, err
 			}
-			return open(ctx, to)
+			s.Log().Warn("the index is not used, and the chunks are read from the first on", "backup", m.Name, "err", err)
 		}
+		had = firstPart{chunks: kept.chunk, bytes: int64(kept.at), kept: kept}
+		s.Log().Info("the receive goes on", "backup", m.Name, "chunk", kept.chunk, "object", kept.token.Object, "offset", kept.token.Offset)
 	}
-	if volume, err = in.receive(ctx); err != nil {
-		return false, r.judged(ctx, fx, err)
-	}
-	if err := r.spool.whole(m); err != nil {
-		return false, fmt.Errorf("spool folder %s: %w", r.spool.dir, err)
-	}
-	if python {
-		r.close()
-	}
-	return volume, nil
+	return r.pass(ctx, s, fx, i, m, had, intoDataset(r.kit.zfs(fx), r.plan.Into, args))
 }
 
-// firstPart is the beginning of a stream, which is here already.
-type firstPart struct {
-	chunks int
-	bytes  int64
-	from   io.Reader
+// before is what became of a receive that was cut off.
+type before struct {
+	newDataset
+	whole bool  // it had come to its end
+	part  *part // what is there of it; nil if nothing is
 }
 
-// receivedBefore looks what became of a receive that was cut off. A half-received dataset zfs takes away by itself, which
-// takes a moment; one that stays is for abort.
-func (r *restoring) receivedBefore(ctx context.Context, fx workflow.Fx, i int, m *manifest.Manifest) (newDataset, bool, error) {
-	err := fx.Note(func(_ *state.Tx, run *state.Run) error {
+// receivedBefore looks what became of a receive that was cut off. A half-received dataset zfs keeps, and tells how it goes on,
+// or it takes it away by itself, which takes a moment; one that stays is for abort.
+func (r *restoring) receivedBefore(ctx context.Context, s *workflow.Session, fx workflow.Fx, i int, m *manifest.Manifest) (b before, err error) {
+	err = fx.Note(func(_ *state.Tx, run *state.Run) error {
 		run.Restore.Passed = 0
 		return nil
 	})
 	if err != nil {
-		return newDataset{}, false, err
+		return b, err
 	}
 	got, err := r.check(ctx, fx, m, false)
 	switch {
 	case err == nil:
-		return got, true, nil
+		return before{newDataset: got, whole: true}, nil
 	case errors.Is(err, zfs.ErrNoDataset) && i == 0:
-		return newDataset{}, false, forgetMade(fx)
-	case errors.Is(err, zfs.ErrNoSnapshot) && i > 0:
-		return newDataset{}, false, nil
+		return b, forgetMade(fx)
 	case !errors.Is(err, zfs.ErrNoSnapshot):
-		return newDataset{}, false, err
+		return b, err
+	}
+	if b.part, err = r.kept(ctx, fx, s.Run(), m); err != nil || b.part != nil || i > 0 {
+		return b, err
 	}
 	for range busyTries {
 		switch _, err := r.kit.zfs(fx).Info(ctx, r.plan.Into); {
 		case errors.Is(err, zfs.ErrNoDataset):
-			return newDataset{}, false, forgetMade(fx)
+			return b, forgetMade(fx)
 		case err != nil && !errors.Is(err, zfs.ErrBusy):
-			return newDataset{}, false, err
+			return b, err
 		}
 		if err := remote.Pause(ctx, busyPause); err != nil {
-			return newDataset{}, false, err
+			return b, err
 		}
 	}
-	return newDataset{}, false, &workflow.Hopeless{Err: fmt.Errorf("%s is there, without the snapshot that was to be received: half a receive that was cut off, or somebody else's", r.plan.Into)}
+	return b, &workflow.Hopeless{Err: fmt.Errorf("%s is there, without the snapshot that was to be received: half a receive that was cut off, or somebody else's", r.plan.Into)}
 }
 
 // forgetMade stores that what a first receive had begun to make is gone.
@@ -280,102 +267,28 @@ func (r *restoring) stillOurs(ctx context.Context, fx workflow.Fx, run state.Run
 	switch {
 	case errors.Is(err, zfs.ErrNoDataset):
 		return &workflow.Hopeless{Err: err}
-	case err == nil && info.GUID.String() != run.Restore.Made:
+	case err != nil:
+		return err
+	}
+	return r.isMade(info, run)
+}
+
+// isMade is an error unless a dataset is the one that the first receive made.
+func (r *restoring) isMade(info zfs.Info, run state.Run) error {
+	if info.GUID.String() != run.Restore.Made {
 		return &workflow.Hopeless{Err: fmt.Errorf("%s is another dataset than the one that was made", r.plan.Into)}
+	}
+	return nil
+}
+
+// noneAdded is an error if there are snapshots that were not received: cron takes some of all the pool in the night in which a
+// dataset is restored. (OpenZFS, dmu_recv.c: where nothing has changed since, it receives all the same, unless the stream is raw.)
+func (r *restoring) noneAdded(ctx context.Context, fx workflow.Fx, run state.Run) error {
+	snapshots, err := r.kit.zfs(fx).Snapshots(ctx, r.plan.Into)
+	for _, s := range snapshots {
+		if !slices.ContainsFunc(run.Restore.Chain, func(l state.Link) bool { return l.SnapshotGUID == s.GUID.String() }) {
+			return fmt.Errorf("%s was taken since, and keeps the rest from being received: zfs destroy %s", s.Snapshot, word(s.Snapshot.String()))
+		}
 	}
 	return err
 }
-
-// passing is the stream of one backup on its way from the spool folder into zfs receive.
-type passing struct {
-	*restoring
-	session *workflow.Session
-	fx      workflow.Fx
-	of      *manifest.Manifest
-	done    atomic.Int64 // bytes of it that were passed on
-}
-
-// open opens the next chunk, and stores that it was passed on.
-func (p *passing) open(ctx context.Context, c manifest.Chunk, to io.Writer) error {
-	if err := p.openNext(ctx, c, to); err != nil {
-		return err
-	}
-	return p.passed(ctx)
-}
-
-// passed stores how much was passed on; and, once zfs has begun with the first stream, by which GUID what it makes will be
-// known, should this process come to know no more.
-func (p *passing) passed(ctx context.Context) error {
-	rs := p.session.Run().Restore
-	guid := rs.Made
-	if guid == "" && !rs.Streams {
-		info, err := p.kit.zfs(p.fx).Info(ctx, p.plan.Into)
-		if err == nil {
-			guid = info.GUID.String()
-		} else if !errors.Is(err, zfs.ErrNoDataset) && !errors.Is(err, zfs.ErrBusy) {
-			return err // OpenZFS opens no dataset whose first raw stream is being received: it is busy
-		}
-	}
-	return p.fx.Note(func(_ *state.Tx, run *state.Run) error {
-		run.Restore.Passed, run.Restore.Made = p.done.Load(), guid
-		return nil
-	})
-}
-
-// openNext takes the next chunk from who fetches, which is the one that C describes.
-func (p *passing) openNext(ctx context.Context, c manifest.Chunk, to io.Writer) error {
-	got, err := p.arrival(ctx, c)
-	if err != nil {
-		return err
-	}
-	began := p.done.Load()
-	err = p.openFile(ctx, got.name, c, to)
-	if got.found && p.done.Load() == began && errors.Is(err, chunk.ErrDiffers) {
-		// What an earlier process fetched may have come to harm since, in a power cut say.
-		if err = p.get(ctx, p.of, c); err == nil {
-			err = p.openFile(ctx, got.name, c, to)
-		}
-	}
-	if err != nil {
-		if errors.Is(err, chunk.ErrDiffers) {
-			return errors.Join(err, p.spool.drop(got.name, c.Size))
-		}
-		return err
-	}
-	return p.spool.received(got.name, c.Size)
-}
-
-// arrival waits for the next chunk in the spool folder, which is the one that C describes.
-func (p *passing) arrival(ctx context.Context, c manifest.Chunk) (got arrived, err error) {
-	select {
-	case got = <-p.chunks:
-	case <-ctx.Done():
-		return got, ctx.Err()
-	}
-	if got.err == nil && got.name != spooled(p.of, c) {
-		return got, errNoMore
-	}
-	return got, got.err
-}
-
-func (p *passing) openFile(ctx context.Context, name string, c manifest.Chunk, to io.Writer) error {
-	f, err := p.spool.root.Open(name)
-	if err != nil {
-		return fmt.Errorf("spool folder: %w", err)
-	}
-	defer f.Close()
-	return chunk.OpenFile(ctx, f, chunk.Digest{Size: c.Size, SHA256: c.SHA256},
-		chunk.Digest{Size: c.Plain, SHA256: c.PlainSHA256}, p.sealer, p.counting(to))
-}
-
-func (p *passing) counting(to io.Writer) io.Writer {
-	return writerFunc(func(b []byte) (int, error) {
-		n, err := to.Write(b)
-		p.session.Progress(p.done.Add(int64(n)), p.of.StreamBytes, false)
-		return n, err
-	})
-}
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"zfs2cloud/actions/manifest"
+	"zfs2cloud/state/durable"
 )
 
 // spool is a restore's own folder, 0700, for chunk files that wait to be proved and opened. It has the run's name, so
@@ -27,6 +28,7 @@ type spool struct {
 	mu    sync.Mutex
 	used  int64
 	kept  int64 // of files that were received, and stay in case the stream has to be received again
+	ahead int64 // of files that an earlier process left, and whose turn is yet to come
 	freed chan struct{}
 }
 
@@ -81,8 +83,15 @@ func isOwnFolder(root *os.Root, dir string) error {
 
 func (s *spool) close() error { return s.root.Close() }
 
-// removeSpool removes a run's folder. That it is gone is no error.
-func removeSpool(parent, run string) error { return os.RemoveAll(spoolDir(parent, run)) }
+// removeSpool removes a run's folder. That it is gone is no error. Nobody looks for it once the run is over, so it must not
+// come back after a power cut.
+func removeSpool(parent, run string) error {
+	dir := spoolDir(parent, run)
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return durable.SyncParent(dir)
+}
 
 // spooled is the name of a chunk's file.
 func spooled(m *manifest.Manifest, c manifest.Chunk) string {
@@ -126,6 +135,7 @@ func (s *spool) inherit(chain []*manifest.Manifest) error {
 				kept += size
 			}
 			s.used += size
+			s.ahead += size
 			delete(there, name)
 		}
 	}
@@ -191,11 +201,18 @@ func (s *spool) give(size int64) {
 	}
 }
 
-// received is told that a chunk's file was received. It stays if there is room: a stream that has to be received again has
-// its first chunks here.
+// reached is told that it is the turn of a chunk's file that an earlier process left.
+func (s *spool) reached(size int64) {
+	s.mu.Lock()
+	s.ahead -= size
+	s.mu.Unlock()
+}
+
+// received is told that a chunk's file was received. It stays if there is room, also beside those of an earlier process
+// that lie behind chunks which are still to be fetched: a stream that has to be received again has its first chunks here.
 func (s *spool) received(name string, size int64) error {
 	s.mu.Lock()
-	keep := s.kept+size <= s.most-s.flow
+	keep := s.kept+s.ahead+size <= s.most-s.flow
 	if keep {
 		s.kept += size
 	}
@@ -241,10 +258,10 @@ func (r *restoring) fetch(ctx context.Context, backups []*manifest.Manifest, to 
 	for _, m := range backups {
 		for _, c := range m.Chunks {
 			f := arrived{name: spooled(m, c)}
-			if f.found = r.spool.has(f.name, c.Size); !f.found {
-				if f.err = r.spool.reserve(ctx, c.Size); f.err == nil {
-					f.err = r.get(ctx, m, c)
-				}
+			if f.found = r.spool.has(f.name, c.Size); f.found {
+				r.spool.reached(c.Size)
+			} else if f.err = r.spool.reserve(ctx, c.Size); f.err == nil {
+				f.err = r.get(ctx, m, c)
 			}
 			select {
 			case to <- f:

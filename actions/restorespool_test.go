@@ -1,8 +1,10 @@
 package actions
 
 import (
+	"context"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,6 +111,87 @@ func TestSpoolKeeps(t *testing.T) {
 	}
 	if err := s.whole(m); err != nil || s.used != 0 || s.has(spooled(m, manifest.Chunk{}), 10) {
 		t.Errorf("%v; %d bytes are used by what is no longer needed", err, s.used)
+	}
+}
+
+// Whatever an earlier process left, and however far ahead of what is received is fetched: there is room for the next chunk
+// once all before it are received, never more lies there than may, and nothing stays.
+func TestSpoolNeverWaitsForEver(t *testing.T) {
+	t.Parallel()
+	over, end := context.WithCancel(t.Context())
+	end()
+	for seed := range uint64(300) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		type piece struct {
+			of *manifest.Manifest
+			manifest.Chunk
+		}
+		var chain []*manifest.Manifest
+		var all []manifest.Chunk
+		var pieces []piece
+		for _, name := range []string{fullName, incrName} {
+			m := &manifest.Manifest{Name: name}
+			for n := range 1 + random.IntN(20) {
+				m.Chunks = append(m.Chunks, manifest.Chunk{N: n, Size: 1 + random.Int64N(10)})
+				pieces = append(pieces, piece{m, m.Chunks[n]})
+			}
+			chain, all = append(chain, m), append(all, m.Chunks...)
+		}
+		s, err := openSpool(t.TempDir(), "7k3f", random.Int64N(120), mostSpooled(all))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write := func(p piece) {
+			if err := os.WriteFile(filepath.Join(s.dir, spooled(p.of, p.Chunk)), make([]byte, p.Size), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, p := range pieces {
+			if random.IntN(3) > 0 {
+				write(p)
+			}
+		}
+		if err := s.inherit(chain); err != nil {
+			t.Fatal(err)
+		}
+		var fetched []piece
+		for next := 0; next < len(pieces) || len(fetched) > 0; {
+			if next < len(pieces) && (len(fetched) == 0 || random.IntN(2) == 0) {
+				p := pieces[next]
+				name := spooled(p.of, p.Chunk)
+				if s.has(name, p.Size) {
+					s.reached(p.Size)
+				} else if s.reserve(over, p.Size) == nil {
+					write(p)
+				} else if len(fetched) == 0 {
+					t.Fatalf("seed %d: %s waits for ever: %d of %d bytes are used, %d by what was received, %d by what is to come",
+						seed, name, s.used, s.most, s.kept, s.ahead)
+				}
+				if s.has(name, p.Size) {
+					fetched, next = append(fetched, p), next+1
+					continue
+				}
+			}
+			p := fetched[0]
+			fetched = fetched[1:]
+			if err := s.received(spooled(p.of, p.Chunk), p.Size); err != nil {
+				t.Fatal(err)
+			}
+			if p.N == len(p.of.Chunks)-1 {
+				if err := s.whole(p.of); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if lie := bytesIn(t, s.dir); lie > s.most {
+				t.Fatalf("seed %d: %d bytes lie there, of %d", seed, lie, s.most)
+			}
+		}
+		if s.used != 0 || s.kept != 0 || s.ahead != 0 || bytesIn(t, s.dir) != 0 {
+			t.Fatalf("seed %d: %d bytes are used in the end, %d kept, %d ahead", seed, s.used, s.kept, s.ahead)
+		}
+		if err := s.close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -82,10 +82,13 @@ func (f *streamFile) fetch(ctx context.Context, s *workflow.Session, fx workflow
 		return nil
 	case serr == nil:
 		return &workflow.Hopeless{Err: f.inTheWay(f.name)}
-	case part != nil && !fx.Again:
-		return &workflow.Hopeless{Err: f.inTheWay(partOf(f.name))}
+	case part != nil && (!fx.Again || s.Run().Restore.Foreign):
+		return f.foreign(fx)
 	}
 	file, err := f.open(part)
+	if errors.Is(err, fs.ErrExist) {
+		return f.foreign(fx)
+	}
 	if err != nil {
 		return err
 	}
@@ -95,7 +98,7 @@ func (f *streamFile) fetch(ctx context.Context, s *workflow.Session, fx workflow
 		return err
 	}
 	if _, err := f.pass(ctx, s, fx, i, f.of, had, into(file, had.bytes)); err != nil {
-		return err
+		return f.judged(ctx, fx, err)
 	}
 	if err := file.Sync(); err != nil {
 		return err
@@ -106,6 +109,15 @@ func (f *streamFile) fetch(ctx context.Context, s *workflow.Session, fx workflow
 
 func (f *streamFile) inTheWay(name string) error {
 	return fmt.Errorf("%s exists, and this restore has not made it", filepath.Join(f.root.Name(), name))
+}
+
+// foreign keeps on record that the file which is not whole is somebody else's, made meanwhile: abort leaves it alone.
+func (f *streamFile) foreign(fx workflow.Fx) error {
+	err := fx.Note(func(_ *state.Tx, run *state.Run) error {
+		run.Restore.Foreign = true
+		return nil
+	})
+	return errors.Join(&workflow.Hopeless{Err: f.inTheWay(partOf(f.name))}, err)
 }
 
 // open opens the file that is not whole yet: PART, if an earlier process of this restore has made one.
@@ -190,7 +202,7 @@ func dropParts(rs *state.Restore, steps []state.Step) (whole []string, err error
 			whole = append(whole, StreamFile(l.Name))
 			continue
 		}
-		if steps[i].Started == nil {
+		if steps[i].Started == nil || rs.Foreign {
 			break
 		}
 		if err := root.Remove(partOf(StreamFile(l.Name))); err != nil && !errors.Is(err, fs.ErrNotExist) {

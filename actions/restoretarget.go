@@ -10,19 +10,21 @@ import (
 	"slices"
 	"strings"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/zfs"
+	"zfs2cloud/workflow"
 )
 
 // Where a restore goes to is looked at before anything is fetched: nothing is there yet, and there is room.
 
 // Aim is an error if what a request makes can't be made where it is to go. It needs nothing of the remote.
-func (c *Catalog) Aim(ctx context.Context, q RestoreRequest) error {
-	return c.aim(ctx, q, &RestorePlan{})
+func (k *Kit) Aim(ctx context.Context, w workflow.World, q RestoreRequest) error {
+	return k.aim(ctx, workflow.Look{World: w}, q, &RestorePlan{})
 }
 
 // aim looks at where everything is to go.
-func (c *Catalog) aim(ctx context.Context, q RestoreRequest, p *RestorePlan) (err error) {
+func (k *Kit) aim(ctx context.Context, look workflow.Look, q RestoreRequest, p *RestorePlan) (err error) {
 	switch {
 	case q.Streams:
 		p.Dir = q.Into
@@ -34,15 +36,15 @@ func (c *Catalog) aim(ctx context.Context, q RestoreRequest, p *RestorePlan) (er
 		}
 		into := q.Into
 		if into == "" {
-			if into, err = c.scratchName(ctx, p.Dir); err != nil {
+			if into, err = k.scratchName(ctx, look, p.Dir); err != nil {
 				return err
 			}
 		}
-		if _, p.Free, err = c.newDataset(ctx, into); err == nil {
+		if _, p.Free, err = k.newDataset(ctx, look, into); err == nil {
 			p.Into, err = zfs.ParseDataset(receivedIn(into))
 		}
 	default:
-		p.Into, p.Free, err = c.newDataset(ctx, q.Into)
+		p.Into, p.Free, err = k.newDataset(ctx, look, q.Into)
 	}
 	return err
 }
@@ -59,8 +61,8 @@ func (p *RestorePlan) fits(m *manifest.Manifest) error {
 
 // scratchName is a dataset for a restore into a folder, always the same for one folder: in the pool that is backed up, or
 // in the only one that there is.
-func (c *Catalog) scratchName(ctx context.Context, dir string) (string, error) {
-	datasets, err := c.kit.zfs(c.look).Datasets(ctx)
+func (k *Kit) scratchName(ctx context.Context, look workflow.Look, dir string) (string, error) {
+	datasets, err := k.zfs(look).Datasets(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -70,7 +72,7 @@ func (c *Catalog) scratchName(ctx context.Context, dir string) (string, error) {
 			pools = append(pools, d)
 		}
 	}
-	pool, _, _ := strings.Cut(c.kit.Settings.Dataset, "/")
+	pool, _, _ := strings.Cut(k.Settings.Dataset, "/")
 	switch {
 	case slices.Contains(pools, pool):
 	case len(pools) == 1:
@@ -95,7 +97,7 @@ func newInFolder(dir string, names []string) (free int64, err error) {
 		}
 		return freeIn(above)
 	case err != nil:
-		return 0, &RestoreRefusal{err}
+		return 0, &catalog.Refusal{Err: err}
 	case !info.IsDir():
 		return 0, refuse("%s is not a folder", dir)
 	}
@@ -103,33 +105,33 @@ func newInFolder(dir string, names []string) (free int64, err error) {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 			return 0, refuse("%s exists: nothing is written over", filepath.Join(dir, name))
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return 0, &RestoreRefusal{err}
+			return 0, &catalog.Refusal{Err: err}
 		}
 	}
 	return freeIn(dir)
 }
 
 // newDataset looks at where a dataset is to be: nothing is there, and the dataset above can take it. FREE is how much.
-func (c *Catalog) newDataset(ctx context.Context, name string) (into zfs.Dataset, free int64, err error) {
+func (k *Kit) newDataset(ctx context.Context, look workflow.Look, name string) (into zfs.Dataset, free int64, err error) {
 	if into, err = zfs.ParseDataset(name); err != nil {
-		return into, 0, &RestoreRefusal{err}
+		return into, 0, &catalog.Refusal{Err: err}
 	}
 	pool, below, ok := strings.Cut(name, "/")
 	if !ok {
 		return into, 0, refuse("%s is a pool: name a new dataset in it, such as %s", pool, word(pool+"/restored"))
 	}
-	program := c.kit.zfs(c.look)
+	program := k.zfs(look)
 	switch _, err := program.Info(ctx, into); {
 	case err == nil:
 		return into, 0, refuse("%s exists: a backup is only restored into a new dataset", into)
 	case errors.Is(err, zfs.ErrNoPool):
 		return into, 0, refuse("there is no pool %s here, in which %s is to be (zpool list shows those that are imported, zpool import the others)", pool, below)
 	case !errors.Is(err, zfs.ErrNoDataset):
-		return into, 0, &RestoreRefusal{err}
+		return into, 0, &catalog.Refusal{Err: err}
 	}
 	above, err := zfs.ParseDataset(path.Dir(name))
 	if err != nil {
-		return into, 0, &RestoreRefusal{err}
+		return into, 0, &catalog.Refusal{Err: err}
 	}
 	info, err := program.Info(ctx, above)
 	switch {

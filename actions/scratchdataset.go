@@ -10,6 +10,7 @@ import (
 
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/zfs"
+	"zfs2cloud/state/durable"
 	"zfs2cloud/workflow"
 )
 
@@ -18,6 +19,9 @@ const cleanTime = time.Minute
 
 // scratchProperty names the run that made a scratch dataset: without it, nothing of one is touched.
 const scratchProperty = "zfs2cloud:scratch"
+
+// noAutoSnapshots asks those who take snapshots of all the pool to leave a dataset out.
+const noAutoSnapshots = "com.sun:auto-snapshot"
 
 // scratchDataset is a dataset of a run's own, in which backups are received to be looked at. The outer one is never mounted,
 // and carries the run's property. In it is "received", which is only mounted to be read.
@@ -54,12 +58,15 @@ func (s *scratchDataset) make(ctx context.Context) (made bool, err error) {
 	run, local, err := s.zfs().UserProperty(ctx, s.outer, scratchProperty)
 	switch {
 	case errors.Is(err, zfs.ErrNoDataset):
-		return true, s.zfs().CreateFolder(ctx, s.outer, s.dir, map[string]string{scratchProperty: s.run})
+		return true, s.zfs().CreateFolder(ctx, s.outer, s.dir, map[string]string{scratchProperty: s.run, noAutoSnapshots: "false"})
 	case err == nil && (!local || run != s.run):
 		err = &workflow.Hopeless{Err: fmt.Errorf("%s is there, and not made by this run", s.outer)}
 	}
 	return false, err
 }
+
+// mountpoint is where what is received is mounted, unless it came with a place of its own.
+func (s *scratchDataset) mountpoint() string { return filepath.Join(s.dir, "received") }
 
 // mount mounts what was received, for reading, and says where. What was unmounted just before is busy for a moment.
 func (s *scratchDataset) mount(ctx context.Context) (dir string, err error) {
@@ -67,7 +74,7 @@ func (s *scratchDataset) mount(ctx context.Context) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if dir = filepath.Join(s.dir, "received"); info.Mountpoint != dir {
+	if dir = s.mountpoint(); info.Mountpoint != dir {
 		return "", fmt.Errorf("%s would be mounted at %s", s.into, info.Mountpoint)
 	}
 	return dir, s.whenFree(ctx, func() error { return s.zfs().Mount(ctx, s.into) })
@@ -77,7 +84,11 @@ func (s *scratchDataset) mount(ctx context.Context) (dir string, err error) {
 func (s *scratchDataset) unmount(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
 	defer cancel()
-	info, err := s.zfs().Info(ctx, s.into)
+	var info zfs.Info
+	err := s.whenFree(ctx, func() (err error) {
+		info, err = s.zfs().Info(ctx, s.into)
+		return err
+	})
 	if errors.Is(err, zfs.ErrNoDataset) || err == nil && !info.Mounted {
 		return nil
 	}
@@ -88,8 +99,11 @@ func (s *scratchDataset) unmount(ctx context.Context) error {
 }
 
 // clear destroys what was received, and leaves the outer dataset.
-func (s *scratchDataset) clear(ctx context.Context) error {
-	snapshots, err := s.zfs().Snapshots(ctx, s.into)
+func (s *scratchDataset) clear(ctx context.Context) error { return s.destroy(ctx, s.into) }
+
+// destroy destroys one of the two datasets with its snapshots, among them those that something took of all the pool meanwhile.
+func (s *scratchDataset) destroy(ctx context.Context, d zfs.Dataset) error {
+	snapshots, err := s.snapshots(ctx, d)
 	if errors.Is(err, zfs.ErrNoDataset) {
 		return nil
 	}
@@ -97,15 +111,25 @@ func (s *scratchDataset) clear(ctx context.Context) error {
 		return err
 	}
 	for _, shot := range snapshots {
-		if err := s.zfs().Destroy(ctx, shot.Snapshot); err != nil {
+		if err := s.whenFree(ctx, func() error { return s.zfs().Destroy(ctx, shot.Snapshot) }); err != nil {
 			return err
 		}
 	}
-	err = s.whenFree(ctx, func() error { return s.zfs().DestroyDataset(ctx, s.into) })
+	err = s.whenFree(ctx, func() error { return s.zfs().DestroyDataset(ctx, d) })
 	if errors.Is(err, zfs.ErrNoDataset) { // half received, zfs was just at it
 		return nil
 	}
 	return err
+}
+
+// snapshots are those of one of the two. OpenZFS opens no dataset into which a killed process still receives its first raw
+// stream.
+func (s *scratchDataset) snapshots(ctx context.Context, d zfs.Dataset) (list []zfs.SnapshotInfo, err error) {
+	err = s.whenFree(ctx, func() (err error) {
+		list, err = s.zfs().Snapshots(ctx, d)
+		return err
+	})
+	return list, err
 }
 
 // whenFree tries again while something is busy: what a killed process was at takes zfs a moment.
@@ -136,14 +160,14 @@ func (s *scratchDataset) drop(ctx context.Context) error {
 		if err := s.clear(ctx); err != nil {
 			return err
 		}
-		if err := s.whenFree(ctx, func() error { return s.zfs().DestroyDataset(ctx, s.outer) }); err != nil {
+		if err := s.destroy(ctx, s.outer); err != nil {
 			return err
 		}
 	}
-	for _, dir := range []string{filepath.Join(s.dir, "received"), s.dir} {
+	for _, dir := range []string{s.mountpoint(), s.dir} {
 		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
-	return nil
+	return durable.SyncParent(s.dir)
 }

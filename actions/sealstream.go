@@ -14,6 +14,7 @@ import (
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
+	"zfs2cloud/state/durable"
 	"zfs2cloud/workflow"
 )
 
@@ -195,7 +196,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 			err = x.fits(n)
 		}
 		if err == nil {
-			err = x.take(ctx, folder, n, &checked{piece: piece, left: x.backup.SplitSize, of: in})
+			err = x.take(ctx, folder, n, in.piece(piece, x.backup.SplitSize))
 		}
 		if err != nil {
 			x.keep(ctx)
@@ -206,6 +207,12 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 		return done, x.hopeless(err)
 	}
 	if err := x.settle(ctx); err != nil {
+		return done, err
+	}
+	x.next.drop()
+	x.next = nil
+	// What was begun for it is gone, and nobody looks for that once the export is done: it must not come back after a power cut.
+	if err := durable.SyncDir(folder, "."); err != nil {
 		return done, err
 	}
 	x.pieces = n

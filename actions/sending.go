@@ -18,6 +18,7 @@ type sending struct {
 	seen   int64          // bytes of the pieces that come first and are not shown to it: it has seen them
 	hash   hash.Hash      // of the whole stream, as far as the pieces went by
 	kept   io.Closer      // what gives the first bytes, where they are not sent again
+	entry  []byte         // of the first piece, if it is one that is not shown to the parser from its beginning
 	end    error
 	over   bool
 }
@@ -68,7 +69,35 @@ type checked struct {
 	piece  io.Reader
 	left   int64 // bytes of a whole piece that are to come
 	of     *sending
+	entry  []byte // stored form of what begins in it, for the index, once it was read to its end; nil where nothing does
 	behind []byte // stored form of how to go on behind it, once it was read to its end; nil where one can't
+}
+
+// piece is the next one, of SIZE bytes unless it is the last.
+func (s *sending) piece(piece io.Reader, size int64) *checked {
+	c := &checked{piece: piece, left: size, of: s}
+	if s.seen == 0 {
+		s.entry = nil
+		s.parser.Watch()
+	}
+	return c
+}
+
+// ended keeps what is known once a piece was read to its end.
+func (c *checked) ended() (err error) {
+	p := c.of.parser
+	if mark, ok := p.Mark(); ok {
+		if c.behind, err = (behind{mark, c.of.hash, p.Trail()}).bytes(); err != nil {
+			return err
+		}
+	}
+	if c.entry = c.of.entry; c.entry != nil {
+		return nil
+	}
+	if e, ok := p.Entry(); ok {
+		c.entry, err = e.MarshalBinary()
+	}
+	return err
 }
 
 func (c *checked) Read(p []byte) (int, error) {
@@ -83,11 +112,8 @@ func (c *checked) Read(p []byte) (int, error) {
 		}
 	}
 	if err == io.EOF {
-		if mark, ok := c.of.parser.Mark(); ok {
-			var berr error
-			if c.behind, berr = (behind{mark, c.of.hash}).bytes(); berr != nil {
-				return n, berr
-			}
+		if eerr := c.ended(); eerr != nil {
+			return n, eerr
 		}
 	}
 	return n, err

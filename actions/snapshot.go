@@ -46,7 +46,7 @@ func (k *Kit) newestStamp(ctx context.Context, s *workflow.Session, afresh bool)
 		Name: "newest stamp", Afresh: afresh,
 		Do: func(ctx context.Context, fx workflow.Fx) (newest string, err error) {
 			take := func(stamp string) {
-				if _, ok := parseStamp(stamp); ok && stamp > newest {
+				if _, ok := manifest.ParseStamp(stamp); ok && stamp > newest {
 					newest = stamp
 				}
 			}

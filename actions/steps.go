@@ -20,6 +20,7 @@ const (
 	StepUpload             = "upload-intermediate-to-remote"
 	StepShowConfig         = "show-config"
 	StepVerify             = "verify"
+	StepAdopt              = "adopt" // typed alone
 	StepMount              = "mount-snapshot"
 	StepUploadFiles        = "upload-snapshot-files-to-remote"
 	StepUmount             = "umount-snapshot"
@@ -46,6 +47,7 @@ func (k *Kit) Steps() map[string]workflow.StepDef {
 		StepPruneSnapshots:     {Kind: workflow.Plain, Run: k.pruneSnapshots},
 		StepPruneRemote:        {Kind: workflow.Plain, Run: k.pruneRemote},
 		StepUpload:             {Kind: workflow.Upload, Run: k.upload},
+		StepAdopt:              {Kind: workflow.Plain, Run: k.adopt},
 		StepMount:              {Kind: workflow.Plain, Run: k.mount},
 		StepUploadFiles:        {Kind: workflow.Plain, Run: k.uploadFiles},
 		StepUmount:             {Kind: workflow.Plain, Run: k.umount},

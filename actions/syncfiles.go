@@ -153,13 +153,13 @@ func (f *syncing) begin(ctx context.Context) error {
 	_, err := workflow.Once(ctx, f.s, workflow.Effect[string]{
 		Name: "begin",
 		Do: func(context.Context, workflow.Fx) (name string, err error) {
-			stamp, ok := parseStamp(run.Snapshot)
+			stamp, ok := manifest.ParseStamp(run.Snapshot)
 			if !ok {
 				stamp = f.s.Now().UTC()
 			}
 			err = f.s.View(func(tx *state.Tx) error {
 				for taken := true; taken && err == nil; stamp = stamp.Add(time.Second) {
-					name = manifest.Folder(stamp.Format(stampLayout), true)
+					name = manifest.Folder(stamp.Format(manifest.StampLayout), true)
 					_, taken, err = tx.Backup(run.Job, name)
 				}
 				return err

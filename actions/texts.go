@@ -43,10 +43,8 @@ func (u *uploading) storeTexts(ctx context.Context, fx workflow.Fx, sealer chunk
 // what was sealed by a process that died is as good, and a store that lets nothing be deleted would take no other.
 func (u *uploading) replace(ctx context.Context, fx workflow.Fx, name string, text []byte, same func(context.Context) (bool, error)) error {
 	fresh := u.shown != nil && !u.shown[path.Base(name)]
-	return u.retry(ctx, func(ctx context.Context) error {
-		first := fresh
-		fresh = false
-		err := u.place.PutBytes(ctx, fx, name, text, first)
+	return u.retry(ctx, firstFresh(fresh, func(ctx context.Context, fresh bool) error {
+		err := u.place.PutBytes(ctx, fx, name, text, fresh)
 		var conflict *remote.Conflict
 		if !errors.As(err, &conflict) {
 			return err
@@ -58,7 +56,7 @@ func (u *uploading) replace(ctx context.Context, fx workflow.Fx, name string, te
 			return err
 		}
 		return u.place.PutBytes(ctx, fx, name, text, false)
-	})
+	}))
 }
 
 // isScript tells whether an object is this version's script, sealed by today's passphrase.
@@ -72,7 +70,7 @@ func (u *uploading) isScript(ctx context.Context, sealer chunk.Sealer, name stri
 		return false, err
 	}
 	sha, err := manifest.OpenScript(ctx, sealer, object.Bytes())
-	if err != nil && (ctx.Err() != nil || couldNotRun(err)) {
+	if err != nil && (ctx.Err() != nil || chunk.CouldNotRun(err)) {
 		return false, err
 	}
 	return err == nil && sha == manifest.Script(), nil

@@ -217,6 +217,15 @@ func (u *uploading) retry(ctx context.Context, try func(context.Context) error) 
 	return u.kit.retry(ctx, try)
 }
 
+// firstFresh is a try of which FRESH holds the first time alone: after one that failed something may be there.
+func firstFresh(fresh bool, try func(ctx context.Context, fresh bool) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		first := fresh
+		fresh = false
+		return try(ctx, first)
+	}
+}
+
 // inPlace tells whether the place is the folder where the chunk files are already.
 func (u *uploading) inPlace() bool { return !uploads(u.s.Run()) }
 
@@ -288,11 +297,14 @@ func (u *uploading) exported() error {
 	})
 }
 
+// chunks are all of them, without what only the export and the index ask for: there may be a hundred thousand.
 func (u *uploading) chunks() (chunks []state.Chunk, err error) {
-	err = u.s.View(func(tx *state.Tx) error {
-		all, err := tx.Chunks(u.backup.Job, u.backup.Name)
-		chunks = current(all)
-		return err
+	err = u.eachBlock(func(block []state.Chunk) error {
+		for _, c := range block {
+			c.Resume, c.Entry = nil, nil
+			chunks = append(chunks, c)
+		}
+		return nil
 	})
 	return chunks, err
 }

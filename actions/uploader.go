@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"sync"
@@ -234,12 +233,9 @@ func (p *uploader) store(ctx context.Context, c state.Chunk) (state.Chunk, error
 	if there, err := p.went(ctx, c, unread); there || err != nil {
 		return c, err
 	}
-	first := true
-	return c, p.kit.retry(ctx, func(ctx context.Context) error {
-		err := p.put(ctx, p.fx, c, fresh && first, func(n int64) { p.progress(c.N, n) })
-		first = false
-		return err
-	})
+	return c, p.kit.retry(ctx, firstFresh(fresh, func(ctx context.Context, fresh bool) error {
+		return p.put(ctx, p.fx, c, fresh, func(n int64) { p.progress(c.N, n) })
+	}))
 }
 
 // went tells whether a chunk went up before its file was lost, or changed: then that can't be sent again, and need not
@@ -383,18 +379,15 @@ func (u *uploading) release(fx workflow.Fx, chunks []state.Chunk) error {
 	if u.keepsFiles() || len(chunks) == 0 {
 		return nil
 	}
-	root, err := openDir(u.backup.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // what lies on a disk that is not mounted keeps nobody from committing
-	}
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	for _, c := range chunks {
-		if err := durable.Remove(root, path.Join(u.backup.Name, c.Name)); err != nil {
-			return err
+	there, err := removeFiles(u.backup, func(yield func(string) bool) {
+		for _, c := range chunks {
+			if !yield(c.Name) {
+				return
+			}
 		}
+	})
+	if err != nil || !there {
+		return err
 	}
 	return fx.Note(func(tx *state.Tx, _ *state.Run) error {
 		for _, c := range chunks {

@@ -8,7 +8,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -105,7 +107,7 @@ func (k *Kit) whichToVerify(ctx context.Context, s *workflow.Session, q VerifyRe
 			}
 			chosen, unknown := q.choose(backups)
 			names, err := k.pythonsToVerify(ctx, s.Look(), s.View, s.Run().Frozen, s.Run().Job, q, unknown)
-			if _, refused := errors.AsType[*RestoreRefusal](err); refused {
+			if _, refused := errors.AsType[*catalog.Refusal](err); refused {
 				err = &workflow.Hopeless{Err: err}
 			}
 			for _, b := range chosen {
@@ -143,6 +145,11 @@ func (k *Kit) verifyEach(ctx context.Context, s *workflow.Session, v *verifying,
 		if s.Run().Typed != "" {
 			for _, line := range verdict.Lines() {
 				k.say("%s", line)
+			}
+		}
+		if verdict.Index != "" {
+			if err := k.note(s, "the index of %s %s: %s", name, verdict.Index, withoutIndex); err != nil {
+				return verdicts, err
 			}
 		}
 		verdicts = append(verdicts, verdict)
@@ -202,18 +209,18 @@ func verified(tx *state.Tx, whole state.Verified) error {
 
 // Verify verifies backups by what lies there alone, the oldest first, and tells of each. Nothing is kept. DIR, absolute,
 // is where chunks lie until they are proved.
-func (c *Catalog) Verify(ctx context.Context, q VerifyRequest, dir string, tell func(Verdict)) error {
+func (k *Kit) Verify(ctx context.Context, c *catalog.Catalog, q VerifyRequest, dir string, tell func(Verdict)) error {
 	if q.Level == Received {
 		return refuse("a restore drill needs the config, whose pool it restores into; zfs2cloud restore does the same by hand")
 	}
-	names, err := c.whichToVerify(ctx, q)
+	names, err := whichAt(ctx, c, q)
 	if err != nil {
 		return err
 	}
 	if !q.Level.remembers() {
 		c.Afresh()
 	}
-	v := c.kit.verifyingIn(c, q.Level)
+	v := k.verifyingIn(c, q.Level)
 	if err := v.openSpool(dir, "zfs2cloud-verify-"+rand.Text()[:8]+"-"); err != nil {
 		return err
 	}
@@ -232,18 +239,18 @@ func (c *Catalog) Verify(ctx context.Context, q VerifyRequest, dir string, tell 
 	return v.close()
 }
 
-// whichToVerify is VerifyRequest.choose where no record tells.
-func (c *Catalog) whichToVerify(ctx context.Context, q VerifyRequest) ([]string, error) {
+// whichAt is VerifyRequest.choose where no record tells.
+func whichAt(ctx context.Context, c *catalog.Catalog, q VerifyRequest) ([]string, error) {
 	asked := q.Backups
 	switch {
 	case q.All:
 		asked = c.Folders
 	case len(asked) == 0:
-		asked = []string{Latest}
+		asked = []string{catalog.Latest}
 	}
 	picked := map[string]bool{}
 	for _, backup := range asked {
-		name, err := c.choose(ctx, RestoreRequest{Backup: backup}, &RestorePlan{})
+		name, _, err := c.Find(ctx, backup, time.Time{})
 		if err != nil {
 			return nil, err
 		}
@@ -261,7 +268,7 @@ func (c *Catalog) whichToVerify(ctx context.Context, q VerifyRequest) ([]string,
 			case e.Python && q.limited():
 				return nil, refuse("%s is one message of the Python tool, of which no part can be looked at", name)
 			case e.Python:
-				if name, err = c.pythonFull(ctx, name); err != nil {
+				if name, err = c.PythonFull(ctx, name); err != nil {
 					return nil, err
 				}
 			case m != nil && m.Base != nil && slices.Contains(c.Folders, m.Base.Name):

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
@@ -27,10 +28,10 @@ func (b *backups) verify(t *testing.T, q VerifyRequest) []Verdict {
 	return b.verifyIn(t, b.catalog(t), q)
 }
 
-func (b *backups) verifyIn(t *testing.T, c *Catalog, q VerifyRequest) (verdicts []Verdict) {
+func (b *backups) verifyIn(t *testing.T, c *catalog.Catalog, q VerifyRequest) (verdicts []Verdict) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := c.Verify(t.Context(), q, dir, func(v Verdict) { verdicts = append(verdicts, v) }); err != nil {
+	if err := b.kit.Verify(t.Context(), c, q, dir, func(v Verdict) { verdicts = append(verdicts, v) }); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
@@ -84,8 +85,8 @@ func TestVerify(t *testing.T) {
 	t.Run("streams", func(t *testing.T) { testVerifiedStreams(t, b, both) })
 	t.Run("on record", func(t *testing.T) { testOnRecord(t, b, full) })
 	t.Run("through rclone", func(t *testing.T) {
-		_, catalog := b.throughRclone(t)
-		for _, v := range b.verifyIn(t, catalog, VerifyRequest{Level: Hashed}) {
+		_, c := b.throughRclone(t)
+		for _, v := range b.verifyIn(t, c, VerifyRequest{Level: Hashed}) {
 			if len(v.Bad) > 0 || v.Chunks == 0 {
 				t.Errorf("%+v", v)
 			}
@@ -95,6 +96,7 @@ func TestVerify(t *testing.T) {
 
 // One bit flipped anywhere, the first or one by chance, in each chunk and each manifest, is found by the levels that say
 // so, and by no other: the backup and the file are named, and nothing else.
+// (openzfs#18739, btrbk#359, kopia#1958.)
 func testOneBit(t *testing.T, b *backups, both []*manifest.Manifest) {
 	for i, m := range both {
 		files := []string{manifest.FileName(settings.GPG)}
@@ -167,7 +169,7 @@ func testOnRecord(t *testing.T, b *backups, full *manifest.Manifest) {
 	}
 	gone := b.copied(t)
 	remove(t, filepath.Join(gone.dir, fullName))
-	if v := look(gone); len(v.Bad) != 1 || v.Bad[0].What != errGone.Error() {
+	if v := look(gone); len(v.Bad) != 1 || v.Bad[0].What != catalog.ErrGone.Error() {
 		t.Errorf("gone: %+v", v)
 	}
 }
@@ -197,11 +199,11 @@ func testGone(t *testing.T, b *backups, both []*manifest.Manifest) {
 				t.Fatal(err)
 			}
 			for _, level := range looking {
-				for _, catalog := range []*Catalog{b.catalog(t), b.catalogOf(t, unsized{r})} {
-					if _, untold := catalog.Remote.(unsized); untold && level == Listed {
+				for _, there := range []*catalog.Catalog{b.catalog(t), b.catalogOf(t, unsized{r})} {
+					if _, untold := there.Remote.(unsized); untold && level == Listed {
 						continue // sizes are not told, so nothing can be said of them
 					}
-					v := b.verifyIn(t, catalog, VerifyRequest{Level: level, Backups: []string{fullName}})[0]
+					v := b.verifyIn(t, there, VerifyRequest{Level: level, Backups: []string{fullName}})[0]
 					var files []string
 					for _, f := range v.Bad {
 						files = append(files, f.File)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
@@ -22,7 +23,7 @@ type verifying struct {
 	kit     *Kit
 	look    workflow.Look
 	remote  remote.Remote
-	catalog *Catalog
+	catalog *catalog.Catalog
 	sealer  chunk.Sealer
 	level   Level
 	scratch *scratch
@@ -37,22 +38,22 @@ type verifying struct {
 }
 
 func (k *Kit) verifying(ctx context.Context, look workflow.Look, r remote.Remote, level Level) (*verifying, error) {
-	catalog, err := k.OpenCatalog(ctx, look, r)
+	c, err := k.OpenCatalog(ctx, look, r)
 	if err != nil {
 		return nil, err
 	}
-	if err := catalog.Unlock(k.Settings.Encryption); err != nil {
+	if err := c.Unlock(k.Settings.Encryption); err != nil {
 		return nil, err
 	}
-	return k.verifyingIn(catalog, level), nil
+	return k.verifyingIn(c, level), nil
 }
 
-func (k *Kit) verifyingIn(catalog *Catalog, level Level) *verifying {
-	return &verifying{kit: k, look: workflow.Look{World: catalog.look}, remote: catalog.Remote, catalog: catalog, sealer: catalog.sealer, level: level}
+func (k *Kit) verifyingIn(c *catalog.Catalog, level Level) *verifying {
+	return &verifying{kit: k, look: c.Look, remote: c.Remote, catalog: c, sealer: c.Sealer(), level: level}
 }
 
 // clearSpools removes from a folder what a verification left there when it was killed: folders whose names begin with
-// the prefix, and which are empty.
+// the prefix, in which nothing is but files that were made and had not yet lost their names.
 func clearSpools(dir, prefix string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -60,7 +61,7 @@ func clearSpools(dir, prefix string) error {
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), prefix) {
-			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+			err = errors.Join(err, clearScratch(filepath.Join(dir, e.Name())))
 		}
 	}
 	return err
@@ -90,21 +91,21 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 	}
 	file := manifest.FileName(v.sealer.Kind())
 	switch {
-	case errors.Is(e.Why, ErrPython):
+	case errors.Is(e.Why, catalog.ErrPython):
 		return v.python(ctx, name, l)
-	case record == nil && errors.Is(e.Why, ErrNotCommitted):
+	case record == nil && errors.Is(e.Why, catalog.ErrNotCommitted):
 		verdict.Skipped = e.Why.Error()
 		return verdict, nil
-	case errors.Is(e.Why, errGone):
+	case errors.Is(e.Why, catalog.ErrGone):
 		verdict.found("", "%v", e.Why)
 		return verdict, nil
-	case errors.Is(e.Why, ErrNotCommitted):
+	case errors.Is(e.Why, catalog.ErrNotCommitted):
 		verdict.found(file, "is not there")
 		return verdict, nil
-	case record != nil && e.sha != "" && e.sha != record.ManifestSHA256:
-		verdict.found(file, "is another than was stored: SHA-256 is %s instead of %s", e.sha, record.ManifestSHA256)
+	case record != nil && e.SHA256 != "" && e.SHA256 != record.ManifestSHA256:
+		verdict.found(file, "is another than was stored: SHA-256 is %s instead of %s", e.SHA256, record.ManifestSHA256)
 		return verdict, nil
-	case e.Manifest == nil && record != nil && e.sha != "":
+	case e.Manifest == nil && record != nil && e.SHA256 != "":
 		verdict.Skipped = "sealed with another passphrase, so that nothing of it can be proved with this one"
 		return verdict, nil
 	case e.Manifest == nil:
@@ -112,7 +113,7 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 		return verdict, nil
 	}
 	if record == nil {
-		if _, err := manifest.Chain(ctx, v.catalog.fetch, name); err != nil {
+		if _, err := v.catalog.Manifests(ctx, name); err != nil {
 			if ctx.Err() != nil {
 				return verdict, err
 			}
@@ -122,9 +123,12 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 	m := e.Manifest
 	verdict.Of = len(m.Chunks)
 	absent := map[int]bool{}
-	for c, lacks := range e.lacking() {
+	for c, lacks := range e.Lacking() {
 		absent[c.N] = true
 		verdict.found(c.Name, "%s", lacks)
+	}
+	if verdict.Index, err = v.index(ctx, e); err != nil {
+		return verdict, err
 	}
 	if v.level == Listed {
 		verdict.Chunks, verdict.Bytes = len(m.Chunks)-len(absent), present(m, absent)
@@ -135,6 +139,28 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 		return verdict, err
 	}
 	return v.chunks(ctx, m, absent, verdict, l)
+}
+
+// index says what is wrong with a backup's index, as far as the level asks, or nothing. A sample has none of it but its size.
+func (v *verifying) index(ctx context.Context, e *catalog.Entry) (wrong string, err error) {
+	x := e.Manifest.Index
+	if x == nil {
+		return "", nil
+	}
+	have, ok := e.Objects[x.Name]
+	switch {
+	case !ok:
+		return "is not there", nil
+	case have.Size >= 0 && have.Size != x.Size:
+		return fmt.Sprintf("has %d bytes instead of %d", have.Size, x.Size), nil
+	case v.level == Listed || v.only != nil:
+		return "", nil
+	}
+	sealer := v.sealer
+	if v.level == Hashed {
+		sealer = nil
+	}
+	return checkIndex(ctx, v.fetcher, e.Manifest, sealer)
 }
 
 func present(m *manifest.Manifest, absent map[int]bool) (bytes int64) {
@@ -297,7 +323,7 @@ func (p *proving) wanted(todo []manifest.Chunk) iter.Seq[wanted] {
 
 // isVerdict tells what says something about a chunk from what only says that it could not be looked at.
 func isVerdict(err error) bool {
-	if err == nil || couldNotRun(err) {
+	if err == nil || chunk.CouldNotRun(err) {
 		return false
 	}
 	for _, verdict := range []error{chunk.ErrDiffers, chunk.ErrPassphrase, remote.ErrNotThere, remote.ErrTooBig} {

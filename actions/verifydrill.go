@@ -61,10 +61,19 @@ func (d *drill) backup(ctx context.Context, m *manifest.Manifest, verdict *Verdi
 		return d.explain(ctx, m, cause, verdict)
 	}
 	verdict.Chunks, verdict.Bytes = len(m.Chunks), m.Bytes()
-	if err := d.sendAgain(ctx, m, essence, verdict); err != nil {
+	compared, err := d.sendAgain(ctx, m, essence, verdict)
+	if err != nil {
 		return err
 	}
-	return d.readFiles(ctx, verdict)
+	why, err := d.readFiles(ctx, verdict)
+	if err != nil || why == "" {
+		return err
+	}
+	verdict.Unread = why
+	if !compared {
+		return d.readBlocks(ctx, m, verdict)
+	}
+	return nil
 }
 
 // explain finds all chunks that are bad where one kept a backup from being received; else the cause is what is wrong.
@@ -111,6 +120,9 @@ func (d *drill) upTo(ctx context.Context, name string) (cause, err error) {
 // receive receives a backup onto what is there. CAUSE is what is wrong with it; an error says nothing of it.
 func (d *drill) receive(ctx context.Context, m *manifest.Manifest, also io.Writer) (cause, err error) {
 	sealer, err := d.v.kit.sealer(d.fx, string(m.Encryption()))
+	if err == nil && m.Base != nil {
+		err = d.onlyThere(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +132,7 @@ func (d *drill) receive(ctx context.Context, m *manifest.Manifest, also io.Write
 	defer stop() // runs first
 	p := &drilling{d: d, of: m, sealer: sealer, chunks: chunks}
 	in := receiving{of: m, open: openChunks(m, p.open), also: also,
-		to: intoDataset(d.zfs(), d.into, m.Base != nil)}
+		to: intoDataset(d.zfs(), d.into, zfs.ReceiveArgs{Increment: m.Base != nil, Scratch: true})}
 	if _, err = in.receive(ctx); err == nil {
 		_, err = d.v.kit.received(ctx, d.fx, d.into, m.Snapshot, m.SnapshotGUID)
 	}

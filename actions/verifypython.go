@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
@@ -25,12 +26,12 @@ import (
 // python verifies a backup of the Python tool. See verifying.backup.
 func (v *verifying) python(ctx context.Context, name string, l *ledgerOf) (Verdict, error) {
 	verdict := Verdict{Backup: name, Level: v.level, Message: true}
-	m, err := v.catalog.pythonBackup(ctx, name)
-	if odd, is := errors.AsType[*pieceError](err); is {
-		verdict.found(odd.file, "%s", odd.what)
+	m, err := v.catalog.PythonBackup(ctx, name)
+	if odd, is := errors.AsType[*catalog.PieceError](err); is {
+		verdict.found(odd.File, "%s", odd.What)
 		return verdict, nil
 	}
-	if _, refused := errors.AsType[*RestoreRefusal](err); refused {
+	if _, refused := errors.AsType[*catalog.Refusal](err); refused {
 		verdict.Skipped = err.Error()
 		return verdict, nil
 	}
@@ -38,7 +39,7 @@ func (v *verifying) python(ctx context.Context, name string, l *ledgerOf) (Verdi
 		return verdict, err
 	}
 	verdict.Of = len(m.Chunks)
-	if odd, what := writtenOver(m); what != "" {
+	if odd, what := catalog.WrittenOver(m); what != "" {
 		verdict.found(odd.Name, "%s", what)
 		return verdict, nil
 	}
@@ -67,22 +68,6 @@ func (v *verifying) python(ctx context.Context, name string, l *ledgerOf) (Verdi
 		return verdict, nil
 	}
 	return v.opened(ctx, m, sums, verdict, l)
-}
-
-// writtenOver says in words what is wrong with the sizes of a backup's pieces, and at which; else nothing.
-func writtenOver(m *manifest.Manifest) (manifest.Chunk, string) {
-	sizes := make([]int64, len(m.Chunks))
-	for i, c := range m.Chunks {
-		sizes[i] = c.Size
-	}
-	i := oddPiece(sizes)
-	switch {
-	case i < 0:
-		return manifest.Chunk{}, ""
-	case sizes[i] > sizes[0]:
-		return m.Chunks[i], fmt.Sprintf("has %d bytes, and those before it %d: it is of an older export, which was written over", sizes[i], sizes[0])
-	}
-	return m.Chunks[i], fmt.Sprintf("has %d bytes instead of %d, and is not the last: an older, longer export was written over, and the pieces behind it are that one's", sizes[i], sizes[0])
 }
 
 // opened opens the message into nothing. If it is not as it should be, it is fetched once more: what was disturbed on its way
@@ -188,7 +173,7 @@ func (v *verifying) openMessage(ctx context.Context, m *manifest.Manifest) (got 
 // pythonBase is the full that an incremental of the Python tool is based on, and its GUID, if it was proved. Without one the
 // name is empty.
 func (v *verifying) pythonBase(ctx context.Context, name string, l *ledgerOf) (base, guid string, err error) {
-	base, err = v.catalog.pythonFull(ctx, name)
+	base, err = v.catalog.PythonFull(ctx, name)
 	if err != nil || base == "" {
 		return base, "", err
 	}
@@ -278,11 +263,11 @@ func (k *Kit) pythonsToVerify(ctx context.Context, look workflow.Look, view view
 	}
 	picked := map[string]bool{}
 	for _, name := range named {
-		folder, err := v.catalog.pythonNamed(ctx, q, name)
+		folder, err := pythonNamed(ctx, v.catalog, q, name)
 		if err != nil {
 			return nil, err
 		}
-		base, err := v.catalog.pythonFull(ctx, folder)
+		base, err := v.catalog.PythonFull(ctx, folder)
 		if err != nil {
 			return nil, err
 		}
@@ -313,8 +298,8 @@ func (k *Kit) pythonsToVerify(ctx context.Context, look workflow.Look, view view
 }
 
 // pythonNamed is the folder of the Python tool that is named, by its stamp or as a whole.
-func (c *Catalog) pythonNamed(ctx context.Context, q VerifyRequest, name string) (string, error) {
-	folder, ok := c.folder(name)
+func pythonNamed(ctx context.Context, c *catalog.Catalog, q VerifyRequest, name string) (string, error) {
+	folder, ok := c.Folder(name)
 	python := false
 	if ok {
 		e, err := c.Entry(ctx, folder)

@@ -158,7 +158,26 @@ func TestVerifyPythonOther(t *testing.T) {
 		}
 	}
 	bad("which is not 20261110025200-full")
-	if err := os.RemoveAll(filepath.Join(b.dir, "20261110025200-full")); err != nil {
+	// What is another dataset's, in the same place, is not what it is based on.
+	other := filepath.Join(b.dir, "20261110025200-full")
+	for n, file := range b.pieces(t, "20261110025200-full") {
+		if err := os.Rename(filepath.Join(other, file), filepath.Join(other, fmt.Sprintf("tank-www@20261110025200.zfs.gpg.%04d", n))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := b.catalog(t)
+	if chain, err := c.PythonChain(t.Context(), incrName); err != nil || len(chain) != 2 || chain[0].Name != fullName {
+		t.Errorf("%+v, %v", chain, err)
+	}
+	for name, settled := range map[string]bool{incrName: true, "20261110025200-full": true} {
+		if c.Settled(name) != settled {
+			t.Errorf("%s is settled: %v", name, !settled)
+		}
+	}
+	if verdicts := b.verify(t, VerifyRequest{Level: Decrypted, Backups: []string{incrName}}); len(verdicts) != 2 || len(verdicts[0].Bad)+len(verdicts[1].Bad) > 0 {
+		t.Errorf("%+v", verdicts)
+	}
+	if err := os.RemoveAll(other); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range b.pieces(t, incrName) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -15,15 +16,26 @@ import (
 	"zfs2cloud/actions/zfs"
 )
 
-// sendAgain compares what was received, sent again, with what came, where zfs sends the same. If it is another, that is
-// said; the backup is not bad for that, since each of its bytes is the one that was sealed.
-func (d *drill) sendAgain(ctx context.Context, m *manifest.Manifest, came *stream.Essence, verdict *Verdict) error {
+// sendAgain compares what was received, sent again, with what came, where zfs sends the same, and tells whether it did. If it
+// is another, that is said; the backup is not bad for that, since each of its bytes is the one that was sealed.
+func (d *drill) sendAgain(ctx context.Context, m *manifest.Manifest, came *stream.Essence, verdict *Verdict) (compared bool, err error) {
 	want, known := came.Sum()
 	alike, err := d.zfs().SendsAlike(ctx)
 	if err != nil || !alike || !known {
-		return err
+		return false, err
 	}
-	a := zfs.SendArgs{}
+	again := stream.NewEssence()
+	if err := d.send(ctx, m, nil, again); err != nil {
+		return false, err
+	}
+	got, known := again.Sum()
+	verdict.Again, verdict.Differs = known && got == want, known && got != want
+	return known, nil
+}
+
+// send sends what was last received.
+func (d *drill) send(ctx context.Context, m *manifest.Manifest, flags []string, to io.Writer) (err error) {
+	a := zfs.SendArgs{Flags: flags}
 	if a.Snapshot, err = d.into.Snapshot(m.Snapshot); err != nil {
 		return err
 	}
@@ -34,40 +46,60 @@ func (d *drill) sendAgain(ctx context.Context, m *manifest.Manifest, came *strea
 		}
 		a.Base = &base
 	}
-	again := stream.NewEssence()
-	child, err := d.zfs().Send(ctx, a, again)
+	child, err := d.zfs().Send(ctx, a, to)
 	if err == nil {
 		err = child.Wait()
 	}
+	return err
+}
+
+// readBlocks reads what no file shows: a volume, or what can't be mounted. To send it, zfs reads each block of it, and compares
+// it with its sum; and what comes has to be a whole stream. Encrypted as it was received, it is sent so, since no key is at hand.
+func (d *drill) readBlocks(ctx context.Context, m *manifest.Manifest, verdict *Verdict) error {
+	flags := slices.DeleteFunc(slices.Clone(m.SendFlags), func(flag string) bool { return flag == "-p" })
+	lacks, err := d.zfs().SendLacks(ctx, flags)
 	if err != nil {
 		return err
 	}
-	got, known := again.Sum()
-	verdict.Again, verdict.Differs = known && got == want, known && got != want
+	flags = slices.DeleteFunc(flags, func(flag string) bool { return slices.Contains(lacks, flag) })
+	whole := stream.Of(streamGUIDs(m))
+	if err := d.send(ctx, m, flags, whole); err != nil {
+		return fmt.Errorf("send what was received: %w", err)
+	}
+	if err := whole.Close(); err != nil {
+		return fmt.Errorf("send what was received: %w", err)
+	}
+	verdict.Resent = true
 	return nil
 }
 
-// readFiles reads every file of what was received. Where nothing can be mounted, as in a container, none is.
-func (d *drill) readFiles(ctx context.Context, verdict *Verdict) (err error) {
+// readFiles reads every file of what was received. WHY none was is said: it has none, or, as in a container, nothing can be
+// mounted.
+func (d *drill) readFiles(ctx context.Context, verdict *Verdict) (why string, err error) {
 	info, err := d.zfs().Info(ctx, d.into)
-	if err != nil || info.Type != "filesystem" {
-		return err
+	switch {
+	case err != nil:
+		return "", err
+	case info.Type != "filesystem":
+		return "it is a " + info.Type, nil
+	case info.Mountpoint != d.mountpoint():
+		return "it came with a mount point of its own", nil // as zfs-fuse takes what was sent with -p
 	}
 	dir, err := d.mount(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
-			return err
+			return "", err
 		}
 		d.v.kit.Log.Warn("the files of what was received are not read", "err", err)
-		return nil
+		return "it can't be mounted", nil
 	}
 	defer func() { err = errors.Join(err, d.unmount(ctx)) }()
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer root.Close()
-	return readAll(ctx, root, ".", verdict)
+	return "", readAll(ctx, root, ".", verdict)
 }
 
 // entriesAtOnce bounds what is kept of a folder.

@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/zfs"
@@ -28,7 +29,7 @@ func (d *drill) takeUp(ctx context.Context) error {
 	if err := d.unmount(ctx); err != nil {
 		return err
 	}
-	snapshots, err := d.zfs().Snapshots(ctx, d.into)
+	snapshots, err := d.snapshots(ctx, d.into)
 	if errors.Is(err, zfs.ErrNoDataset) {
 		return nil
 	}
@@ -59,12 +60,12 @@ func (d *drill) named(ctx context.Context, s zfs.SnapshotInfo) *manifest.Manifes
 	return nil
 }
 
-// truncate destroys all snapshots but the first N.
+// truncate destroys all snapshots but the first N. What they had stays in the dataset, until the next receive rolls it back.
 func (d *drill) truncate(ctx context.Context, n int) error {
 	for len(d.there) > n {
 		s, err := d.into.Snapshot(d.there[len(d.there)-1].Snapshot)
 		if err == nil {
-			err = d.zfs().Destroy(ctx, s)
+			err = d.whenFree(ctx, func() error { return d.zfs().Destroy(ctx, s) })
 		}
 		if err != nil {
 			return err
@@ -72,6 +73,21 @@ func (d *drill) truncate(ctx context.Context, n int) error {
 		d.there = d.there[:len(d.there)-1]
 	}
 	return nil
+}
+
+// onlyThere destroys what snapshots something took of the received dataset meanwhile: an incremental goes onto what was received
+// last.
+func (d *drill) onlyThere(ctx context.Context) error {
+	snapshots, err := d.snapshots(ctx, d.into)
+	for _, s := range snapshots {
+		if slices.ContainsFunc(d.there, func(m *manifest.Manifest) bool { return m.SnapshotGUID == s.GUID.String() }) {
+			continue
+		}
+		if err := d.whenFree(ctx, func() error { return d.zfs().Destroy(ctx, s.Snapshot) }); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // clear destroys the received dataset, and leaves the one that it is in.

@@ -22,11 +22,7 @@ type streamCheck struct {
 }
 
 func newStreamCheck(m *manifest.Manifest) *streamCheck {
-	var base uint64
-	if m.Base != nil {
-		base = guid(m.Base.SnapshotGUID)
-	}
-	return &streamCheck{sum: sha256.New(), parser: stream.Of(guid(m.SnapshotGUID), base)}
+	return &streamCheck{sum: sha256.New(), parser: stream.Of(streamGUIDs(m))}
 }
 
 // Write never fails: what is wrong with the stream is not the chunk's fault.

@@ -2,7 +2,6 @@ package actions
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -45,6 +44,11 @@ type Verdict struct {
 	Files   int  `json:"files,omitempty"`
 	Again   bool `json:"again,omitempty"`
 	Differs bool `json:"differs,omitempty"`
+	// Unread is why no file was; Resent: then it was sent again as a whole, which nothing compared.
+	Unread string `json:"unread,omitempty"`
+	Resent bool   `json:"resent,omitempty"`
+	// Index says what is wrong with the backup's index, without which it can be restored all the same.
+	Index string `json:"index,omitempty"`
 	// Skipped says why nothing was looked at; then nothing is known.
 	Skipped string `json:"skipped,omitempty"`
 }
@@ -54,12 +58,9 @@ func (v *Verdict) found(file, format string, args ...any) {
 		v.More++
 		return
 	}
-	what := digest.ReplaceAllString(fmt.Sprintf(format, args...), "$1…")
+	what := units.ShortDigests(fmt.Sprintf(format, args...))
 	v.Bad = append(v.Bad, Finding{File: file, What: what})
 }
-
-// digest is a SHA-256, of which its beginning is enough for people.
-var digest = regexp.MustCompile(`\b([0-9a-f]{12})[0-9a-f]{52}\b`)
 
 // Summary is the first finding, and how many more there are; empty if nothing is wrong.
 func (v *Verdict) Summary() string {
@@ -90,6 +91,9 @@ func (v *Verdict) Lines() (lines []string) {
 	return lines
 }
 
+// withoutIndex is what it means that something is wrong with a backup's index.
+const withoutIndex = "it can be restored, but a restore that is cut off reads again"
+
 func (v *Verdict) proved() string {
 	if v.Message {
 		return v.provedMessage()
@@ -105,8 +109,17 @@ func (v *Verdict) proved() string {
 	if v.Differs {
 		text += ", but ANOTHER STREAM when sent again: zfs made something else of it"
 	}
+	if v.Resent {
+		text += ", all of it read by sending it again"
+	}
+	if v.Unread != "" {
+		text += ", no file read: " + v.Unread
+	}
 	if v.Files > 0 {
 		text += ", " + plural(v.Files, "file", "files") + " read"
+	}
+	if v.Index != "" {
+		text += "; ITS INDEX " + v.Index + ": " + withoutIndex
 	}
 	return text
 }

@@ -48,12 +48,20 @@ type Backup struct {
 	// Files: it is not made of chunks; the snapshot's files themselves were synced.
 	Files *Files `json:"files,omitempty"`
 
+	// Index is the file that tells what begins in which chunk. A backup of one chunk has none, and neither have those of before
+	// there was such a thing.
+	Index *Index `json:"index,omitempty"`
+	// Indexes is the generation of the last index that was made, whether it came to be the backup's or not.
+	Indexes int `json:"indexes,omitempty"`
+
 	Manifest       []byte `json:"manifest,omitempty"`    // the exact object, until it is committed
 	ManifestOf     string `json:"manifest_of,omitempty"` // the chunks that it names, as package actions tells them apart
 	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
 	ManifestSize   int64  `json:"manifest_size,omitempty"`
 
 	Committed *time.Time `json:"committed,omitempty"`
+	// Going: its manifest is being deleted from its place. If who did that died, a listing tells whether it still is there.
+	Going bool `json:"going,omitempty"`
 	// Seen is when a listing last showed it whole at its place.
 	Seen *time.Time `json:"seen,omitempty"`
 	// Verified is what the last verification at each level found: what the ledger says of the whole, for those who ask of
@@ -63,6 +71,17 @@ type Backup struct {
 	Bad *Bad `json:"bad,omitempty"`
 	// Pruned says that its intermediate folder was removed.
 	Pruned bool `json:"pruned,omitempty"`
+}
+
+// Index is a file beside the chunks, sealed as they are.
+type Index struct {
+	Gen         int               `json:"gen"` // 1 and up: another one for other chunks
+	Name        string            `json:"name"`
+	Plain       int64             `json:"plain"`
+	PlainSHA256 string            `json:"plain_sha256"`
+	Size        int64             `json:"size"`
+	SHA256      string            `json:"sha256"`
+	Hashes      map[string]string `json:"hashes,omitempty"` // as a chunk's
 }
 
 // Files is a sync, as far as it has come: in the process that is, or was the last, at it.

@@ -21,6 +21,10 @@ type Chunk struct {
 	// Resume is how a send goes on behind the chunk (package actions, behind: some 300 bytes), as long as it may have to.
 	// Records of before there was such a thing have none, and neither has a chunk before the first object.
 	Resume []byte `json:"resume,omitempty"`
+
+	// Entry is what the backup's index has of the chunk (package stream, Entry: some 300 bytes, less than 74 KiB), until it is
+	// committed. Records of before have none, and neither has a chunk in which nothing begins.
+	Entry []byte `json:"entry,omitempty"`
 }
 
 func chunkKey(job, backup string, n, gen int) string {

@@ -31,6 +31,8 @@ type AdoptedFolder struct {
 	Prefix string    `json:"prefix"` // of its pieces' names, before the number
 	Pieces int       `json:"pieces"`
 	Bytes  int64     `json:"bytes"`
+	// Going: its removal has begun, and is only ever finished.
+	Going bool `json:"going,omitempty"`
 }
 
 // Adopted is a snapshot of the Python tool that was taken over: it is known by its GUID, as one of our own is by its run.
@@ -40,6 +42,7 @@ type Adopted struct {
 	GUID     string    `json:"guid"`     // decimal
 	Run      string    `json:"run"`      // that took it over
 	At       time.Time `json:"at"`
+	Used     int64     `json:"used"` // bytes that nothing else held then
 }
 
 // Left is what was last seen of the Python tool's that nobody has taken over.
@@ -63,6 +66,11 @@ func (tx *Tx) PutForeign(f Foreign) error { return Put(tx, BucketForeign, backup
 // oldest first.
 func (tx *Tx) Foreigns(job string) ([]Foreign, error) {
 	return values[Foreign](tx, BucketForeign, jobPrefix(job))
+}
+
+// DropForeign forgets a backup of the Python tool.
+func (tx *Tx) DropForeign(job, name string) error {
+	return Delete(tx, BucketForeign, backupKey(job, name))
 }
 
 // PutAdopted stores that a snapshot was taken over.

@@ -119,6 +119,7 @@ func TestWritersOfSeveralProcessesAndGoroutines(t *testing.T) {
 	same(t, counter(t, s), 4*25+10*5)
 }
 
+// bbolt#782: a reader waited for the database of a running process.
 func TestReaderGivesUpAndWriterWaits(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

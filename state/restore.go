@@ -25,7 +25,8 @@ type Restore struct {
 	Volume bool       `json:"volume,omitempty"` // what it made is one
 	Passed int64      `json:"passed,omitempty"` // bytes of the stream that is being received
 
-	// Foreign: a receive that failed found that the dataset is another's, made meanwhile.
+	// Foreign: a receive that failed found that the dataset is another's, made meanwhile; so is, in a folder of streams, the
+	// file of the one that was to be fetched.
 	Foreign bool `json:"foreign,omitempty"`
 }
 
@@ -52,7 +53,8 @@ type Source struct {
 	Remote         string `json:"remote,omitempty"`
 	RcloneConf     string `json:"rclone_conf,omitempty"`
 	PassphraseFile string `json:"passphrase_file,omitempty"`
-	Encryption     string `json:"encryption,omitempty"` // gpg or none
+	OlderFile      string `json:"older_passphrase_file,omitempty"` // with an older passphrase, for a chain that needs it
+	Encryption     string `json:"encryption,omitempty"`            // gpg or none
 }
 
 // Link is one backup of a chain.

@@ -80,8 +80,8 @@ func (e *Engine) session(r state.Run) *Session {
 }
 
 // Open takes an unfinished run in hand. NAME is the dataset's present name: it is known by its GUID, and may have
-// been renamed since.
-func (e *Engine) Open(id, name string) (*Session, error) {
+// been renamed since. ANEW changes what a resume takes afresh.
+func (e *Engine) Open(id, name string, anew ...func(*state.Run)) (*Session, error) {
 	var r state.Run
 	err := e.Store.Update(func(tx *state.Tx) (err error) {
 		var ok bool
@@ -92,6 +92,9 @@ func (e *Engine) Open(id, name string) (*Session, error) {
 			return fmt.Errorf("no unfinished run %s", id)
 		}
 		r.Owner, r.Waits, r.Frozen.Dataset = e.Owner, nil, name
+		for _, set := range anew {
+			set(&r)
+		}
 		return tx.PutRun(r)
 	})
 	if err != nil {

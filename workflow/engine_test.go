@@ -26,7 +26,8 @@ func TestDriveDoesEachStepOnce(t *testing.T) {
 }
 
 // Wherever a process dies, the application comes back with the next command, the run goes on, and outside
-// of the bracket nothing that was done is done again.
+// of the bracket nothing that was done is done again. What was only begun is never taken for done (bzfs#113,
+// clickhouse-backup#1569: what was planned was recorded as done).
 func TestCrashThenResume(t *testing.T) {
 	tests := []struct {
 		step, when string
@@ -121,6 +122,7 @@ func TestLateSnapshotIsNotUsed(t *testing.T) {
 	b.want("start stop snap start hold export upload unlock finish")
 }
 
+// Whatever fails in the bracket, the application comes back. (volumerize#43, calcardbackup#18: it was left stopped.)
 func TestFailingHooks(t *testing.T) {
 	broken := errors.New("exit 1")
 	tests := []struct {

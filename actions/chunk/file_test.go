@@ -134,6 +134,7 @@ func TestProve(t *testing.T) {
 	}
 }
 
+// z3#25, borg#5654: that a key was wrong was noticed at the restore.
 func TestCanary(t *testing.T) {
 	t.Parallel()
 	g := gpg(t, "pass")

@@ -41,7 +41,7 @@ var (
 	seal   = []string{
 		"--openpgp", "--cipher-algo", "AES256", "--compress-algo", "none",
 		// Without an agent and without the count, gpg falls to 65,536, 992 times cheaper to guess.
-		"--s2k-mode", "3", "--s2k-cipher-algo", "AES256", "--s2k-digest-algo", "SHA256", "--s2k-count", "65011712",
+		"--s2k-mode", "3", "--s2k-cipher-algo", "AES256", "--s2k-digest-algo", "SHA256", "--s2k-count", s2kCount,
 		"--no-armor", "--no-textmode", "--no-encrypt-to",
 	}
 )

@@ -49,14 +49,14 @@ func judgeOpened(exit error, st status) error {
 const headLen = 16
 
 // checkHead looks at the beginning of a message: RFC 4880, 5.3 and 5.13. A symmetric-key packet of 13 bytes
-// (8c 0d), version 4, AES256, iterated and salted, SHA-256, 8 bytes of salt, a count of 65,011,712 (ff); then
+// (8c 0d), version 4, AES256, iterated and salted, SHA-256, 8 bytes of salt, the count (ff: 65,011,712); then
 // encrypted data with integrity protection (d2). Other algorithms, a weaker count, no integrity or the AEAD
 // packets of gpg 2.4, which 2.2 can't read, all begin otherwise.
 func checkHead(head []byte) error {
 	const salt, saltLen = 6, 8
 	if len(head) < headLen ||
 		!bytes.Equal(head[:salt], []byte{0x8c, 0x0d, 0x04, 0x09, 0x03, 0x08}) ||
-		!bytes.Equal(head[salt+saltLen:headLen], []byte{0xff, 0xd2}) {
+		!bytes.Equal(head[salt+saltLen:headLen], []byte{s2kByte, 0xd2}) {
 		return fmt.Errorf("the message begins %x, not as asked for", head)
 	}
 	return nil

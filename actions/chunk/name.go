@@ -2,6 +2,7 @@ package chunk
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"zfs2cloud/actions/settings"
@@ -26,6 +27,11 @@ func Name(dataset, stamp string, n, gen int, enc settings.Encryption) string {
 
 // NamePrefix is what the names of all chunks of a backup begin with.
 func NamePrefix(dataset, stamp string) string { return inName(dataset) + "@" + inName(stamp) + ".zfs." }
+
+// IsName tells whether a name has the form of a chunk's.
+func IsName(name string) bool { return nameForm.MatchString(name) }
+
+var nameForm = regexp.MustCompile(`@[0-9]{14}\.zfs\.[0-9]{6,}(\.g[0-9]+)?(\.gpg)?$`)
 
 // LongestName is as long as any that a chunk of a dataset will have.
 func LongestName(dataset string) string {

@@ -12,7 +12,7 @@ import (
 )
 
 // Passphrases that look alike, or that something on the way could take for something else, are each taken as they are: a
-// stock gpg opens what was sealed with the very bytes, and with none of the others.
+// stock gpg opens what was sealed with the very bytes, and with none of the others. (rear#2157, borg_ynh#49, duplicity-backup.sh#166.)
 func TestOddPassphrases(t *testing.T) {
 	t.Parallel()
 	all := []string{

@@ -2,11 +2,14 @@ package chunk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 
 	"zfs2cloud/actions/settings"
+	"zfs2cloud/workflow"
 )
 
 // Sealer turns plaintext into a message and back. It reads its input to the end, and a nil error means that
@@ -24,6 +27,13 @@ type Sealer interface {
 	Derived(label string) Sealer
 	// Kind says what it makes, for file names.
 	Kind() settings.Encryption
+}
+
+// CouldNotRun tells the error of a gpg that did not come to a verdict from one that did.
+func CouldNotRun(err error) bool {
+	var exit *workflow.ExitError
+	var file *fs.PathError
+	return errors.Is(err, workflow.ErrNoProgram) || errors.As(err, &exit) || errors.As(err, &file)
 }
 
 // Plain seals nothing: it is for remotes that encrypt by themselves, and only where the config says so.

@@ -37,6 +37,9 @@ func (m *Manifest) check() error {
 			return fmt.Errorf("chunk %d has %d bytes, and is not the last, with a split size of %d", i, c.Plain, m.SplitSize)
 		}
 	}
+	if err := m.checkIndex(enc); err != nil {
+		return err
+	}
 	if sum != m.StreamBytes {
 		return fmt.Errorf("the chunks' lengths add up to %d, the stream has %d bytes", sum, m.StreamBytes)
 	}
@@ -118,6 +121,23 @@ func (m *Manifest) checkChunk(i int, c Chunk, enc settings.Encryption) error {
 		return fmt.Errorf("chunk %d: %w", i, err)
 	}
 	return nil
+}
+
+func (m *Manifest) checkIndex(enc settings.Encryption) error {
+	x := m.Index
+	switch {
+	case x == nil:
+		return nil
+	case x.Gen < 1:
+		return fmt.Errorf("index: generation %d", x.Gen)
+	case x.Name != IndexName(x.Gen, enc):
+		return fmt.Errorf("index: name %q, not %q", x.Name, IndexName(x.Gen, enc))
+	case x.Plain < 1 || x.Size < 1:
+		return fmt.Errorf("index: %d bytes in a file of %d", x.Plain, x.Size)
+	case enc == settings.None && (x.Size != x.Plain || x.SHA256 != x.PlainSHA256):
+		return errors.New("index: not encrypted, and yet the file is not its plaintext")
+	}
+	return errors.Join(checkHex("index's SHA-256", x.SHA256, 64), checkHex("index's plaintext's SHA-256", x.PlainSHA256, 64))
 }
 
 func (m *Manifest) chunkName(c Chunk, enc settings.Encryption) string {

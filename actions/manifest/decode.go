@@ -53,7 +53,7 @@ func decodeHeader(head []byte) (*Manifest, error) {
 	if err := json.Unmarshal(object, &format); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
-	if format.Format != Format {
+	if format.Format != Format1 && format.Format != Format2 {
 		return nil, fmt.Errorf("%w: %q", ErrFormat, format.Format)
 	}
 	var header struct {

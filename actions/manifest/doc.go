@@ -1,7 +1,7 @@
 // Package manifest has the format of a backup on the remote: its manifest, the chain of bases behind it, and
 // what lies beside it for people: the text that tells how to restore it without this program, and the script that does.
 //
-// A backup is a folder, named by its stamp: chunk files, RESTORE.txt, restore.sh.gpg, and, written last, the manifest. The
+// A backup is a folder, named by its stamp: chunk files, an index of them, RESTORE.txt, restore.sh.gpg, and, written last, the manifest. The
 // manifest is the commit, and the only thing on the remote that is believed: it names every chunk with its
 // size and hash, and its base with the hash of the base's manifest, so that one opened manifest proves a
 // whole chain.
@@ -19,6 +19,11 @@
 // Whoever can write to the remote can change RESTORE.txt, so it is for reading. The script would be run by root, so it
 // is sealed, under a third passphrase, and so that nothing in it depends on a backup, it is one text, the same in every
 // backup of a version, whose hash can be printed on paper. It obeys the rules by which this program reads, in sh.
+//
+// # Formats
+//
+// A manifest that names an index (the file that tells what begins in which chunk, sealed as they are) is of format 2, one that
+// names none of format 1, which has no such key: so a backup of one chunk can be read by programs of before.
 //
 // # Caveat
 //

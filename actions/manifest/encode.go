@@ -36,8 +36,8 @@ func (m *Manifest) header() [][]field {
 	if flags == nil {
 		flags = []string{}
 	}
-	return [][]field{
-		{{"format", Format}},
+	lines := [][]field{
+		{{"format", m.format()}},
 		{{"name", m.Name}, {"kind", m.Kind}, {"created", m.Created}, {"tool", m.Tool}},
 		{{"host", m.Host}, {"job", m.Job}, {"pool_guid", m.PoolGUID}, {"dataset", m.Dataset}, {"dataset_guid", m.DatasetGUID}},
 		{{"snapshot", m.Snapshot}, {"snapshot_guid", m.SnapshotGUID}, {"send_flags", flags}},
@@ -45,6 +45,18 @@ func (m *Manifest) header() [][]field {
 		{{"previous", m.Previous}},
 		{{"split_size", m.SplitSize}, {"stream_bytes", m.StreamBytes}, {"stream_sha256", m.StreamSHA256}},
 	}
+	if m.Index != nil {
+		lines = append(lines, []field{{"index", m.Index}})
+	}
+	return lines
+}
+
+// format is the first that has all that it says.
+func (m *Manifest) format() string {
+	if m.Index != nil {
+		return Format2
+	}
+	return Format1
 }
 
 func (m *Manifest) encode() ([]byte, error) {

@@ -6,8 +6,11 @@ import (
 	"zfs2cloud/actions/settings"
 )
 
-// Format is the only one there is until now. A new key means a new format.
-const Format = "zfs2cloud-manifest-1"
+// The formats. A new key means a new one, and a reader reads all there are.
+const (
+	Format1 = "zfs2cloud-manifest-1"
+	Format2 = "zfs2cloud-manifest-2" // names an index
+)
 
 // MaxSize is the most that a manifest may have, sealed or not, in bytes.
 const MaxSize = 64 << 20
@@ -39,7 +42,19 @@ type Manifest struct {
 	SplitSize    int64     `json:"split_size"`
 	StreamBytes  int64     `json:"stream_bytes"`
 	StreamSHA256 string    `json:"stream_sha256"`
+	Index        *Index    `json:"index"` // nil where there is none, which is format 1
 	Chunks       []Chunk   `json:"chunks"`
+}
+
+// Index is the file that tells what begins in which chunk, so that a restore that was cut off goes on with no more than what
+// it needs (package stream, Find). It is sealed as a chunk is. A backup is whole without it.
+type Index struct {
+	Gen         int    `json:"gen"`
+	Name        string `json:"name"`
+	Plain       int64  `json:"plain"`
+	Size        int64  `json:"size"`
+	SHA256      string `json:"sha256"`
+	PlainSHA256 string `json:"plain_sha256"`
 }
 
 // Base is the backup that an incremental starts from.

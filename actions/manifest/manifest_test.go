@@ -61,6 +61,13 @@ func unencrypted() *Manifest {
 	return m
 }
 
+// indexed is a manifest of the second format.
+func indexed() *Manifest {
+	m := incremental()
+	m.Index = &Index{2, "index.g2.gpg", 900, 966, hexA, hexB}
+	return m
+}
+
 func encoded(t testing.TB, m *Manifest) []byte {
 	t.Helper()
 	b, err := Encode(m)
@@ -94,8 +101,46 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+// The second format is the first with one line more.
+func TestEncodeIndex(t *testing.T) {
+	want := strings.Replace(string(encoded(t, incremental())), "manifest-1", "manifest-2", 1)
+	want = strings.Replace(want, "\"chunks\":[", `"index":{"gen":2,"name":"index.g2.gpg","plain":900,"size":966,"sha256":"`+hexA+`","plain_sha256":"`+hexB+"\"},\n\"chunks\":[", 1)
+	if got := encoded(t, indexed()); string(got) != want {
+		t.Errorf("encoded\n%s\nnot\n%s", got, want)
+	}
+	for _, c := range []struct{ old, new string }{
+		{"manifest-2", "manifest-1"},
+		{`"index":{`, `"index":null,"index":{`},
+		{`"gen":2,"name":"index`, `"gen":0,"name":"index`},
+		{`"gen":2,"name":"index`, `"gen":1,"name":"index`},
+		{`"index.g2.gpg"`, `"index.g2"`},
+		{`"index.g2.gpg"`, `"../index.gpg"`},
+		{`"plain":900`, `"plain":0`},
+		{`"size":966`, `"size":-1`},
+		{`"size":966`, `"size":966,"x":1`},
+		{`"plain_sha256":"` + hexB + "\"},\n", `"plain_sha256":"B` + hexB[1:] + "\"},\n"},
+	} {
+		bad := strings.Replace(want, c.old, c.new, 1)
+		if _, err := Decode([]byte(bad)); err == nil || bad == want {
+			t.Errorf("%q instead of %q passed", c.new, c.old)
+		}
+	}
+	plain := unencrypted()
+	plain.Index = &Index{1, "index", 900, 900, hexA, hexA}
+	encoded(t, plain)
+	plain.Index.PlainSHA256 = hexB
+	if _, err := Encode(plain); err == nil {
+		t.Error("not encrypted, and another plaintext")
+	}
+	for name, is := range map[string]bool{"index.gpg": true, "index": true, "index.g12.gpg": true, "index.g2": true, "index.txt": false, "xindex": false, "index.g.gpg": false} {
+		if IsIndex(name) != is {
+			t.Errorf("%s: %v", name, !is)
+		}
+	}
+}
+
 func TestDecode(t *testing.T) {
-	for _, m := range []*Manifest{incremental(), full(), unencrypted()} {
+	for _, m := range []*Manifest{incremental(), full(), unencrypted(), indexed()} {
 		got, err := Decode(encoded(t, m))
 		if err != nil {
 			t.Fatal(err)
@@ -230,7 +275,7 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Errorf("%.40q passed", b)
 		}
 	}
-	if _, err := Decode([]byte(strings.Replace(good, "manifest-1", "manifest-2", 1))); !errors.Is(err, ErrFormat) {
+	if _, err := Decode([]byte(strings.Replace(good, "manifest-1", "manifest-3", 1))); !errors.Is(err, ErrFormat) {
 		t.Errorf("another format: %v", err)
 	}
 	if _, err := Decode(make([]byte, MaxSize+1)); err == nil {

@@ -176,8 +176,16 @@ read_manifest() {
 	kind=incremental
 	[ -z "$full" ] || kind=full
 	bad="the manifest of $1"
-	[ "$(get 1 '{"format":"\(.*\)",')" = zfs2cloud-manifest-1 ] ||
-		stop "$bad is of another format than this script reads: take the script that lies beside the newest backup"
+	above=8 # lines before the list of files
+	case $(get 1 '{"format":"\(.*\)",') in
+	zfs2cloud-manifest-1) ;;
+	zfs2cloud-manifest-2) # names an index of the files, too, which is of no use here
+		[ -n "$(get 8 "\"index\":{\"gen\":[1-9][0-9]\{0,8\},\"name\":\"\(index[.0-9gp]*\)\",\"plain\":$count,\"size\":$count,\"sha256\":\"$hash\",\"plain_sha256\":\"$hash\"},")" ] ||
+			stop "$bad: line 8 is not as it should be"
+		above=9
+		;;
+	*) stop "$bad is of another format than this script reads: take the script that lies beside the newest backup" ;;
+	esac
 	created=$(get 2 "\"name\":\"$1\",\"kind\":\"$kind\",\"created\":\"\([-0-9T:Z]\{20\}\)\",\"tool\":\".*\",")
 	[ -n "$created" ] || stop "$bad is that of another backup"
 	host=$(get 3 '"host":"\(.*\)","job":"[0-9a-f]\{32\}","pool_guid":.*,')
@@ -196,15 +204,15 @@ read_manifest() {
 	[ -n "$base" ] || stop "$bad: line 5 is not as it should be"
 	[ -n "$(get 6 '"previous":\(.*\),')" ] || stop "$bad: line 6 is not as it should be"
 	sizes=$(get 7 "\"split_size\":\($count\),\"stream_bytes\":\($count\),\"stream_sha256\":\"$hash\"," '\1 \2')
-	[ -n "$sizes" ] && [ "$(get 8 '\("chunks":\[\)')" = '"chunks":[' ] && [ "$(get '$' '\(\]}\)')" = ']}' ] ||
+	[ -n "$sizes" ] && [ "$(get "$above" '\("chunks":\[\)')" = '"chunks":[' ] && [ "$(get '$' '\(\]}\)')" = ']}' ] ||
 		stop "$bad is not as it should be"
 	split=${sizes% *}
 	bytes=${sizes#* }
-	sed -n "9,\$s/^{\"n\":\([0-9]\{1,9\}\),\"gen\":\([1-9][0-9]\{0,8\}\),\"name\":\"\([A-Za-z0-9._:@-]*\)\",\"plain\":\($count\),\"size\":\($count\),\"sha256\":\"\($hash\)\",\"plain_sha256\":\"\($hash\)\"},\{0,1\}\$/\1 \2 \3 \4 \5 \6 \7/p" \
+	sed -n "$((above + 1)),\$s/^{\"n\":\([0-9]\{1,9\}\),\"gen\":\([1-9][0-9]\{0,8\}\),\"name\":\"\([A-Za-z0-9._:@-]*\)\",\"plain\":\($count\),\"size\":\($count\),\"sha256\":\"\($hash\)\",\"plain_sha256\":\"\($hash\)\"},\{0,1\}\$/\1 \2 \3 \4 \5 \6 \7/p" \
 		"$W/manifest" >"$W/files"
 	files=$(wc -l <"$W/files")
 	files=$((files))
-	[ "$files" -gt 0 ] && [ "$(wc -l <"$W/manifest")" -eq $((files + 9)) ] || stop "$bad: the list of files is not as it should be"
+	[ "$files" -gt 0 ] && [ "$(wc -l <"$W/manifest")" -eq $((files + above + 1)) ] || stop "$bad: the list of files is not as it should be"
 	read_files
 }
 

@@ -135,6 +135,10 @@ func newBackups(t *testing.T, with string, n int) *backups {
 		}
 		zfstest.Run(t, "zfs", "snapshot", b.fs+"@"+stamp)
 		m := b.backup(t, s, stamp, sha)
+		index := []byte("what begins in which")
+		if i != 1 { // the second is of the first format
+			m.Index = &Index{i + 1, IndexName(i+1, s.Kind()), int64(len(index)), int64(len(index)), hashOf(index), hashOf(index)}
+		}
 		object, objectSHA, err := Seal(t.Context(), s, m)
 		if err != nil {
 			t.Fatal(err)
@@ -145,6 +149,9 @@ func newBackups(t *testing.T, with string, n int) *backups {
 			if lie[ScriptFile], err = SealScript(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
+		}
+		if m.Index != nil {
+			lie[m.Index.Name] = index
 		}
 		for name, data := range lie {
 			if err := os.WriteFile(filepath.Join(b.dir, m.Name, name), data, 0o600); err != nil {

@@ -278,7 +278,11 @@ func (k *kit) refusesForgeries(t *testing.T, full *Manifest) {
 		"a snapshot with a slash":  {`"snapshot":"2026`, `"snapshot":"../2026`, "line 4"},
 		"another GUID":             {`"snapshot_guid":"` + full.SnapshotGUID, `"snapshot_guid":"4711`, "stream of another snapshot"},
 		"another sum":              {`"stream_bytes":`, `"stream_bytes":1`, "do not add up"},
-		"another format":           {"manifest-1", "manifest-2", "another format"},
+		"another format":           {"manifest-2", "manifest-3", "another format"},
+		"an index in format 1":     {"manifest-2", "manifest-1", "not as it should be"},
+		"no index in format 2":     {`"index":`, `"list":`, "line 8"},
+		"another file as index":    {`"name":"index.gpg"`, `"name":"../index.gpg"`, "line 8"},
+		"an index's key more":      {`"index":{`, `"index":{"more":1,`, "line 8"},
 	} {
 		forged := strings.Replace(genuine, c.old, c.new, 1)
 		if forged == genuine {
@@ -341,6 +345,56 @@ func TestScriptPassphrases(t *testing.T) {
 }
 
 func scriptText() string { return string(script) }
+
+// A chain whose full was sealed by an older passphrase: a file has both, or they are asked for on a terminal.
+func TestScriptOlderPassphrase(t *testing.T) {
+	dir := t.TempDir()
+	put := func(m *Manifest, passphrase string) (sha string) {
+		object, sha, err := Seal(t.Context(), gpg(t, passphrase), m)
+		if err == nil {
+			err = os.Mkdir(filepath.Join(dir, m.Name), 0o700)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, m.Name, FileName("gpg")), object, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sha
+	}
+	newest := incremental()
+	newest.Base.ManifestSHA256 = put(full(), "the older one")
+	put(newest, "the newer one")
+	script, file := filepath.Join(dir, "restore.sh"), filepath.Join(dir, "pass")
+	if err := errors.Join(os.WriteFile(script, []byte(scriptText()), 0o600), os.WriteFile(file, []byte("the newer one\nthe older one\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	walks := func(what string, c *exec.Cmd) {
+		t.Helper()
+		out, _ := c.CombinedOutput() // there is no pool to go on in
+		for _, m := range []*Manifest{newest, full()} {
+			if !strings.Contains(string(out), "CHAIN    "+m.Name) {
+				t.Errorf("%s: %s is not opened:\n%s", what, m.Name, out)
+			}
+		}
+	}
+	folder := filepath.Join(dir, newest.Name)
+	walks("a file", exec.Command("sh", script, "-p", file, folder, "no-such-pool/new"))
+	if _, err := exec.LookPath("script"); err != nil {
+		t.Skip("no script(1), which makes a terminal")
+	}
+	asked := exec.Command("script", "-qec", fmt.Sprintf("sh '%s' '%s' no-such-pool/new", script, folder), os.DevNull)
+	asked.Stdin = strings.NewReader("the newer one\na wrong one\nthe older one\n")
+	walks("a terminal", asked)
+	// One is not enough.
+	if err := os.WriteFile(file, []byte("the newer one\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("sh", script, "-p", file, folder, "no-such-pool/new").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "STOPPED: "+full().Name+"/manifest.json.gpg does not open: a passphrase is missing") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
 
 // The object is this version's script, and no other passphrase opens it, nor that of the manifest or of a chunk.
 func TestScriptIsSealed(t *testing.T) {

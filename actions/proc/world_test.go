@@ -148,6 +148,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// zfs_autobackup#179: what is in /usr/sbin was not found by what cron starts.
 func TestLookPathBeyondCronsPath(t *testing.T) {
 	t.Setenv("PATH", "/usr/bin:/bin")
 	if _, err := os.Stat("/usr/sbin/chroot"); err != nil {

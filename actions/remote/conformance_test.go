@@ -23,6 +23,8 @@ type store struct {
 	Remote
 	hash string // what HashKind must say
 	keep bool   // what KeepsHash must say
+	// whole: an object is seen when it is whole, so that nothing is left to be tidied up.
+	whole bool
 	// leave puts a leftover of an interrupted upload of that name.
 	leave func(t *testing.T, w workflow.World, name string)
 }
@@ -68,7 +70,7 @@ func TestRcloneWebdav(t *testing.T) {
 func TestRcloneS3(t *testing.T) {
 	t.Parallel()
 	r := rcloneOver(t, remotetest.S3Conf("x", serveS3(t).Addr()), "", "x:"+remotetest.Bucket+"/backups")
-	conform(t, store{Remote: r, hash: "md5", keep: true, leave: leaveByRclone(r)})
+	conform(t, store{Remote: r, hash: "md5", keep: true, whole: true, leave: leaveByRclone(r)})
 }
 
 func serveS3(t *testing.T) *remotetest.S3 {
@@ -209,6 +211,9 @@ func notThere(t *testing.T, s store, w workflow.World) {
 	if err := s.Delete(ctx, w, aName); err != nil {
 		t.Errorf("Delete of nothing: %v", err)
 	}
+	if err := s.Tidy(ctx, w, aFolder); err != nil {
+		t.Errorf("Tidy of nothing: %v", err)
+	}
 	if err := s.RemoveFolder(ctx, w, aFolder); err != nil {
 		t.Errorf("RemoveFolder of nothing: %v", err)
 	}
@@ -256,6 +261,7 @@ func refusesLook(t *testing.T, s store, from Source) {
 		"PutBytes":     s.PutBytes(ctx, looker, aName, []byte("x"), false),
 		"Touch":        s.Touch(ctx, looker, aName, []byte("x")),
 		"Delete":       s.Delete(ctx, looker, aName),
+		"Tidy":         s.Tidy(ctx, looker, aFolder),
 		"RemoveFolder": s.RemoveFolder(ctx, looker, aFolder),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "only an effect") {
@@ -360,6 +366,13 @@ func removes(t *testing.T, s store, w workflow.World) {
 		t.Error("Delete of a folder: no error")
 	}
 	s.leave(t, w, aName)
+	if err := s.Tidy(ctx, w, aFolder); err != nil {
+		t.Errorf("Tidy: %v", err)
+	}
+	if left := leftovers(t, s, w); len(left) > 0 && !s.whole {
+		t.Errorf("Tidy leaves %q", left)
+	}
+	s.leave(t, w, aName)
 	for _, name := range []string{aName, aFolder + "/manifest.json.gpg"} {
 		if err := s.Delete(ctx, w, name); err != nil {
 			t.Error(err)
@@ -375,6 +388,33 @@ func removes(t *testing.T, s store, w workflow.World) {
 	lists(t, s, w, "", "[]")
 }
 
+// leftovers are what List does not tell.
+func leftovers(t *testing.T, s store, w workflow.World) (names []string) {
+	t.Helper()
+	var all []Object
+	var err error
+	switch r := s.Remote.(type) {
+	case *rclone:
+		all, err = r.listAll(t.Context(), w, aFolder, "")
+	case *folder:
+		root, rootErr := os.OpenRoot(r.path)
+		if rootErr != nil {
+			t.Fatal(rootErr)
+		}
+		defer root.Close()
+		all, err = listAll(t.Context(), root, aFolder, "")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range all {
+		if isLeftover(o.Name) {
+			names = append(names, o.Name)
+		}
+	}
+	return names
+}
+
 func badNames(t *testing.T, s store, w workflow.World) {
 	t.Helper()
 	ctx := t.Context()
@@ -382,7 +422,7 @@ func badNames(t *testing.T, s store, w workflow.World) {
 		strings.Repeat("n", 250), ".z2c-tmp-00", "a.0123abcd.partial"} {
 		_, statErr := s.Stat(ctx, w, name, "")
 		for _, err := range []error{
-			statErr, s.PutBytes(ctx, w, name, nil, false), s.Touch(ctx, w, name, nil), s.Delete(ctx, w, name), s.RemoveFolder(ctx, w, name),
+			statErr, s.PutBytes(ctx, w, name, nil, false), s.Touch(ctx, w, name, nil), s.Delete(ctx, w, name), s.Tidy(ctx, w, name), s.RemoveFolder(ctx, w, name),
 			s.Put(ctx, w, name, Source{}, nil), s.Get(ctx, w, name, 1, nil),
 		} {
 			if err == nil || !strings.Contains(err.Error(), "name ") {

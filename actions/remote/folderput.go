@@ -139,11 +139,28 @@ func (f *folder) Delete(_ context.Context, w workflow.World, name string) error 
 	return f.error("delete", name, err)
 }
 
+func (f *folder) Tidy(ctx context.Context, w workflow.World, folder string) error {
+	return f.change(ctx, w, "tidy", folder, func(root *os.Root, all []Object) error { return removeLeftovers(root, folder, all) })
+}
+
 func (f *folder) RemoveFolder(ctx context.Context, w workflow.World, folder string) error {
-	if err := errors.Join(ValidName(folder), mayWrite(w, "remove", folder)); err != nil {
+	return f.change(ctx, w, "remove", folder, func(root *os.Root, all []Object) error {
+		if len(visible(all)) > 0 {
+			return ErrNotEmpty
+		}
+		if err := removeLeftovers(root, folder, all); err != nil {
+			return err
+		}
+		return durable.Remove(root, folder)
+	})
+}
+
+// change does something to a folder, if it is there. ALL is what lies in it.
+func (f *folder) change(ctx context.Context, w workflow.World, op, folder string, do func(root *os.Root, all []Object) error) error {
+	if err := errors.Join(ValidName(folder), mayWrite(w, op, folder)); err != nil {
 		return err
 	}
-	root, err := f.root("remove", folder)
+	root, err := f.root(op, folder)
 	if err != nil {
 		return err
 	}
@@ -153,21 +170,18 @@ func (f *folder) RemoveFolder(ctx context.Context, w workflow.World, folder stri
 		return nil
 	}
 	if err == nil {
-		err = removeLeftovers(root, folder, all)
+		err = do(root, all)
 	}
-	if err == nil {
-		err = durable.Remove(root, folder)
-	}
-	return f.error("remove", folder, err)
+	return f.error(op, folder, err)
 }
 
-// removeLeftovers removes what interrupted writes left, if there is nothing else.
+// removeLeftovers removes what interrupted writes left in a folder, of all that lies there.
 func removeLeftovers(root *os.Root, folder string, all []Object) error {
-	if len(visible(all)) > 0 {
-		return ErrNotEmpty
-	}
-	for _, leftover := range all {
-		if err := root.Remove(path.Join(folder, leftover.Name)); err != nil {
+	for _, o := range all {
+		if o.IsDir || !isLeftover(o.Name) {
+			continue
+		}
+		if err := root.Remove(path.Join(folder, o.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -31,6 +31,18 @@ var (
 	ErrUnsure = errors.New("not there, it seems, but the job's marker could not be looked for")
 )
 
+// IsJob tells whether an id has the form of a job's: hex digits.
+func IsJob(id string) bool { return markerName.MatchString(markerPrefix + id) }
+
+// MarkedJob is the id of the job whose marker has this name.
+func MarkedJob(name string) (id string, ok bool) {
+	m := markerName.FindStringSubmatch(name)
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
 // Stranger is the error of a remote that shows another job's marker.
 type Stranger struct {
 	Remote string
@@ -63,7 +75,7 @@ var _ Remote = (*Place)(nil)
 
 // NewPlace is a job's own remote. The job is named by its id, in hex.
 func NewPlace(r Remote, job string) (*Place, error) {
-	if !markerName.MatchString(markerPrefix + job) {
+	if !IsJob(job) {
 		return nil, fmt.Errorf("job %q: an id is hex digits", job)
 	}
 	return &Place{remote: r, job: job}, nil
@@ -135,13 +147,13 @@ func (p *Place) Backups(ctx context.Context, w workflow.World) ([]string, error)
 func (p *Place) judge(root []Object) error {
 	mine := false
 	for _, o := range root {
-		m := markerName.FindStringSubmatch(o.Name)
+		job, ok := MarkedJob(o.Name)
 		switch {
-		case m == nil || o.IsDir:
-		case m[1] == p.job:
+		case !ok || o.IsDir:
+		case job == p.job:
 			mine = true
 		default:
-			return &Stranger{Remote: p.String(), Mine: p.job, Theirs: m[1]}
+			return &Stranger{Remote: p.String(), Mine: p.job, Theirs: job}
 		}
 	}
 	if !mine {
@@ -282,6 +294,14 @@ func (p *Place) Delete(ctx context.Context, w workflow.World, name string) error
 		return err
 	}
 	return p.remote.Delete(ctx, w, name)
+}
+
+// Tidy is Remote.Tidy where the marker is.
+func (p *Place) Tidy(ctx context.Context, w workflow.World, folder string) error {
+	if err := p.guard(ctx, w); err != nil {
+		return err
+	}
+	return p.remote.Tidy(ctx, w, folder)
 }
 
 // RemoveFolder is Remote.RemoveFolder where the marker is.

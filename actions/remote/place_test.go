@@ -187,6 +187,7 @@ func TestNotThereIsFirm(t *testing.T) {
 		"PutBytes":     p.PutBytes(ctx, w, "other", nil, false),
 		"Touch":        p.Touch(ctx, w, "other", nil),
 		"Delete":       p.Delete(ctx, w, aName),
+		"Tidy":         p.Tidy(ctx, w, aFolder),
 		"RemoveFolder": p.RemoveFolder(ctx, w, aFolder),
 	} {
 		if !errors.Is(err, ErrMarkerGone) || errors.Is(err, ErrNotThere) {

@@ -228,6 +228,37 @@ func (r *rclone) deleteAny(ctx context.Context, w workflow.World, name string) e
 	return err
 }
 
+// Tidy: in a store that shows an object when it is whole, there is nothing.
+func (r *rclone) Tidy(ctx context.Context, w workflow.World, folder string) error {
+	if err := errors.Join(ValidName(folder), mayWrite(w, "tidy", folder)); err != nil {
+		return err
+	}
+	known, err := r.features(ctx, w)
+	if err != nil || known.Features.BucketBased {
+		return err
+	}
+	all, err := r.listAll(ctx, w, folder, "")
+	if errors.Is(err, ErrNotThere) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return r.deleteLeftovers(ctx, w, folder, all)
+}
+
+func (r *rclone) deleteLeftovers(ctx context.Context, w workflow.World, folder string, all []Object) error {
+	for _, o := range all {
+		if o.IsDir || !isLeftover(o.Name) {
+			continue
+		}
+		if err := r.deleteAny(ctx, w, path.Join(folder, o.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *rclone) RemoveFolder(ctx context.Context, w workflow.World, folder string) error {
 	if err := errors.Join(ValidName(folder), mayWrite(w, "remove", folder)); err != nil {
 		return err
@@ -239,16 +270,11 @@ func (r *rclone) RemoveFolder(ctx context.Context, w workflow.World, folder stri
 	if err != nil {
 		return err
 	}
-	if len(visible(all)) > 0 {
+	if slices.ContainsFunc(all, func(o Object) bool { return o.IsDir || !isLeftover(o.Name) }) {
 		return r.error("remove", folder, ErrNotEmpty, nil)
 	}
-	for _, leftover := range all {
-		if leftover.IsDir {
-			return r.error("remove", folder, ErrNotEmpty, nil)
-		}
-		if err := r.deleteAny(ctx, w, path.Join(folder, leftover.Name)); err != nil {
-			return err
-		}
+	if err := r.deleteLeftovers(ctx, w, folder, all); err != nil {
+		return err
 	}
 	err = r.run(ctx, w, call{op: "remove", name: folder, verb: "rmdir", operands: []string{join(r.remote, folder)}})
 	if err == nil {

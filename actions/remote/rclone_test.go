@@ -58,7 +58,7 @@ func TestEnv(t *testing.T) {
 		v, ok := ours[name]
 		return v, ok
 	})
-	want := []string{"RCLONE_CONFIG_PASS=p", "https_proxy=q", "B2_KEY=k", "RCLONE_CONFIG_B2_TYPE=b2"}
+	want := []string{quickStart, "RCLONE_CONFIG_PASS=p", "https_proxy=q", "B2_KEY=k", "RCLONE_CONFIG_B2_TYPE=b2"}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}

@@ -76,6 +76,10 @@ type Remote interface {
 	// Delete deletes an object, durably if local. That it isn't there is fine; a folder is an error.
 	Delete(ctx context.Context, w workflow.World, name string) error
 
+	// Tidy removes from a folder what interrupted Puts left, if anybody can see that. Nobody may be writing there. That the
+	// folder isn't there is fine.
+	Tidy(ctx context.Context, w workflow.World, folder string) error
+
 	// RemoveFolder removes a folder with nothing in it but leftovers of interrupted Puts. That it isn't there
 	// is fine; ErrNotEmpty if it holds more.
 	RemoveFolder(ctx context.Context, w workflow.World, folder string) error

@@ -1,4 +1,4 @@
-// Package units writes numbers as people read them, and reads those that they write. Machines get them raw.
+// Package units writes numbers as people read them, digests too, and reads those that they write. Machines get them raw.
 package units
 
 import (
@@ -86,6 +86,11 @@ func ParsePercent(s string) (int, error) {
 	}
 	return n, nil
 }
+
+// ShortDigests cuts each SHA-256 in a text, of which its beginning is enough for people.
+func ShortDigests(text string) string { return digestForm.ReplaceAllString(text, "$1…") }
+
+var digestForm = regexp.MustCompile(`\b([0-9a-f]{12})[0-9a-f]{52}\b`)
 
 // Count is a number with commas: 1,204.
 func Count(n int) string {

@@ -2,6 +2,7 @@ package units
 
 import (
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -46,6 +47,19 @@ func TestParsePercent(t *testing.T) {
 	for in, want := range map[string]int{"1%": 1, "10%": 10, "100%": 100, "": 0, "%": 0, "10": 10, "10%%": 0, "0%": 0, "101%": 0, "-1%": 0, "1.5%": 0, "+5%": 0, "05%": 0} {
 		if got, err := ParsePercent(in); got != want || (err == nil) != (want != 0) {
 			t.Errorf("%q: %d, %v; want %d", in, got, err, want)
+		}
+	}
+}
+
+func TestShortDigests(t *testing.T) {
+	sum := strings.Repeat("0123456789ab", 6)[:64]
+	for in, want := range map[string]string{
+		"it is " + sum + ", not " + sum: "it is 0123456789ab…, not 0123456789ab…",
+		sum + "0":                       sum + "0",
+		sum[:63]:                        sum[:63],
+	} {
+		if got := ShortDigests(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
 }

@@ -24,6 +24,15 @@ func (p Program) TakeSnapshot(ctx context.Context, s Snapshot, props map[string]
 	return p.change(ctx, doing, on, spec)
 }
 
+// SetProperty sets a user property of a snapshot. ErrNoSnapshot, ErrPermission.
+func (p Program) SetProperty(ctx context.Context, s Snapshot, name, value string) error {
+	doing := "set " + name + " of " + s.String()
+	if err := checkProperty(name, value); err != nil {
+		return &Error{Doing: doing, Err: err}
+	}
+	return p.change(ctx, doing, s.subject(), p.zfs("set", name+"="+value, s.String()))
+}
+
 // Hold keeps a snapshot from being destroyed until the tag is released. ErrHeld if this tag holds it
 // already, ErrNoSnapshot.
 func (p Program) Hold(ctx context.Context, tag string, s Snapshot) error {

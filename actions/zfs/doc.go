@@ -8,7 +8,7 @@
 // needs the Fx of an effect. How long to wait is the caller's context's affair.
 //
 // Two programs answer to this name. OpenZFS is what people have; zfs-fuse 0.7 (pool version 23) is what
-// lacks nothing that a backup needs, but has no `zfs version`, no usable `zfs holds`, no `send -n`, no
+// lacks nothing that a backup needs, but has no `zfs version`, no usable `zfs holds`, no bookmarks, no `send -n`, no
 // `receive -o` and no property `clones`. So nothing here goes by a version: what both have is used, and
 // what only OpenZFS has is asked for first. Two oddities were verified on zfs-fuse: it takes `receive -u`,
 // which its usage text does not mention, and `createtxg` like OpenZFS, as a property that no list shows.

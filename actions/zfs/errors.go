@@ -11,6 +11,7 @@ var (
 	ErrNoPool      = errors.New("no such pool")
 	ErrNoDataset   = errors.New("no such dataset")
 	ErrNoSnapshot  = errors.New("no such snapshot")
+	ErrNoBookmark  = errors.New("no such bookmark")
 	ErrNoBase      = errors.New("no such base")
 	ErrNoHold      = errors.New("no such hold")
 	ErrExists      = errors.New("exists already")
@@ -63,6 +64,8 @@ var phrases = []struct {
 	{"unrecognized command", ErrUnsupported},                  //
 	{"invalid option", ErrUnsupported},                        //
 	{"invalid property", ErrUnsupported},                      //
+	{"invalid type", ErrUnsupported},                          // zfs-fuse: list -t bookmark
+	{"feature not enabled", ErrUnsupported},                   // OpenZFS: bookmark
 	{"tag already exists", ErrHeld},                           //
 	{"no such tag", ErrNoHold},                                //
 	{"dependent clones", ErrClones},                           //
@@ -73,6 +76,7 @@ var phrases = []struct {
 	{"incremental source", ErrNoBase},                         // … (@NAME) does not exist
 	{"not an earlier snapshot from the same fs", ErrNoBase},   //
 	{"dataset already exists", ErrExists},                     //
+	{"bookmark exists", ErrExists},                            // OpenZFS
 	{"must specify -f to overwrite", ErrExists},               //
 	{"must destroy them to overwrite", ErrExists},
 	{"is busy", ErrBusy},                                    //

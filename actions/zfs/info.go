@@ -66,26 +66,37 @@ func (p Program) Info(ctx context.Context, d Dataset) (Info, error) {
 	return info, err
 }
 
-// poolGUID reads the table that `zpool get` writes: zfs-fuse's has no -H. A pool's name may have blanks.
-func (p Program) poolGUID(ctx context.Context, pool Dataset) (GUID, error) {
-	doing := "pool get guid " + pool.name
-	out, err := p.look(ctx, doing, pool.subject(), p.zpool("get", "guid", pool.name))
+func (p Program) poolGUID(ctx context.Context, pool Dataset) (guid GUID, err error) {
+	value, err := p.poolProperty(ctx, pool, "guid")
+	if err == nil {
+		err = guid.UnmarshalText([]byte(value))
+	}
+	return guid, err
+}
+
+// poolProperty reads the table that `zpool get` writes: zfs-fuse's has no -H. A pool's name may have blanks.
+func (p Program) poolProperty(ctx context.Context, pool Dataset, name string) (string, error) {
+	doing := "pool get " + name + " " + pool.name
+	out, err := p.look(ctx, doing, pool.subject(), p.zpool("get", name, pool.name))
 	if err != nil {
-		return 0, err
+		return "", err
 	}
 	for line := range strings.Lines(out) {
 		rest, ok := strings.CutPrefix(line, pool.name)
-		fields := strings.Fields(rest)
-		if !ok || len(fields) != 3 || fields[0] != "guid" {
-			continue
+		if fields := strings.Fields(rest); ok && len(fields) == 3 && fields[0] == name {
+			return fields[1], nil
 		}
-		n, err := strconv.ParseUint(fields[1], 10, 64)
-		if err != nil {
-			return 0, &Error{Doing: doing, Err: err}
-		}
-		return GUID(n), nil
 	}
-	return 0, &Error{Doing: doing, Err: fmt.Errorf("no guid in %q", out)}
+	return "", &Error{Doing: doing, Err: fmt.Errorf("no %s in %q", name, out)}
+}
+
+// poolFeature tells whether a pool has a feature. Where there are no features, as in zfs-fuse, it has not.
+func (p Program) poolFeature(ctx context.Context, pool Dataset, name string) (bool, error) {
+	value, err := p.poolProperty(ctx, pool, "feature@"+name)
+	if errors.Is(err, ErrUnsupported) {
+		return false, nil
+	}
+	return value == "enabled" || value == "active", err
 }
 
 // Datasets lists all file systems and volumes.

@@ -35,7 +35,10 @@ usage:
 receive) say 2 'missing snapshot argument
 usage:
 	receive [-vMnsFhu] [-o <property>=<value>] ... [-x <property>] ...
-	    <filesystem|volume|snapshot>' ;;
+	    <filesystem|volume|snapshot>
+	receive -A <filesystem|volume>' ;;
+'get -Hp -o value receive_resume_token tank/half') echo 1-abc-d0-789c ;;
+'get -Hp -o value receive_resume_token tank/whole') echo - ;;
 receive*) exec cat >/dev/null ;;
 'get '*) say 1 'The ZFS modules are not loaded.
 Try running '"'/sbin/modprobe zfs'"' as root to load them.' ;;
@@ -118,12 +121,44 @@ func TestOpenZFSReceivesWithoutForeignProperties(t *testing.T) {
 		{Increment: true}:               "receive -u -o canmount=noauto -x mountpoint -x sharenfs -x sharesmb tank/r",
 		{Volume: true}:                  "receive -u -o readonly=on tank/r",
 		{Volume: true, Increment: true}: "receive -u tank/r",
+		{Scratch: true, Volume: true}:   "receive -u -o readonly=on -o volmode=none -o refreservation=none tank/r",
+		{Scratch: true, Volume: true, Increment: true}: "receive -u -F tank/r",
+		{Scratch: true, Increment: true}:               "receive -u -o canmount=noauto -x mountpoint -x sharenfs -x sharesmb -F tank/r",
+		{Keep: true}:                                   "receive -u -s -o readonly=on -o canmount=noauto -x mountpoint -x sharenfs -x sharesmb tank/r",
 	} {
 		p, calls := standIn(t, openZFS)
 		must(t, p.Receive(t.Context(), strings.NewReader("x"), dataset(t, "tank/r"), args))
 		if got := calls(); got[len(got)-1] != want {
 			t.Errorf("called: %q", got)
 		}
+	}
+}
+
+// Whether a receive can be gone on with is asked of the program and of the pool.
+func TestReceiveCanBeKept(t *testing.T) {
+	t.Parallel()
+	d := dataset(t, "tank/half")
+	for value, want := range map[string]bool{"active": true, "enabled": true, "disabled": false, "-": false} {
+		p, _ := standIn(t, openZFS)
+		zpool := "#!/bin/sh\n[ \"$*\" = 'get feature@extensible_dataset tank' ] && printf 'NAME PROPERTY VALUE SOURCE\\ntank feature@extensible_dataset " + value + " local\\n'\n"
+		must(t, os.WriteFile(filepath.Join(filepath.Dir(p.Words[1]), "zpool"), []byte(zpool), 0o700))
+		if can, err := p.CanKeep(t.Context(), d); err != nil || can != want {
+			t.Errorf("%s: %v, %v", value, can, err)
+		}
+	}
+	old, calls := standIn(t, strings.Replace(openZFS, "receive -A <filesystem|volume>", "", 1))
+	if can, err := old.CanKeep(t.Context(), d); err != nil || can || len(calls()) != 1 {
+		t.Errorf("without the command: %v, %v", can, err)
+	}
+	p, calls := standIn(t, openZFS)
+	for name, want := range map[string]string{"tank/half": "1-abc-d0-789c", "tank/whole": ""} {
+		if token, err := p.Partial(t.Context(), dataset(t, name)); err != nil || token != want {
+			t.Errorf("%s: %q, %v", name, token, err)
+		}
+	}
+	must(t, p.DropPartial(t.Context(), d))
+	if got := calls(); got[len(got)-1] != "receive -A tank/half" {
+		t.Errorf("called: %q", got)
 	}
 }
 

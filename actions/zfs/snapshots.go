@@ -39,6 +39,11 @@ func (s SnapshotInfo) Mark() (string, bool) {
 	return s.mark, s.markSource == Local
 }
 
+// Marked tells whether Property was set on this snapshot itself, or came with it: whoever did that, it is marked as somebody's.
+func (s SnapshotInfo) Marked() bool {
+	return s.markSource != "-" && !strings.HasPrefix(string(s.markSource), "inherited")
+}
+
 // Snapshots lists the snapshots of exactly this dataset in the order of their creation, with one call.
 func (p Program) Snapshots(ctx context.Context, d Dataset) ([]SnapshotInfo, error) {
 	doing := "get snapshots of " + d.name

@@ -30,14 +30,18 @@ func CheckSendFlag(flag string) error {
 type SendArgs struct {
 	Snapshot Snapshot
 	Base     *Snapshot // of an incremental; nil for a full
+	Mark     *Bookmark // of an incremental whose base's snapshot is gone
 	Flags    []string  // of those that CheckSendFlag lets pass
 }
 
 func (a SendArgs) String() string {
-	if a.Base == nil {
-		return "send " + a.Snapshot.String()
+	switch {
+	case a.Mark != nil:
+		return "send " + a.Snapshot.String() + " from #" + a.Mark.name
+	case a.Base != nil:
+		return "send " + a.Snapshot.String() + " from @" + a.Base.name
 	}
-	return "send " + a.Snapshot.String() + " from @" + a.Base.name
+	return "send " + a.Snapshot.String()
 }
 
 // words are the arguments of zfs, checked.
@@ -49,7 +53,13 @@ func (a SendArgs) words(more ...string) ([]string, error) {
 		}
 		words = append(words, flag)
 	}
-	if a.Base != nil {
+	switch {
+	case a.Mark != nil:
+		if a.Mark.dataset != a.Snapshot.dataset {
+			return nil, fmt.Errorf("the bookmark %s is of another dataset", a.Mark)
+		}
+		words = append(words, "-i", a.Mark.String())
+	case a.Base != nil:
 		if a.Base.dataset != a.Snapshot.dataset {
 			return nil, fmt.Errorf("the base %s is of another dataset", a.Base)
 		}
@@ -88,7 +98,7 @@ func (p Program) Estimate(ctx context.Context, a SendArgs) (int64, bool) {
 	if out, err := p.look(ctx, a.String(), a.Snapshot.subject(), p.zfs(words...)); err == nil {
 		return sizeLine(out)
 	}
-	if a.Base != nil {
+	if a.Base != nil || a.Mark != nil {
 		return 0, false
 	}
 	info, err := p.Snapshot(ctx, a.Snapshot)
@@ -106,56 +116,6 @@ func sizeLine(out string) (int64, bool) {
 		return n, err == nil
 	}
 	return 0, false
-}
-
-// ReceiveArgs says how to receive.
-type ReceiveArgs struct {
-	// Increment says that the dataset was made by an earlier receive of the same restore.
-	Increment bool
-	// Volume says that the stream is of a volume, which has none of the properties that are kept off.
-	Volume bool
-}
-
-// Receive receives one stream into a dataset, to its end. It never mounts it, and where zfs can (OpenZFS), it
-// keeps off what a stream could bring along to have it mounted or shared later, and has the dataset read-only until
-// ReceiveEnds: whoever reads in it between two receives then leaves no mark, and what somebody has changed nevertheless is
-// an error. Where zfs can't, it is rolled back to the base of the increment. ErrExists, ErrDiverged, ErrNoSpace,
-// ErrNoDataset (what it should lie in).
-func (p Program) Receive(ctx context.Context, in io.Reader, into Dataset, a ReceiveArgs) error {
-	doing := "receive " + into.name
-	spec := p.zfs("receive", "-u")
-	can, err := p.receiveTakesProperties(ctx)
-	if err != nil {
-		return err
-	}
-	if can && !a.Increment {
-		spec.Argv = append(spec.Argv, "-o", "readonly=on")
-	}
-	if can && !a.Volume {
-		spec.Argv = append(spec.Argv, "-o", "canmount=noauto", "-x", "mountpoint", "-x", "sharenfs", "-x", "sharesmb")
-	}
-	if !can && a.Increment {
-		spec.Argv = append(spec.Argv, "-F")
-	}
-	spec.Argv = append(spec.Argv, into.name)
-	spec.Stdin = in
-	return p.change(ctx, doing, into.subject(), spec)
-}
-
-// ReceiveEnds says that no more increments are received: the dataset is read-only only if it was when it was sent.
-// ErrNoDataset, ErrPermission.
-func (p Program) ReceiveEnds(ctx context.Context, into Dataset) error {
-	can, err := p.receiveTakesProperties(ctx)
-	if err != nil || !can {
-		return err
-	}
-	return p.change(ctx, "inherit readonly "+into.name, into.subject(), p.zfs("inherit", "-S", "readonly", into.name))
-}
-
-// receiveTakesProperties asks zfs for the usage of receive.
-func (p Program) receiveTakesProperties(ctx context.Context) (bool, error) {
-	usage, err := p.usage(ctx, "receive")
-	return strings.Contains(usage, "-x <property>"), err
 }
 
 // SendLacks asks zfs for the usage of send, and returns those of the flags that it does not have: zfs-fuse knows

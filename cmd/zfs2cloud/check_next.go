@@ -1,19 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"io/fs"
-	"os"
+	"errors"
 	"path/filepath"
-	"regexp"
 	"slices"
 
 	"zfs2cloud/actions"
 	"zfs2cloud/actions/settings"
+	"zfs2cloud/state"
 )
 
-// lookPython: what the Python tool left. Nothing here prunes it, and nothing is based on it.
+// lookPython: what the Python tool left. Nothing here prunes it until it is taken over, and nothing is based on it.
 func (c *checkup) lookPython(ctx context.Context, f facts) (facts, []finding) {
 	var found []finding
 	if f.info.GUID != 0 && f.stateReads && f.seals {
@@ -22,95 +20,39 @@ func (c *checkup) lookPython(ctx context.Context, f facts) (facts, []finding) {
 			return f, []finding{c.find(noticeNext, args{"err": err.Error()})}
 		}
 		f.foresight = foresight
-		if n, held := foresight.PythonTool(); n > 0 {
-			found = append(found, c.find(noticePythonSnapshots, args{"n": counted(n, "snapshot"), "size": size(held)}))
-		}
 	}
 	dir := c.settings.IntermediateDir
-	folders, err := pythonFolders(dir)
+	left, folders, err := c.pythonLeft(f)
+	if left.Snapshots > 0 {
+		found = append(found, c.find(noticePythonSnapshots, args{"n": counted(left.Snapshots, "snapshot"), "size": size(left.SnapshotBytes)}))
+	}
 	if err != nil {
 		return f, found // the folder has its own row
 	}
-	var bytes int64
 	for _, p := range folders {
-		bytes += p.bytes
-		if !p.even {
-			found = append(found, c.find(noticePythonPieces, args{"folder": filepath.Join(dir, p.name)}))
+		if p.WrittenOver {
+			found = append(found, c.find(noticePythonPieces, args{"folder": filepath.Join(dir, p.Name)}))
 		}
 	}
-	if len(folders) > 0 {
-		found = append(found, c.find(noticePythonFolders, args{"n": counted(len(folders), "folder"), "dir": dir, "size": size(bytes)}))
+	if left.Folders > 0 {
+		found = append(found, c.find(noticePythonFolders, args{"n": counted(left.Folders, "folder"), "dir": dir, "size": size(left.FolderBytes)}))
 	}
 	return f, found
 }
 
-// pythonFolder is a backup of the Python tool: one gpg message, split into pieces.
-type pythonFolder struct {
-	name  string
-	bytes int64
-	even  bool // all pieces but the last are of one size, and that one is not larger
-}
-
-var (
-	pythonFolderName = regexp.MustCompile(`^[0-9]{14}(-full)?$`)
-	pythonPieceName  = regexp.MustCompile(`\.zfs\.gpg\.[0-9]+$`)
-)
-
-func pythonFolders(dir string) ([]pythonFolder, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
+// pythonLeft is what of the Python tool's nobody has taken over, and all its folders. Where ZFS or the database does not
+// answer, only folders are known, and not whose they are.
+func (c *checkup) pythonLeft(f facts) (left state.Left, folders []actions.PythonFolder, err error) {
+	if folders, err = actions.PythonFolders(c.settings.IntermediateDir); f.foresight != nil {
+		var lerr error
+		left, lerr = f.foresight.PythonTool()
+		return left, folders, errors.Join(err, lerr)
 	}
-	defer root.Close()
-	entries, err := fs.ReadDir(root.FS(), ".")
-	if err != nil {
-		return nil, err
+	for _, p := range folders {
+		left.Folders++
+		left.FolderBytes += p.Bytes
 	}
-	var all []pythonFolder
-	for _, e := range entries {
-		if !e.IsDir() || !pythonFolderName.MatchString(e.Name()) {
-			continue
-		}
-		sizes, err := pythonPieces(root, e.Name())
-		if err != nil {
-			return nil, err
-		}
-		if len(sizes) > 0 {
-			all = append(all, summed(e.Name(), sizes))
-		}
-	}
-	return all, nil
-}
-
-// pythonPieces are the sizes of a folder's pieces, in the order of their names.
-func pythonPieces(root *os.Root, folder string) (sizes []int64, err error) {
-	entries, err := fs.ReadDir(root.FS(), folder)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		if !e.Type().IsRegular() || !pythonPieceName.MatchString(e.Name()) {
-			continue
-		}
-		info, err := e.Info()
-		if err != nil {
-			return nil, err
-		}
-		sizes = append(sizes, info.Size())
-	}
-	return sizes, nil
-}
-
-func summed(name string, sizes []int64) pythonFolder {
-	f := pythonFolder{name: name, even: true}
-	for i, n := range sizes {
-		f.bytes += n
-		last := i == len(sizes)-1
-		if !last && n != sizes[0] || cmp.Compare(n, sizes[0]) > 0 {
-			f.even = false
-		}
-	}
-	return f
+	return left, folders, err
 }
 
 // lookNext: what a run would make now, and why.

@@ -52,6 +52,9 @@ var (
 	noticeDataset     = notice{"dataset", "zfs", isError, "$text", "$hint"}
 	noticePermissions = notice{"permissions", "zfs", isError, "user $user may not $missing on $dataset",
 		"as root: zfs allow $user $missing $dataset"}
+	noticeBookmark = notice{"permission-bookmark", "zfs", isWarning,
+		"user $user may not bookmark $dataset: the snapshot that incrementals are based on stays, however old it gets",
+		"as root: zfs allow $user bookmark $dataset"}
 	noticePermissionsUnknown = notice{"permissions-unknown", "zfs", isWarning,
 		"not known whether this user may snapshot, send and hold $dataset: $err", "try $zfs2cloud snapshot, or run as root"}
 	noticeChildren = notice{"children", "children", isWarning, "$n below $dataset in no backup: $names",
@@ -111,10 +114,10 @@ var (
 		"$zfs2cloud resume $run, or abort $run: each runs the hooks that are due"}
 
 	noticePythonSnapshots = notice{"python-snapshots", "python", isWarning,
-		"$n of the Python tool: $size that nothing else holds; never a base here, and never pruned",
-		"zfs destroy those that you no longer need"}
-	noticePythonFolders = notice{"python-folders", "python", isWarning, "$n of the Python tool in $dir: $size; never a base here, and never pruned",
-		"remove those that you no longer need"}
+		"$n of the Python tool: $size that nothing else holds; never a base here, and never pruned until they are taken over",
+		"$zfs2cloud adopt says what it would take over"}
+	noticePythonFolders = notice{"python-folders", "python", isWarning, "$n of the Python tool in $dir: $size; never a base here, and never pruned until they are taken over",
+		"$zfs2cloud adopt says what it would take over"}
 	noticePythonPieces = notice{"python-pieces", "python", isWarning, "$folder: its pieces are not all of one size but the last: an older, longer export was written over",
 		"do not count on this backup"}
 
@@ -125,7 +128,7 @@ var (
 func notices() []notice {
 	return []notice{
 		noticeSlow, noticeConfigError, noticeConfigWarning, noticeSequence, noticeMounts, noticeFileModeUpload,
-		noticeZFS, noticeDataset, noticePermissions, noticePermissionsUnknown, noticeChildren,
+		noticeZFS, noticeDataset, noticePermissions, noticeBookmark, noticePermissionsUnknown, noticeChildren,
 		noticeStateNotLocal, noticeStateUnsafe, noticeStateShared, noticeStateParent, noticeState,
 		noticeEncryptionNone, noticeGPG, noticePassphrase, noticePassphraseWarning, noticeCanary, noticeRclone,
 		noticeRemote, noticeRemoteUnknown, noticeRemoteRoot, noticeRemoteOnRoot, noticeStranger, noticeRemoteUnsure, noticeMarkerGone,

@@ -121,6 +121,10 @@ func zfsCases() []noticeCase {
 		{"a user who may not", func(b *bench) {
 			unprivileged(b, `printf -- '---- Permissions on %s ----\nLocal permissions:\n\teveryone snapshot,send,hold,mount\n' "$2"; exit`)
 		}, []string{"permissions"}, []string{"release,destroy,userprop"}},
+		{"a user who may not bookmark", func(b *bench) {
+			unprivileged(b, `printf -- '---- Permissions on %s ----\nLocal permissions:\n\teveryone snapshot,send,hold,release,destroy,mount,userprop\n' "$2"; exit`)
+			b.script("zpool", `[ "$1 $2" = "get feature@bookmarks" ] && exec printf 'NAME PROPERTY VALUE SOURCE\n%s  %s  enabled  local\n' "$3" "$2"; exec zpool "$@"`)
+		}, []string{"permission-bookmark"}, []string{"zfs allow nobody bookmark"}},
 		{"a user of whom nothing is known", func(b *bench) { unprivileged(b, "echo no idea >&2; exit 1") }, []string{"permissions-unknown"}, []string{"no idea"}},
 		{"children", func(b *bench) {
 			zfstest.Run(b, "zfs", "create", b.dataset+"/mail")

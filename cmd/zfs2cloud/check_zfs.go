@@ -48,7 +48,7 @@ func (c *checkup) lookZFS(ctx context.Context, f facts) (facts, []finding) {
 	}
 	may := ""
 	denied := c.permissions(ctx, dataset)
-	if len(denied) == 0 {
+	if !slices.ContainsFunc(denied, func(f finding) bool { return f.Code != noticeBookmark.code }) {
 		may = "may snapshot, send and hold "
 	}
 	text := fmt.Sprintf("%s; %s%s (%s)", strings.TrimPrefix(version, "zfs-"), may, dataset, size(info.Referenced))

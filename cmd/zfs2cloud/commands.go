@@ -27,6 +27,8 @@ type CLI struct {
 
 	RebuildState RebuildStateCmd `cmd:"" help:"Make the lost record of backups again from the remote, where run won't do it unasked."`
 
+	Adopt AdoptCmd `cmd:"" help:"Take over what the Python tool left, so that prunes remove it when it is due."`
+
 	Lock   LockCmd   `cmd:"" help:"Keep runs out until unlock."`
 	Unlock UnlockCmd `cmd:"" help:"Let runs in again."`
 

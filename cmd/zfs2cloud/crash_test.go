@@ -19,7 +19,8 @@ var (
 	crashSeed  = flag.Uint64("crashseed", 0, "0: another each time")
 	crashAll   = flag.Bool("crashall", false, "every point in every way")
 	crashShare = flag.Int("crashshare", 1, "only one in so many points")
-	crashOnly  = flag.String("crashonly", "", "only this one of the commands: run, prune, restore, copy, streams, verify, drill, files")
+	crashPairs = flag.Int("crashpairs", 0, "so many times for each command: any point, and a death at any point of the resume after it")
+	crashOnly  = flag.String("crashonly", "", "only this one of the commands: run, prune, restore, copy, streams, verify, adopt, taken, drill, files")
 )
 
 // crashing are the commands that are crashed: what comes before one, what may come after the crash, and what holds in the end.
@@ -55,6 +56,14 @@ var crashing = []struct {
 	// A full and an incremental are proved, chunk after chunk.
 	{"verify", "exits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\n", "zfs2cloud verify", waysOfRuns,
 		"days 2\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud verify\nstdout -count=2 '^ok .* decrypted: '\nexec sh -c 'ls spool | grep -c verify || true'\nstdout '^0$'\n", ""},
+	// What the Python tool left is taken over. In the end all of it was, and goes.
+	{"adopt", pythonsFolders + "exits 0 zfs2cloud run\n", "zfs2cloud adopt -y", waysOfRuns,
+		"exits 0 zfs2cloud adopt -y\nexec zfs list -H -t snapshot -o name -r $DATASET\nstdout -count=2 @2024010\ndays 200\n" + endOfRuns + restoredNow +
+			"exits 0 zfs2cloud prune-intermediates -y\ncount 0 spool/2024*\nexits 0 zfs2cloud prune-snapshots -y\n" +
+			"exec zfs list -H -t snapshot -o name -r $DATASET\n! stdout @2024010\nexits 0 zfs2cloud status\n! stdout Python\n", ""},
+	// Folders of its that were taken over go.
+	{"taken", pythonsFolders + "exits 0 zfs2cloud run\nexits 0 zfs2cloud adopt -y\n", "zfs2cloud prune-intermediates -y", waysOfRuns,
+		"days 1\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud prune-intermediates -y\ncount 0 spool/2024*\nexits 0 zfs2cloud status --json\n! stdout '\"adopted\"'\n", ""},
 	// The mounted files are synced.
 	{"files", "[!mount] skip\nstandin\nconfig config.ini mode=file\nexits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", waysOfRuns,
 		"days 1\n" + endOfRuns + syncedNow, sequenceOfFiles},
@@ -65,6 +74,8 @@ var crashing = []struct {
 }
 
 const (
+	pythonsFolders = "exec sh -c 'for d in 1 2; do zfs snapshot $DATASET@2024010${d}000000; f=spool/2024010${d}000000-full; mkdir $f; " +
+		"cp pass $f/$(echo $DATASET | tr / -)@2024010${d}000000.zfs.gpg.0000; done'\n"
 	twoBackups = "exits 0 zfs2cloud run\ndays 1\nchange\n[mount] exec cp -a $DATA before\nexits 0 zfs2cloud run\nmkdir waiting\n"
 	theRestore = "zfs2cloud restore -y --spool waiting $POOL/cut"
 	theCopy    = "zfs2cloud restore -y --spool waiting --path big-1 --path big-2 --into out"
@@ -111,7 +122,12 @@ const crashThere = `%senv ZFS2CLOUD_CRASH_AT=%s
 exec sh -c '%s; true'
 env ZFS2CLOUD_CRASH_AT=
 exits 0 zfs2cloud status
-%s%s%s`
+%s%s%s%s`
+
+// crashAgain is the resume after the crash, which dies, too, unless it ends before it passes so many points.
+const crashAgain = `exec sh -c 'ID=$(zfs2cloud status | sed -n "s/^next  *zfs2cloud resume \([a-z0-9]*\).*/\1/p"); ZFS2CLOUD_CRASH_AT=#%d zfs2cloud resume $ID; echo $? >>%s'
+exits 0 zfs2cloud status
+`
 
 // way is what comes after the crash.
 type way struct{ name, script string }
@@ -128,7 +144,8 @@ func TestCrashPoints(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	turn := rand.New(rand.NewPCG(seed, 0))
-	dir := t.TempDir()
+	dir, seconds := t.TempDir(), filepath.Join(t.TempDir(), "seconds")
+	pairs := 0
 	for _, c := range crashing {
 		if *crashOnly != "" && c.name != *crashOnly {
 			continue
@@ -145,6 +162,14 @@ func TestCrashPoints(t *testing.T) {
 		}
 		points := strings.Split(strings.TrimSpace(string(text)), "\n")
 		scripts := 0
+		crash := func(i int, w way, again string) {
+			name := fmt.Sprintf("%s_%03d_%s_%s_%d.txtar", c.name, i, strings.NewReplacer(" ", "_", "#", "_", ".", "_").Replace(points[i]), w.name, scripts)
+			script := fmt.Sprintf(crashThere, c.before, "'"+points[i]+"'", c.command, again, w.script, c.end, c.files)
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			scripts++
+		}
 		for i, p := range points {
 			// What is done between one effect and the next leaves nothing behind, so that dying before the next is the
 			// same as dying after the one.
@@ -156,18 +181,26 @@ func TestCrashPoints(t *testing.T) {
 				if w > 0 && !*crashAll {
 					break
 				}
-				way := c.ways[(first+w)%len(c.ways)]
-				name := fmt.Sprintf("%s_%03d_%s_%s.txtar", c.name, i, strings.NewReplacer(" ", "_", "#", "_", ".", "_").Replace(p), way.name)
-				script := fmt.Sprintf(crashThere, c.before, "'"+p+"'", c.command, way.script, c.end, c.files)
-				if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				scripts++
+				crash(i, c.ways[(first+w)%len(c.ways)], "")
 			}
 		}
 		t.Logf("seed %d: %s has %d points, %d crashes", seed, c.name, len(points), scripts)
+		for range *crashPairs {
+			i := turn.IntN(len(points))
+			// What is left to do passes about as many points as the rest of the command would have.
+			crash(i, c.ways[turn.IntN(len(c.ways))], fmt.Sprintf(crashAgain, 1+turn.IntN(len(points)-i), seconds))
+			pairs++
+		}
 	}
 	t.Run("crash", func(t *testing.T) { runScripts(t, dir) })
+	if pairs > 0 {
+		exits, _ := os.ReadFile(seconds)
+		died := strings.Count(string(exits), "137\n")
+		t.Logf("seed %d: %d of %d resumes died, too", seed, died, pairs)
+		if died*2 < pairs {
+			t.Errorf("only %d of %d resumes died: what is left to do passes fewer points than this test thinks", died, pairs)
+		}
+	}
 }
 
 func runOne(t *testing.T, name, script string) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/cmd/internal/config"
+	"zfs2cloud/workflow"
 )
 
 // fewChunks is an error that points to the config's line if the next full would have more chunks than a backup can have.
@@ -38,7 +40,7 @@ func (a *App) unknownFlags(ctx context.Context, program zfs.Program, c *settings
 }
 
 // noDataset makes of zfs's word that the config's dataset is not there an error that points to the config's line, with
-// the name that was probably meant. Any other error stays as it is.
+// the name that was probably meant. Of a program that is not there it says what names it. Any other error stays as it is.
 func (a *App) noDataset(ctx context.Context, program zfs.Program, dataset zfs.Dataset, err error) error {
 	text, hint := "no such dataset", ""
 	switch {
@@ -46,7 +48,7 @@ func (a *App) noDataset(ctx context.Context, program zfs.Program, dataset zfs.Da
 		pool := dataset.Pool().String()
 		text, hint = "there is no pool "+pool+" here", "zpool import "+shellQuote(pool)+", if its disks are there"
 	case !errors.Is(err, zfs.ErrNoDataset):
-		return err
+		return whichProgram(err, "ZFS_PATH")
 	}
 	if names, nerr := program.Datasets(ctx); nerr == nil {
 		if near := config.Nearest(dataset.String(), names); near != "" {
@@ -54,4 +56,12 @@ func (a *App) noDataset(ctx context.Context, program zfs.Program, dataset zfs.Da
 		}
 	}
 	return config.At(a.Config, a.Env, "zfs_fs", text, hint)
+}
+
+// whichProgram says of a program that can't be found which variable names it.
+func whichProgram(err error, variable string) error {
+	if errors.Is(err, workflow.ErrNoProgram) {
+		return fmt.Errorf("%w; $%s names the program", err, variable)
+	}
+	return err
 }

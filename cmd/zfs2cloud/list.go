@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"zfs2cloud/actions"
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/state"
 )
@@ -16,6 +16,7 @@ import (
 // ListCmd is `zfs2cloud list`.
 type ListCmd struct {
 	Source
+	Tree bool `help:"As a tree: each full, and below it what is based on it."`
 	JSON bool `help:"Print one JSON document."`
 }
 
@@ -32,6 +33,7 @@ type listed struct {
 	Bytes      int64         `json:"bytes"`
 	Created    time.Time     `json:"created"`
 	Restorable *bool         `json:"restorable"` // null: unknown
+	Problem    *string       `json:"problem"`    // why not, in one word or two: catalog.Problem, or foundBad
 	Why        *string       `json:"why"`
 	Verified   *verifiedJSON `json:"verified"` // null: never, or no database tells
 }
@@ -41,215 +43,211 @@ const (
 	pythonFormat = "python"
 )
 
+// foundBad is the problem of a backup that a verification found bad, or that hangs on one.
+const foundBad = "found bad"
+
 // Run lists what is on the remote.
 func (c *ListCmd) Run(a *App) error {
+	if c.Tree && c.JSON {
+		return &refusal{Err: errors.New("--tree is for people, --json for programs: give one of the two")}
+	}
 	ctx := a.Stop.Soft()
-	kit, catalog, err := c.open(ctx, a, func(*actions.Catalog) error { return nil })
+	from, err := c.open(ctx, a, func(*readable) error { return nil })
 	if err != nil {
 		return err
 	}
-	entries, err := catalog.ReadAll(ctx)
+	l := &lister{app: a, catalog: from.catalog, out: columns{to: a.Out}, again: func(string) string { return "; only verify can tell" }}
+	if c.Remote == "" {
+		l.again = func(name string) string { return ": " + a.again("verify "+name) }
+	}
+	if from.job != nil {
+		l.readRecords(state.New(from.kit.Settings.StateDB), from.job.ID)
+	}
+	entries, err := l.read(ctx, !c.Tree && !c.JSON)
 	if err != nil {
 		return err
 	}
-	backups := make([]listed, 0, len(entries))
+	var backups []listed
 	for _, e := range entries {
-		l := list(ctx, catalog, e)
-		if e.Python {
-			if err := c.python(ctx, a, catalog, &l); err != nil {
-				return err
-			}
-		}
-		backups = append(backups, l)
+		backups = append(backups, l.backup(ctx, e))
 	}
-	if err := c.verified(a, kit, backups); err != nil {
-		return err
+	switch {
+	case c.JSON:
+		err = printJSON(a, backups)
+	case len(backups) == 0:
+		fmt.Fprintf(a.Err, "%s has no backups.\n", safe(from.catalog.Remote.String()))
+	case c.Tree:
+		l.printTree(backups)
+	default:
+		l.printRows(backups, false)
 	}
-	missed, err := c.missed(ctx, a, kit, catalog)
 	if err != nil {
 		return err
 	}
+	missed, err := from.missed(ctx, a)
 	if missed != "" {
 		fmt.Fprintln(a.Err, missed)
 	}
-	if c.JSON {
-		e := json.NewEncoder(a.Out)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		return e.Encode(struct {
-			Version int      `json:"version"`
-			Backups []listed `json:"backups"`
-		}{1, backups})
-	}
-	if len(backups) == 0 {
-		fmt.Fprintf(a.Err, "%s has no backups.\n", safe(catalog.Remote.String()))
-		return nil
-	}
-	return a.printBackups(backups)
+	return err
 }
 
-// verified adds what this host's verifications have found. Without its database nobody knows.
-func (c *ListCmd) verified(a *App, kit *actions.Kit, backups []listed) error {
-	if c.Remote != "" {
-		return nil
+func printJSON(a *App, backups []listed) error {
+	if backups == nil {
+		backups = []listed{}
 	}
-	place, _ := actions.PlaceOf(kit.Settings)
-	err := state.New(kit.Settings.StateDB).View(func(tx *state.Tx) error {
-		jobs, err := tx.Jobs()
+	e := json.NewEncoder(a.Out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(struct {
+		Version int      `json:"version"`
+		Backups []listed `json:"backups"`
+	}{1, backups})
+}
+
+// lister says what the entries of a catalog are.
+type lister struct {
+	app     *App
+	catalog *catalog.Catalog
+	own     string                   // the job on record whose place it is; empty if there is none
+	records map[string]state.Backup  // by job and name
+	foreign map[string]state.Foreign // own's, by name
+	again   func(name string) string // what would tell of a backup of the Python tool
+	out     columns
+	one     string // the dataset, unless they are of several, which then have a column
+	several bool
+	shown   int // rows of the table
+}
+
+// readRecords reads what this host's verifications have found. Without its database nobody knows.
+func (l *lister) readRecords(store *state.Store, job string) {
+	l.own, l.records, l.foreign = job, map[string]state.Backup{}, map[string]state.Foreign{}
+	err := store.View(func(tx *state.Tx) error {
+		all, err := tx.Backups("")
+		for _, b := range all {
+			l.records[b.Job+"/"+b.Name] = b
+		}
 		if err != nil {
 			return err
 		}
-		own := ""
-		for _, j := range jobs {
-			if j.Place == place && j.Dataset == kit.Settings.Dataset {
-				own = j.ID
-			}
+		foreign, err := tx.Foreigns(job)
+		for _, f := range foreign {
+			l.foreign[f.Name] = f
 		}
-		for i := range backups {
-			b := &backups[i]
-			if b.Format == pythonFormat {
-				f, _, err := tx.Foreign(own, b.Name)
-				if err != nil {
-					return err
-				}
-				b.foreign(f)
-				continue
-			}
-			// Of one whose manifest does not open, or is gone, the job's own record may know.
-			record, _, err := tx.Backup(or(b.Job, own), b.Name)
-			if err != nil {
-				return err
-			}
-			last, known := actions.LastVerifiedOf(record.Verified)
-			if b.Verified = verifiedToJSON(last, known); known && last.Bad != "" {
-				no, why := false, fmt.Sprintf("found bad by verify (%s): %s", last.Level, last.Bad)
-				b.Restorable, b.Why = &no, &why
-			}
-		}
-		return nil
+		return err
 	})
 	if err != nil {
-		a.Log.Warn("the database can't be read", "err", err)
-	}
-	hangingOn(backups)
-	return nil
-}
-
-// python says of a backup of the Python tool what its names tell, which is not whether it can be restored.
-func (c *ListCmd) python(ctx context.Context, a *App, catalog *actions.Catalog, l *listed) error {
-	chain, err := catalog.PythonChain(ctx, l.Name)
-	if refused, is := errors.AsType[*actions.RestoreRefusal](err); is {
-		no, why := false, strings.TrimPrefix(refused.Error(), l.Name+": ")
-		l.Restorable, l.Why = &no, &why
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if len(chain) > 1 {
-		l.Base = &chain[0].Name
-	}
-	why := "made by the Python tool; only verify can tell"
-	if c.Remote == "" {
-		why = "made by the Python tool: " + a.again("verify "+l.Name)
-	}
-	l.Why = &why
-	return nil
-}
-
-// foreign adds what was found of a backup of the Python tool, if it is still the one that was looked at.
-func (b *listed) foreign(f state.Foreign) {
-	last, known := actions.LastVerifiedOf(f.Verified)
-	b.Verified = verifiedToJSON(last, known)
-	switch {
-	case known && last.Bad != "":
-		no, why := false, fmt.Sprintf("found bad by verify (%s): %s", last.Level, last.Bad)
-		b.Restorable, b.Why = &no, &why
-	case b.Restorable == nil && f.Pieces == b.Chunks && f.Bytes == b.Bytes && f.Pieces > 0:
-		yes := true
-		b.Restorable, b.Why = &yes, nil
+		l.app.Log.Warn("the database can't be read", "err", err)
 	}
 }
 
-// hangingOn says of backups that hang on one that was found bad that they can't be restored either.
-func hangingOn(backups []listed) {
-	bad, unknown := map[string]bool{}, map[string]bool{}
-	for i := len(backups) - 1; i >= 0; i-- { // the oldest first
-		b := &backups[i]
-		switch {
-		case b.Verified != nil && b.Verified.Bad != nil:
-			bad[b.Name] = true
-		case b.Base != nil && bad[*b.Base]:
-			no, why := false, fmt.Sprintf("base %s was found bad by verify", *b.Base)
-			bad[b.Name], b.Restorable, b.Why = true, &no, &why
-		case b.Format == pythonFormat && b.Base != nil && unknown[*b.Base] && b.Restorable != nil && *b.Restorable:
-			why := fmt.Sprintf("base %s is not verified", *b.Base)
-			b.Restorable, b.Why = nil, &why
-		}
-		unknown[b.Name] = b.Restorable == nil
-	}
+// verified is what verifications found of a backup. Of one whose manifest does not open, or is gone, the job's own record
+// may know.
+func (l *lister) verified(job *string, name string) (actions.LastVerified, bool) {
+	return actions.LastVerifiedOf(l.records[or(job, l.own)+"/"+name].Verified)
 }
 
-// list says what an entry is. All folders have been looked into, so whatever keeps a chain from being whole is
-// known, and not a failure to look.
-func list(ctx context.Context, catalog *actions.Catalog, e *actions.Entry) listed {
+// backup says what an entry is, once it and what it hangs on were looked into.
+func (l *lister) backup(ctx context.Context, e *catalog.Entry) listed {
 	stamp, full, _ := manifest.ParseFolder(e.Name)
-	l := listed{Name: e.Name, Kind: manifest.Incremental, Format: ownFormat}
+	b := listed{Name: e.Name, Kind: manifest.Incremental, Format: ownFormat}
 	if full {
-		l.Kind = manifest.Full
+		b.Kind = manifest.Full
 	}
-	l.Chunks, l.Bytes = e.Size()
-	yes, no := true, false
-	_, err := catalog.Chain(ctx, e.Name)
-	switch {
-	case err == nil:
-		l.Restorable = &yes
-	case !errors.Is(e.Why, actions.ErrPython):
-		l.Restorable = &no
-	}
-	if err != nil {
-		why := err.Error()
-		l.Why = &why
-	}
-	if m := e.Manifest; m != nil {
-		l.Dataset, l.Host, l.Job, l.Created = &m.Dataset, &m.Host, &m.Job, m.Created
-		if m.Base != nil {
-			l.Base = &m.Base.Name
-		}
-		return l
-	}
+	b.Chunks, b.Bytes = e.Size()
 	zone := time.UTC
 	if e.Python { // whose stamps are local time
-		l.Format, zone = pythonFormat, time.Local
+		b.Format, zone = pythonFormat, time.Local
 	}
 	if t, err := time.ParseInLocation("20060102150405", stamp, zone); err == nil {
-		l.Created = t.UTC()
+		b.Created = t.UTC()
 	}
-	return l
+	if m := e.Manifest; m != nil {
+		b.Dataset, b.Host, b.Job, b.Created = &m.Dataset, &m.Host, &m.Job, m.Created
+		if m.Base != nil {
+			b.Base = &m.Base.Name
+		}
+	}
+	j := l.catalog.Judge(ctx, e)
+	if e.Python {
+		l.python(&b, j)
+		return b
+	}
+	yes, no := true, false
+	switch j.Problem {
+	case catalog.NoProblem:
+		b.Restorable = &yes
+	default:
+		b.Restorable = &no
+	}
+	b.Problem, b.Why = orNull(string(j.Problem)), orNull(j.Why)
+	last, known := l.verified(b.Job, b.Name)
+	b.Verified = verifiedToJSON(last, known)
+	if why := l.bad(ctx, e, last); why != "" {
+		b.Restorable, b.Problem, b.Why = &no, orNull(foundBad), &why
+	}
+	return b
 }
 
-func (a *App) printBackups(backups []listed) error {
-	datasets := map[string]bool{}
-	for _, b := range backups {
-		if b.Dataset != nil {
-			datasets[*b.Dataset] = true
+// python says of a backup of the Python tool what its names tell, which is not whether it can be restored, and what
+// verifications found of it and of what it hangs on.
+func (l *lister) python(b *listed, j catalog.Judged) {
+	last, known := actions.LastVerifiedOf(l.foreign[b.Name].Verified)
+	b.Verified = verifiedToJSON(last, known)
+	no := false
+	if j.Problem != catalog.Python {
+		b.Restorable, b.Problem, b.Why = &no, orNull(string(j.Problem)), orNull(j.Why)
+		return
+	}
+	if len(j.Chain) > 1 {
+		b.Base = &j.Chain[0].Name
+	}
+	unproved := ""
+	for _, m := range j.Chain {
+		f := l.foreign[m.Name]
+		if last, _ := actions.LastVerifiedOf(f.Verified); last.Bad != "" {
+			why := fmt.Sprintf("base %s was found bad by verify", m.Name)
+			if m.Name == b.Name {
+				why = foundBadBy(last)
+			}
+			b.Restorable, b.Problem, b.Why = &no, orNull(foundBad), &why
+			return
+		}
+		// What was proved tells nothing of other pieces than those that were looked at.
+		if proved := f.Pieces > 0 && f.Pieces == len(m.Chunks) && f.Bytes == m.Bytes(); !proved { // its own, before its base's
+			unproved = m.Name
 		}
 	}
-	w := table(a.Out)
-	row := func(cells ...string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
-	head := []string{"BACKUP", "KIND", "BASE", "SIZE", "AGE", "VERIFIED", "RESTORABLE"}
-	if len(datasets) > 1 {
-		head = append([]string{"DATASET"}, head...)
+	switch unproved {
+	case "":
+		yes := true
+		b.Restorable = &yes
+	case b.Name:
+		b.Problem, b.Why = orNull(string(j.Problem)), orNull(j.Why+l.again(b.Name))
+	default:
+		b.Problem, b.Why = orNull(string(j.Problem)), orNull(fmt.Sprintf("base %s is not verified", unproved))
 	}
-	row(head...)
-	for _, b := range backups {
-		cells := []string{b.Name, b.kind(), or(b.Base, "-"), size(b.Bytes), briefly(max(0, a.World.Now().Sub(b.Created))), b.verified(a.World.Now()), b.restorable()}
-		if len(datasets) > 1 {
-			cells = append([]string{or(b.Dataset, "-")}, cells...)
+}
+
+// bad says what a verification found wrong with a backup, or with one that it hangs on.
+func (l *lister) bad(ctx context.Context, e *catalog.Entry, last actions.LastVerified) string {
+	if last.Bad != "" {
+		return foundBadBy(last)
+	}
+	for m := e.Manifest; m != nil && m.Base != nil; {
+		if base, _ := l.verified(&m.Job, m.Base.Name); base.Bad != "" {
+			return fmt.Sprintf("base %s was found bad by verify", m.Base.Name)
 		}
-		row(cells...)
+		base, err := l.catalog.Entry(ctx, m.Base.Name)
+		if err != nil {
+			return ""
+		}
+		m = base.Manifest
 	}
-	return w.Flush()
+	return ""
+}
+
+func foundBadBy(last actions.LastVerified) string {
+	return fmt.Sprintf("found bad by verify (%s): %s", last.Level, last.Bad)
 }
 
 func (b listed) kind() string {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"zfs2cloud/cmd/internal/config"
 	"zfs2cloud/state"
 )
 
@@ -13,6 +14,9 @@ import (
 func mend(err error) string {
 	if unsafe, ok := errors.AsType[*state.UnsafeError](err); ok {
 		return mendFolder(unsafe)
+	}
+	if owner, ok := errors.AsType[*config.OwnerError](err); ok {
+		return owner.Fix
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +12,10 @@ import (
 	"time"
 
 	"zfs2cloud/actions"
+	"zfs2cloud/actions/catalog"
+	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/units"
 	"zfs2cloud/state"
@@ -21,6 +25,8 @@ import (
 // RestoreCmd is `zfs2cloud restore`.
 type RestoreCmd struct {
 	Source
+	OlderPassphraseFile string `placeholder:"FILE" help:"A file with an older passphrase, for a chain that was sealed before it was changed; else it is asked for."`
+
 	Yes      bool     `short:"y" help:"Do not ask before it begins."`
 	Backup   string   `default:"latest" placeholder:"STAMP|latest" help:"Which backup (${default})."`
 	At       string   `placeholder:"TIME" help:"The newest backup not later than that: 2026-11-25, 2026-11-25T03:00 or a stamp."`
@@ -77,12 +83,18 @@ func (c *RestoreCmd) Run(a *App) error {
 			return &unrestored{err}
 		}
 	}
-	if unfinished {
-		return a.goOn(old, b, false)
-	}
 	from, config, err := c.Source.record(a)
+	if err == nil {
+		from.OlderFile, err = absolute(c.OlderPassphraseFile)
+	}
 	if err != nil {
 		return &unrestored{err}
+	}
+	if unfinished {
+		return a.goOn(old, b, false, func(r *state.Run) {
+			from.OlderFile = cmp.Or(from.OlderFile, r.Restore.From.OlderFile)
+			r.Restore.From, r.Config = from, config
+		})
 	}
 	return a.drivePlan(c.target(), b, false, func(t *taken) (*workflow.Session, error) {
 		if len(t.unfinished) > 0 { // another command was quicker
@@ -172,7 +184,7 @@ func (c *RestoreCmd) fromFolder() error {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return fmt.Errorf("%s is not a folder", c.From)
 	}
-	if _, _, ok := manifest.ParseFolder(filepath.Base(dir)); ok && c.Backup == actions.Latest && c.At == "" {
+	if _, _, ok := manifest.ParseFolder(filepath.Base(dir)); ok && c.Backup == catalog.Latest && c.At == "" {
 		c.Backup, dir = filepath.Base(dir), filepath.Dir(dir)
 	}
 	c.Remote = dir
@@ -186,7 +198,7 @@ func (c *RestoreCmd) asPython(a *App) error {
 		return errors.New("one dataset is made at a time")
 	case c.ZfsFs == "":
 		return nil
-	case c.Remote != "" || c.Backup != actions.Latest || c.At != "" || c.To != "" || c.Into != "":
+	case c.Remote != "" || c.Backup != catalog.Latest || c.At != "" || c.To != "" || c.Into != "":
 		return errors.New("with --zfs-fs the folders say what is restored")
 	case c.Dataset == "":
 		return errors.New("--zfs-fs names the new dataset; what is missing are the folders of the backup")
@@ -220,32 +232,47 @@ type bound struct {
 // plan finds out what there is to be done, and says it: of the run that is unfinished, what is left of it.
 func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error) {
 	ctx := a.Stop.Soft()
-	kit, catalog, err := c.open(ctx, a, func(catalog *actions.Catalog) error {
+	from, err := c.open(ctx, a, func(from *readable) error {
 		if unfinished {
-			return c.sameAs(a, old, catalog)
+			return c.sameAs(a, old, from.catalog.Remote)
 		}
-		return catalog.Aim(ctx, c.request)
+		return from.kit.Aim(ctx, a.World, c.request)
 	})
 	if err != nil {
 		return nil, err
 	}
+	file, err := absolute(c.OlderPassphraseFile)
+	if err != nil {
+		return nil, &refusal{Err: err}
+	}
+	if file == "" && unfinished {
+		file = old.Restore.From.OlderFile
+	}
+	from.catalog.Older = a.older(file, c.OlderPassphraseFile == "")
 	if unfinished {
-		b, err := a.replan(ctx, kit, catalog, old)
+		b, err := a.replan(ctx, from, old)
 		if err == nil {
 			b.plan.Files = c.request.Files // other paths may be named than before
 		}
 		return b, err
 	}
-	plan, err := catalog.PlanRestore(ctx, c.request)
-	if err != nil {
+	plan, err := from.kit.PlanRestore(ctx, from.catalog, c.request)
+	switch {
+	case errors.Is(err, chunk.ErrPassphrase) && file != "":
+		return nil, fmt.Errorf("%w\nThat in %s does not open it either", err, safe(file))
+	case errors.Is(err, chunk.ErrPassphrase):
+		return nil, fmt.Errorf("%w\nIf it was sealed with an older passphrase: --older-passphrase-file FILE", err)
+	case err != nil:
 		return nil, err
+	case plan.Python && c.OlderPassphraseFile != "":
+		return nil, &refusal{Err: fmt.Errorf("%s was made by the Python tool: --passphrase-file names a file with the passphrase that it was sealed with", plan.Newest().Name)}
 	}
 	if err := c.sameChain(plan); err != nil {
 		return nil, &refusal{Err: err}
 	}
 	a.printPlan(plan)
-	if c.Backup == actions.Latest && c.At == "" {
-		missed, err := c.missed(ctx, a, kit, catalog)
+	if c.Backup == catalog.Latest && c.At == "" {
+		missed, err := from.missed(ctx, a)
 		if err != nil {
 			return nil, err
 		}
@@ -253,7 +280,7 @@ func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error
 			a.planRow("note", "%s", missed)
 		}
 	}
-	return &bound{kit, plan}, nil
+	return &bound{from.kit, plan}, nil
 }
 
 // sameChain is an error unless the folders that were named are those that are restored.
@@ -269,10 +296,10 @@ func (c *RestoreCmd) sameChain(p *actions.RestorePlan) error {
 }
 
 // sameAs is an error if the unfinished run into this target is of something else than what is asked for.
-func (c *RestoreCmd) sameAs(a *App, old state.Run, catalog *actions.Catalog) error {
+func (c *RestoreCmd) sameAs(a *App, old state.Run, r remote.Remote) error {
 	newest, q := old.Restore.Newest(), c.request
-	asked := q.Streams == old.Restore.Streams && (q.Files == nil) == (old.Restore.Files == nil) && c.At == "" && (c.Backup == actions.Latest || c.Backup == newest.Name || c.Backup == newest.Snapshot)
-	if asked && catalog.Remote.String() == old.Frozen.Remote {
+	asked := q.Streams == old.Restore.Streams && (q.Files == nil) == (old.Restore.Files == nil) && c.At == "" && (c.Backup == catalog.Latest || c.Backup == newest.Name || c.Backup == newest.Snapshot)
+	if asked && r.String() == old.Frozen.Remote {
 		return nil
 	}
 	return a.unfinishedRestore(old)
@@ -318,7 +345,7 @@ func (a *App) printPlan(p *actions.RestorePlan) {
 		row("into", "%s (new); %s", p.Into, room)
 	}
 	for _, m := range p.Chain {
-		if actions.WrittenOver(m) {
+		if _, what := catalog.WrittenOver(m); what != "" {
 			row("note", "%s has pieces of different sizes: a longer, older export may have been written over, and then it does not open", m.Name)
 		}
 	}

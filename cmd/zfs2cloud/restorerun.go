@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"zfs2cloud/actions"
+	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -74,11 +75,12 @@ func (a *App) resumeRestore(r state.Run, force bool) error {
 		of.ConfigFlag = ""
 	}
 	ctx := a.Stop.Soft()
-	kit, catalog, err := source.open(ctx, &of, func(*actions.Catalog) error { return nil })
+	place, err := source.open(ctx, &of, func(*readable) error { return nil })
 	if err != nil {
 		return err
 	}
-	b, err := a.replan(ctx, kit, catalog, r)
+	place.catalog.Older = a.older(from.OlderFile, true)
+	b, err := a.replan(ctx, place, r)
 	if err != nil {
 		return err
 	}
@@ -86,19 +88,46 @@ func (a *App) resumeRestore(r state.Run, force bool) error {
 }
 
 // replan looks whether all is there still that a run needs, and says what is left to do.
-func (a *App) replan(ctx context.Context, kit *actions.Kit, catalog *actions.Catalog, r state.Run) (*bound, error) {
-	plan, err := catalog.ResumeRestore(ctx, r)
+func (a *App) replan(ctx context.Context, from *readable, r state.Run) (*bound, error) {
+	plan, err := actions.ResumeRestore(ctx, from.catalog, r)
 	if err != nil {
-		return nil, fmt.Errorf("%w\nRun %s stays as it is: %s", err, r.ID, restoredWords(r))
+		return nil, fmt.Errorf("%w\nRun %s stays as it is: %s\n%s\n  or give it up: %s", err, r.ID, restoredWords(r), a.goesOn(r, err), a.again("abort "+r.ID))
 	}
 	a.printSource(plan)
 	a.planRow("into", "%s: goes on with run %s, %s", safe(r.Restore.Target()), r.ID, restoredWords(r))
-	return &bound{kit, plan}, nil
+	return &bound{from.kit, plan}, nil
 }
 
-// goOn takes an unfinished run to its end.
-func (a *App) goOn(r state.Run, b *bound, force bool) error {
-	return a.drivePlan(r.Restore.Target(), b, force, func(t *taken) (*workflow.Session, error) { return t.engine.Open(r.ID, t.dataset) })
+// goesOn says how an unfinished run goes on that could not be gone on with.
+func (a *App) goesOn(r state.Run, err error) string {
+	if _, file := errors.AsType[*olderFileError](err); !file && !errors.Is(err, chunk.ErrPassphrase) {
+		return "Remove the cause, then: " + a.again("resume "+r.ID)
+	}
+	rs := r.Restore
+	words := "restore --older-passphrase-file FILE --backup " + rs.Newest().Name
+	for _, flag := range [][2]string{{"--remote", rs.From.Remote}, {"--rclone-config", rs.From.RcloneConf},
+		{"--passphrase-file", rs.From.PassphraseFile}, {"--encryption", rs.From.Encryption}} {
+		if flag[1] != "" {
+			words += " " + flag[0] + " " + shellQuote(flag[1])
+		}
+	}
+	switch {
+	case rs.Streams:
+		words += " --to " + shellQuote(rs.Into)
+	case rs.Files != nil:
+		for _, p := range rs.Files.Paths {
+			words += " --path " + shellQuote(p)
+		}
+		words += " --into " + shellQuote(rs.Files.Dir)
+	default:
+		words += " " + shellQuote(rs.Into)
+	}
+	return "With the older passphrase in another file it goes on: " + a.again(words)
+}
+
+// goOn takes an unfinished run to its end. ANEW changes what is said anew of where it reads from.
+func (a *App) goOn(r state.Run, b *bound, force bool, anew ...func(*state.Run)) error {
+	return a.drivePlan(r.Restore.Target(), b, force, func(t *taken) (*workflow.Session, error) { return t.engine.Open(r.ID, t.dataset, anew...) })
 }
 
 // drivePlan takes the run that BEGIN opens through its plan.

@@ -176,7 +176,7 @@ func (f *fixture) auditRecords(path string) {
 }
 
 // auditHolds: no run that is over holds its snapshot, but for a typed one, or has a spool folder. zfs-fuse can't list holds, so we try
-// to release them.
+// to release them. (sanoid#1109, zrepl#826: holds leaked.)
 func (f *fixture) auditHolds(runs []state.Run) {
 	for _, r := range runs {
 		over := workflow.Over(r.State)
@@ -271,6 +271,9 @@ func (f *fixture) auditBackup(b state.Backup, chunks []state.Chunk) {
 	want := map[string]int64{manifest.FileName(enc): b.ManifestSize}
 	for _, text := range manifest.Texts(enc) {
 		want[text] = -1
+	}
+	if b.Index != nil {
+		want[b.Index.Name] = b.Index.Size
 	}
 	n := 0
 	for _, c := range chunks {

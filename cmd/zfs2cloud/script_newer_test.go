@@ -15,10 +15,12 @@ import (
 	"zfs2cloud/actions/stream/streamtest"
 )
 
-// A newer stands in the place of an old zfs: `newer DIR ARGS…` does what the program does that DIR is called after, but that its streams have sums in each
-// record, and that it knows `send -t`. Each send goes to DIR/sends, a line: what it begins with, and its bytes. It looks for
-// the files DIR/differs, with which it sends another stream than before, DIR/refuses, with which no token is good, and DIR/breaks,
-// with which what it sends for one is cut short.
+// A newer stands in the place of an old zfs: `newer DIR ARGS…` does what the program does that DIR is called after, but that its
+// streams have sums in each record, that it knows `send -t`, that it takes properties for what it receives, which come to nothing,
+// rolls nothing back unasked, and says that it keeps what it received of a stream: that of which DIR/keeps has "TO FROM OBJECT OFFSET",
+// until `receive -A`, or nothing. Each receive goes to DIR/receives, a line. Each send goes to DIR/sends, a line: what it begins with, and its bytes. It looks for the files DIR/differs,
+// with which it sends another stream than before, DIR/refuses, with which no token is good, and DIR/breaks, with which what it sends
+// for one is cut short.
 func newer() {
 	n := newerZFS{dir: os.Args[1]}
 	if err := n.run(os.Args[2:]); err != nil {
@@ -35,6 +37,34 @@ func (n newerZFS) has(file string) bool {
 }
 
 func (n newerZFS) run(args []string) error {
+	switch {
+	case slices.Equal(args, []string{"receive"}):
+		fmt.Fprintln(os.Stderr, "usage:\n\treceive [-vMnsFhu] [-o <property>=<value>] ... [-x <property>] ... <filesystem|volume|snapshot>\n\treceive -A <filesystem|volume>")
+		os.Exit(2)
+	case args[0] == "receive":
+		if err := n.note("receives", strings.Join(args, " ")); err != nil {
+			return err
+		}
+		if args[1] == "-A" {
+			return os.Remove(filepath.Join(n.dir, "keeps"))
+		}
+		args = slices.DeleteFunc(without(args, "-o", "-x"), func(word string) bool { return word == "-s" })
+	case args[0] == "get" && slices.Contains(args, "feature@extensible_dataset"):
+		fmt.Printf("NAME PROPERTY VALUE SOURCE\n%s feature@extensible_dataset enabled local\n", args[len(args)-1])
+		return nil
+	case args[0] == "get":
+		if at := slices.Index(args, "receive_resume_token"); at >= 0 {
+			if kept, err := os.ReadFile(filepath.Join(n.dir, "keeps")); err == nil {
+				t := stream.Token{Name: "pool/fs@x", Bytes: 1}
+				_, err := fmt.Sscan(string(kept), &t.To, &t.From, &t.Object, &t.Offset)
+				fmt.Println(t)
+				return err
+			}
+			args[at] = "newer:none" // a property that nothing has, either
+		}
+	case args[0] == "inherit":
+		args = slices.DeleteFunc(slices.Clone(args), func(word string) bool { return word == "-S" })
+	}
 	if name := filepath.Base(n.dir); name != "zfs" || args[0] != "send" || len(args) == 1 || slices.Contains(args, "-nP") {
 		program, err := exec.LookPath(name)
 		if err != nil {
@@ -119,12 +149,31 @@ func other(b []byte) {
 	}
 }
 
+// without leaves flags out, and the word behind each.
+func without(args []string, flags ...string) (left []string) {
+	for i := 0; i < len(args); i++ {
+		if slices.Contains(flags, args[i]) {
+			i++
+			continue
+		}
+		left = append(left, args[i])
+	}
+	return left
+}
+
 func (n newerZFS) write(what string, b []byte) error {
-	f, err := os.OpenFile(filepath.Join(n.dir, "sends"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	err := n.note("sends", fmt.Sprintf("%s: %d bytes", what, len(b)))
+	if err == nil {
+		_, err = os.Stdout.Write(b)
+	}
+	return err
+}
+
+func (n newerZFS) note(file, line string) error {
+	f, err := os.OpenFile(filepath.Join(n.dir, file), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(f, "%s: %d bytes\n", what, len(b))
-	_, err = os.Stdout.Write(b)
+	_, err = fmt.Fprintln(f, line)
 	return errors.Join(err, f.Close())
 }

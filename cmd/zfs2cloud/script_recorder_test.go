@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"zfs2cloud/actions/manifest"
 	"zfs2cloud/state/durable"
 )
 
@@ -146,7 +147,7 @@ func (r recording) fault() (how string, err error) {
 }
 
 // is tells whether a call is one that WORD means: an argument of it, "any", "sends" (a chunk), "arrives" (a chunk gets
-// its final name) or "commits" (the manifest does).
+// its final name), "indexes" (the index does) or "commits" (the manifest does).
 func (r recording) is(word string) bool {
 	last := ""
 	if n := len(r.args); n > 0 {
@@ -161,6 +162,8 @@ func (r recording) is(word string) bool {
 		return sends && strings.Contains(last, ".zfs.")
 	case "arrives":
 		return stores && final && strings.Contains(last, ".zfs.")
+	case "indexes":
+		return stores && final && manifest.IsIndex(last)
 	case "commits":
 		return stores && final && strings.HasPrefix(last, "manifest.")
 	}

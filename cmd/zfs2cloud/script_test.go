@@ -22,7 +22,7 @@ import (
 // Variables that only the program in this test binary reads.
 const (
 	clockVar  = "ZFS2CLOUD_TEST_CLOCK"  // a file with a duration by which the clock is ahead
-	folderVar = "ZFS2CLOUD_TEST_FOLDER" // in place of /var/lib/zfs2cloud/datasets
+	folderVar = "ZFS2CLOUD_TEST_FOLDER" // in place of /var/lib/zfs2cloud/datasets; state.db may be beside it
 	hasteVar  = "ZFS2CLOUD_TEST_HASTE"  // a file with the time that a snapshot may take
 	pauseVar  = "ZFS2CLOUD_TEST_PAUSES" // a file that gets each pause between two tries, which is none then
 )
@@ -48,10 +48,12 @@ func runScripts(t *testing.T, dir string) {
 	})
 }
 
-// program is the real one, but for its clock and the folder where it says that it is alive.
+// program is the real one, but for its clock, the folder where it says that it is alive, and the database that it
+// has if no config says otherwise.
 func program() {
 	a := newApp()
 	a.Folder.Dir = os.Getenv(folderVar)
+	a.Env.StateDB = filepath.Join(filepath.Dir(a.Folder.Dir), "state.db")
 	a.World.Clock = clockAhead(os.Getenv(clockVar))
 	a.Pause = notePause(os.Getenv(pauseVar))
 	if limit, err := os.ReadFile(os.Getenv(hasteVar)); err == nil {

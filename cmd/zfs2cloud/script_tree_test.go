@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -148,20 +149,20 @@ var endures = flag.Int("endures", 4, "how often the command endures has a restor
 func cmdEndures(ts *testscript.TestScript, args []string) {
 	need(ts, len(args) >= 2, "endures program args...")
 	mounts := slices.Contains(args, "--path")
-	killed := 0
+	killed, forced := 0, false
 	for {
 		words := args
-		if id := unfinished(ts); id != "" && killed%2 == 1 {
+		if id := unfinished(ts); id != "" && (killed%2 == 1 || forced) {
 			words = []string{"zfs2cloud", "resume", id, "--force"}
 		}
 		shown := strings.Join(words, " ")
 		switch {
 		case killed == *endures:
 		case !mounts && rand.IntN(4) == 0:
-			after := strconv.FormatFloat(0.5+3*rand.Float64(), 'f', 3, 64)
+			after := strconv.FormatFloat(0.3+rand.Float64(), 'f', 3, 64)
 			words = append([]string{"timeout", "--foreground", "-s", "KILL", after}, words...)
 		default:
-			cmdMishap(ts, []string{"20"})
+			cmdMishap(ts, []string{"4"})
 		}
 		err := ts.Exec(words[0], words[1:]...)
 		for _, program := range []string{"zfs", "gpg", "rclone"} {
@@ -170,8 +171,13 @@ func cmdEndures(ts *testscript.TestScript, args []string) {
 		if err == nil {
 			break
 		}
+		exit := (*exec.ExitError)(nil)
+		// Five kills in a row between two checkpoints, and a person has to say that it is to go on.
+		if forced = errors.As(err, &exit) && exit.ExitCode() == stuck; forced {
+			continue
+		}
 		// One that was killed before its last words has done all: its target is there, and is compared by who calls.
-		if exit := (*exec.ExitError)(nil); killed > 0 && errors.As(err, &exit) && exit.ExitCode() == there && strings.Contains(ts.ReadFile("stderr"), " exists: ") {
+		if killed > 0 && exit != nil && exit.ExitCode() == there && strings.Contains(ts.ReadFile("stderr"), " exists: ") {
 			break
 		}
 		if killed++; killed > *endures {
@@ -185,11 +191,10 @@ func cmdEndures(ts *testscript.TestScript, args []string) {
 // unfinished is the id of the run that status says to resume, or empty.
 func unfinished(ts *testscript.TestScript) string {
 	ts.Check(ts.Exec("zfs2cloud", "status"))
-	for line := range strings.Lines(ts.ReadFile("stdout")) {
-		words := strings.Fields(line)
-		if len(words) >= 4 && words[0] == "next" && slices.Contains(words, "resume") {
-			return words[len(words)-1]
-		}
+	if said := saysResume.FindStringSubmatch(ts.ReadFile("stdout")); said != nil {
+		return said[1]
 	}
 	return ""
 }
+
+var saysResume = regexp.MustCompile(`zfs2cloud resume (?:--force )?([a-z0-9]+)`)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"text/template"
 
-	"zfs2cloud/actions"
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/state/durable"
@@ -57,15 +57,15 @@ const sheetTime = "2 Jan 2006 15:04 MST"
 // Run prints the sheet.
 func (c *RecoverySheetCmd) Run(a *App) error {
 	ctx := a.Stop.Soft()
-	kit, catalog, err := c.open(ctx, a, func(*actions.Catalog) error { return nil })
+	from, err := c.open(ctx, a, func(*readable) error { return nil })
 	if err != nil {
 		return err
 	}
-	found, err := catalog.Sheet(ctx)
+	found, err := from.catalog.Sheet(ctx)
 	if err != nil {
 		return err
 	}
-	missed, err := c.missed(ctx, a, kit, catalog)
+	missed, err := from.missed(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (c *RecoverySheetCmd) Run(a *App) error {
 		return &reported{Err: errors.New("a sheet would vouch for an older state"), Text: "zfs2cloud: " + missed +
 			"\nNothing was printed: a sheet would vouch for an older state than there was. Next: " + a.again("verify")}
 	}
-	s := c.sheet(a, kit.Settings, catalog.Remote.String(), found)
+	s := c.sheet(a, from.kit.Settings, from.catalog.Remote.String(), found)
 	if c.HTML == "" {
 		return sheetTextTemplate.Execute(a.Out, s)
 	}
@@ -81,7 +81,7 @@ func (c *RecoverySheetCmd) Run(a *App) error {
 }
 
 // sheet puts what was found in words.
-func (c *RecoverySheetCmd) sheet(a *App, cfg *settings.Settings, place string, found *actions.Sheet) sheet {
+func (c *RecoverySheetCmd) sheet(a *App, cfg *settings.Settings, place string, found *catalog.Sheet) sheet {
 	m := found.Newest()
 	files, stream, piece := found.Bytes()
 	var folders []string

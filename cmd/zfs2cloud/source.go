@@ -5,14 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/term"
 
 	"zfs2cloud/actions"
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/secret"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/cmd/internal/config"
 	"zfs2cloud/state"
@@ -27,11 +30,18 @@ type Source struct {
 	Encryption     string `enum:",gpg,none" default:"" placeholder:"gpg|none" help:"How the backups are sealed; else as the config says, without one gpg."`
 }
 
+// readable is a source that was listed, and can be read.
+type readable struct {
+	kit     *actions.Kit
+	catalog *catalog.Catalog
+	job     *state.Job // the job on record whose backups these are; nil if there is none
+}
+
 // open lists what is there. The passphrase comes last, after CHECK, so that nobody is asked for it in vain.
-func (s Source) open(ctx context.Context, a *App, check func(*actions.Catalog) error) (*actions.Kit, *actions.Catalog, error) {
+func (s Source) open(ctx context.Context, a *App, check func(*readable) error) (*readable, error) {
 	c, err := s.settings(a)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	place := c.Remote
 	if s.Remote == "" {
@@ -40,46 +50,71 @@ func (s Source) open(ctx context.Context, a *App, check func(*actions.Catalog) e
 	kit := &actions.Kit{ZFS: c.ZFS, Settings: c, Host: a.Host, Tool: "zfs2cloud " + version, Pause: a.Pause, Log: a.Log}
 	r, err := kit.Remote(place)
 	if err != nil {
-		return nil, nil, &refusal{Err: err}
+		return nil, &refusal{Err: err}
 	}
-	catalog, err := kit.OpenCatalog(ctx, a.World, r)
+	there, err := kit.OpenCatalog(ctx, a.World, r)
 	if err != nil {
-		return nil, nil, noPlace(place, c, err)
+		return nil, noPlace(place, c, err)
 	}
-	if err := check(catalog); err != nil {
-		return nil, nil, err
+	o := &readable{kit: kit, catalog: there}
+	if err := check(o); err != nil {
+		return nil, err
 	}
 	if err := s.passphrase(ctx, a, c, kit); err != nil {
-		return nil, nil, &refusal{Err: err}
+		return nil, &refusal{Err: err}
 	}
-	return kit, catalog, catalog.Unlock(c.Encryption)
+	if err := there.Unlock(c.Encryption); err != nil {
+		return nil, err
+	}
+	o.job = s.onRecord(a, c)
+	o.remember(a)
+	return o, nil
 }
 
-// missed says in words that the newest backup which this host stored is not what the remote shows, or nothing. On a
-// machine without its database nobody knows.
-func (s Source) missed(ctx context.Context, a *App, kit *actions.Kit, catalog *actions.Catalog) (string, error) {
+// onRecord is the job on record whose backups the config's remote has; nil without a config, or a database that tells.
+func (s Source) onRecord(a *App, c *settings.Settings) (job *state.Job) {
 	if s.Remote != "" {
-		return "", nil
+		return nil
 	}
-	place, _ := actions.PlaceOf(kit.Settings)
-	var newest *state.Commit
-	err := state.New(kit.Settings.StateDB).View(func(tx *state.Tx) error {
+	place, _ := actions.PlaceOf(c)
+	err := state.New(c.StateDB).View(func(tx *state.Tx) error {
 		jobs, err := tx.Jobs()
 		for _, j := range jobs {
-			if j.Place == place && j.Dataset == kit.Settings.Dataset {
-				newest = j.Newest
+			if j.Place == place && j.Dataset == c.Dataset {
+				job = &j
 			}
 		}
 		return err
 	})
 	if err != nil {
 		a.Log.Warn("the database can't be read", "err", err)
+		return nil
+	}
+	return job
+}
+
+// remember has manifests that this host has opened before not be opened again. Where no job is on record nothing is
+// remembered, and no database made; and a job that is new may turn out to be another's heir, under another name.
+func (o *readable) remember(a *App) {
+	if o.job == nil || o.job.Fresh || !o.job.Used {
+		return
+	}
+	store := state.New(o.kit.Settings.StateDB)
+	update := store.Update
+	if a.DryRun {
+		update = nil
+	}
+	o.catalog.Remember(store.View, update, o.job.ID)
+}
+
+// missed says in words that the newest backup which this host stored is not what the remote shows, or nothing. On a
+// machine without its database nobody knows.
+func (o *readable) missed(ctx context.Context, a *App) (string, error) {
+	if o.job == nil || o.job.Newest == nil {
 		return "", nil
 	}
-	if newest == nil {
-		return "", nil
-	}
-	why, err := catalog.Misses(ctx, *newest)
+	newest := o.job.Newest
+	why, err := o.catalog.Misses(ctx, *newest)
 	if err != nil || why == "" {
 		return "", err
 	}
@@ -178,15 +213,53 @@ func (s Source) passphrase(ctx context.Context, a *App, c *settings.Settings, ki
 	if !a.canAsk() {
 		return errors.New("a passphrase is needed, and there is no terminal to ask on: --passphrase-file FILE")
 	}
-	fmt.Fprint(a.Err, "Passphrase: ")
-	typed, err := a.answer(ctx, func(fd int) ([]byte, error) { return term.ReadPassword(fd) })
-	fmt.Fprintln(a.Err)
+	typed, err := a.askPassphrase(ctx, "Passphrase: ")
 	if err == nil {
 		err = chunk.CheckPassphrase(typed)
 	}
 	kit.Passphrase = typed
 	return err
 }
+
+func (a *App) askPassphrase(ctx context.Context, prompt string) (secret.Bytes, error) {
+	fmt.Fprint(a.Err, prompt)
+	typed, err := a.answer(ctx, func(fd int) ([]byte, error) { return term.ReadPassword(fd) })
+	fmt.Fprintln(a.Err)
+	return typed, err
+}
+
+// older gives passphrases of backups that were sealed before it was changed: that in a file, if one was named, and then
+// what a person types who sits there, also where a file that was named BEFORE is gone.
+func (a *App) older(file string, before bool) func(context.Context, string) (secret.Bytes, error) {
+	return func(ctx context.Context, folder string) (secret.Bytes, error) {
+		if file != "" {
+			named := settings.Passphrase{File: file, Named: "--older-passphrase-file"}
+			file = ""
+			pass, _, err := config.ReadPassphrase(ctx, named, nil)
+			if err == nil {
+				return pass, nil
+			}
+			if !before || !errors.Is(err, fs.ErrNotExist) || !a.canAsk() {
+				return nil, &olderFileError{err}
+			}
+		}
+		if !a.canAsk() {
+			return nil, nil
+		}
+		fmt.Fprintf(a.Err, "%s does not open: it was sealed with another passphrase, or changed by someone.\n", folder)
+		typed, err := a.askPassphrase(ctx, "Older passphrase, or none: ")
+		if err != nil || len(typed) == 0 {
+			return nil, err
+		}
+		return typed, chunk.CheckPassphrase(typed)
+	}
+}
+
+// olderFileError is the error of a file with an older passphrase.
+type olderFileError struct{ error }
+
+func (e *olderFileError) Unwrap() error { return e.error }
+func (e *olderFileError) ExitCode() int { return exitRefused }
 
 // canAsk tells whether a person sits there.
 func (a *App) canAsk() bool { return a.Terminal && term.IsTerminal(int(a.In.Fd())) }

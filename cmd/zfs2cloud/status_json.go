@@ -209,23 +209,8 @@ type statusJob struct {
 	Late          bool       `json:"late"`
 	Children      []string   `json:"children"` // datasets below it, which are in no backup of this job
 
-	Python []statusForeign `json:"python"` // backups of the Python tool that were verified or taken over
-}
-
-type statusForeign struct {
-	Name     string        `json:"name"`
-	Verified *verifiedJSON `json:"verified"`
-}
-
-func (s *sight) foreignJSON(job string) []statusForeign {
-	list := []statusForeign{}
-	for _, f := range s.foreign {
-		if f.Job == job {
-			last, known := actions.LastVerifiedOf(f.Verified)
-			list = append(list, statusForeign{Name: f.Name, Verified: verifiedToJSON(last, known)})
-		}
-	}
-	return list
+	Python     []statusForeign `json:"python"`      // backups of the Python tool that were verified or taken over
+	PythonLeft *state.Left     `json:"python_left"` // what of the Python tool's nobody has taken over; null: nobody has looked
 }
 
 type statusOwner struct {
@@ -359,7 +344,7 @@ func (s *sight) jobsJSON() []statusJob {
 			continue
 		}
 		job := statusJob{ID: j.ID, Dataset: j.Dataset, Remote: j.Place, Config: j.Config, MaxAgeSeconds: int64(s.maxAge(j).Seconds()), Late: s.late(j), Children: append([]string{}, j.Children...),
-			Python: s.foreignJSON(j.ID)}
+			Python: s.foreignJSON(j.ID), PythonLeft: j.Left}
 		if b, ok := s.lastGood(j.ID); ok {
 			at := asOf(b)
 			job.LastGood, job.LastGoodAt = &b.Name, &at

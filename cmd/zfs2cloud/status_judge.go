@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"zfs2cloud/actions"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -210,16 +209,6 @@ func (s *sight) badOnes(job string) (names []string) {
 	for _, b := range s.backups {
 		if b.Job == job && b.Bad != nil && workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
 			names = append(names, b.Name)
-		}
-	}
-	return names
-}
-
-// badForeign are the Python tool's backups that were found bad, and not found good again since, the oldest first.
-func (s *sight) badForeign(job string) (names []string) {
-	for _, f := range s.foreign {
-		if last, _ := actions.LastVerifiedOf(f.Verified); f.Job == job && last.Bad != "" {
-			names = append(names, f.Name)
 		}
 	}
 	return names

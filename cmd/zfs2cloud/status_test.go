@@ -26,6 +26,8 @@ next         zfs2cloud -c web.ini check   says what is missing, and what the fir
 `)
 }
 
+// zfsbackup-go#34, sanoid#304, #570, restic#3194, backrest#543: nobody could see what a run was doing, how far it was, and how long
+// it would still take.
 func TestStatusRunning(t *testing.T) {
 	t.Parallel()
 	c := newTale(t)
@@ -239,6 +241,7 @@ next         zfs2cloud -c web.ini unlock
 `)
 }
 
+// sanoid#165, #555, znapzend#322: the same failure each night, and nobody noticed.
 func TestStatusLate(t *testing.T) {
 	t.Parallel()
 	c := newTale(t)
@@ -382,6 +385,7 @@ func hold(t *testing.T, path string, kind func(fd int) error) {
 	}
 }
 
+// bbolt#782: whoever holds the database, for ever even, status answers.
 func TestStatusWithTheDatabaseHeld(t *testing.T) {
 	t.Parallel()
 	gate := func(fd int) error {

@@ -150,6 +150,9 @@ func (s *sight) jobBlock(j state.Job) block {
 	if n := len(j.Children); n > 0 {
 		b.before(row{label: "note", text: fmt.Sprintf("%s below it in no backup of this job: %s", counted(n, "dataset"), safe(strings.Join(j.Children, ", ")))})
 	}
+	if l := j.Left; l != nil && l.Snapshots+l.Folders > 0 {
+		b.before(row{label: "note", text: leftWords(*l) + ": " + s.hint(j.Config, "adopt")})
+	}
 	if len(runs) > 0 {
 		for _, n := range runs[0].Notes {
 			b.before(row{label: "note", text: fmt.Sprintf("run %s: %s", runs[0].ID, safe(n))})

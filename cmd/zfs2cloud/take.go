@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -258,23 +259,22 @@ func (t *taken) ready(ctx context.Context) error {
 
 func (a *App) ready(ctx context.Context, c *settings.Settings, kit *actions.Kit, job string) error {
 	place, uploads := actions.PlaceOf(c)
-	var programs []string
-	programs = append(programs, c.ZFS[0])
+	programs := map[string]string{"ZFS_PATH": c.ZFS[0]}
 	if c.Encryption == settings.GPG {
-		programs = append(programs, c.Gpg[0])
+		programs["GPG_PATH"] = c.Gpg[0]
 	}
 	viaRclone := uploads && place != "" && place[0] != '/'
 	if viaRclone || uploads && c.Mode == settings.File {
-		programs = append(programs, c.Rclone[0])
+		programs["RCLONE_PATH"] = c.Rclone[0]
 	}
 	if slices.ContainsFunc(c.Steps, func(s settings.Step) bool { return s.Name == actions.StepMount }) {
 		if err := actions.CanMount(c.IntermediateDir); err != nil {
 			return err
 		}
 	}
-	for _, p := range programs {
-		if _, err := proc.LookPath(p); err != nil {
-			return err
+	for _, variable := range slices.Sorted(maps.Keys(programs)) {
+		if _, err := proc.LookPath(programs[variable]); err != nil {
+			return whichProgram(err, variable)
 		}
 	}
 	for _, dir := range []string{c.IntermediateDir, place} {

@@ -37,6 +37,11 @@ type PruneRemoteCmd struct {
 	Yes bool `short:"y" help:"Do it; without it, only say what would go."`
 }
 
+// AdoptCmd takes over what the Python tool left.
+type AdoptCmd struct {
+	Yes bool `short:"y" help:"Do it; without it, only say what there is, and what would stay and why."`
+}
+
 // UploadCmd uploads an exported backup.
 type UploadCmd struct {
 	Snapshot string `short:"s" placeholder:"SNAPSHOT" help:"That of this snapshot; by default the newest that was exported."`
@@ -70,6 +75,8 @@ func (c *PruneSnapshotsCmd) Run(a *App) error {
 func (c *PruneRemoteCmd) Run(a *App) error {
 	return a.typed(actions.StepPruneRemote, given(c.Yes, "-y")...)
 }
+
+func (c *AdoptCmd) Run(a *App) error { return a.typed(actions.StepAdopt, given(c.Yes, "-y")...) }
 
 func (c *UploadCmd) Run(a *App) error {
 	var args []string
@@ -134,6 +141,11 @@ func (t *taken) typed(p workflow.Planned) error {
 	}
 	if err := t.rightMode(p.Name); err != nil {
 		return err
+	}
+	if p.Name == actions.StepAdopt && len(p.Args) > 0 { // what a run of the Python tool is at is not taken away from it
+		if err := t.noOldLock(); err != nil {
+			return err
+		}
 	}
 	if err := t.ready(t.app.Stop.Soft()); err != nil {
 		return err

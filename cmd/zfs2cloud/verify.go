@@ -52,12 +52,12 @@ func (c *VerifyCmd) look(a *App, q actions.VerifyRequest) error {
 		return &refusal{Err: err}
 	}
 	ctx := a.Stop.Soft()
-	_, catalog, err := c.open(ctx, a, func(*actions.Catalog) error { return nil })
+	from, err := c.open(ctx, a, func(*readable) error { return nil })
 	if err != nil {
 		return err
 	}
 	bad := 0
-	err = catalog.Verify(ctx, q, dir, func(v actions.Verdict) {
+	err = from.kit.Verify(ctx, from.catalog, q, dir, func(v actions.Verdict) {
 		if len(v.Bad) > 0 {
 			bad++
 		}
@@ -66,7 +66,7 @@ func (c *VerifyCmd) look(a *App, q actions.VerifyRequest) error {
 		}
 	})
 	if err == nil && bad > 0 {
-		err = fmt.Errorf("%s at %s: bad", counted(bad, "backup"), catalog.Remote)
+		err = fmt.Errorf("%s at %s: bad", counted(bad, "backup"), from.catalog.Remote)
 	}
 	return err
 }

@@ -12,7 +12,8 @@ import (
 var (
 	mu     sync.Mutex
 	passed = map[string]int{}
-	die    = os.Getenv("ZFS2CLOUD_CRASH_AT")  // NAME#K: the K-th time that the point is passed
+	all    = 0
+	die    = os.Getenv("ZFS2CLOUD_CRASH_AT")  // NAME#K: the K-th time that the point is passed; #K: the K-th point of any name
 	log    = os.Getenv("ZFS2CLOUD_CRASH_LOG") // a file that gets a line a point
 )
 
@@ -28,6 +29,7 @@ func Point(name string) {
 	mu.Lock()
 	defer mu.Unlock()
 	passed[name]++
+	all++
 	here := fmt.Sprintf("%s#%d", name, passed[name])
 	if log != "" {
 		f, err := os.OpenFile(log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
@@ -36,7 +38,7 @@ func Point(name string) {
 			f.Close()
 		}
 	}
-	if here == die {
+	if here == die || fmt.Sprint("#", all) == die {
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}

@@ -184,6 +184,18 @@ func Remove(root *os.Root, name string) error {
 	return err
 }
 
+// SyncParent fsyncs the folder in which something lies, or lay, by its absolute path. It need not be there.
+func SyncParent(name string) error {
+	root, err := os.OpenRoot(filepath.Dir(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(SyncDir(root, "."), root.Close())
+}
+
 // Mkdir makes a folder, mode 0700, and fsyncs its parent. That it exists is an error: mkdir is a claim.
 func Mkdir(root *os.Root, name string) error {
 	if err := root.Mkdir(name, 0o700); err != nil {

@@ -15,6 +15,8 @@ type Env struct {
 	Getwd  func() (string, error)
 	UID    int    // who runs, and so may own the files beside root
 	Home   string // may be empty
+
+	StateDB string // where the database lies if no config says otherwise; empty: in its usual place
 }
 
 // OSEnv is the environment of this process. cron and systemd may leave HOME out.
@@ -45,6 +47,9 @@ func Find(flag string, getenv func(string) string) string {
 
 // DefaultStateDB is where the database lies if no config says otherwise.
 func DefaultStateDB(env Env) string {
+	if env.StateDB != "" {
+		return env.StateDB
+	}
 	if env.UID == 0 {
 		return "/var/lib/zfs2cloud/state.db"
 	}

@@ -301,7 +301,8 @@ func TestReferencesAreBounded(t *testing.T) {
 	}
 }
 
-// A passphrase in the config is what it was for the Python tool, or refused; one form of a letter is not another.
+// A passphrase in the config is what it was for the Python tool, or refused; one form of a letter is not another. (rear#2157,
+// borg_ynh#49, duplicity-backup.sh#166: it was cut on its way, which was noticed at the restore.)
 func TestPassphrasesInConfig(t *testing.T) {
 	p := newPlace(t)
 	for written, want := range map[string]string{

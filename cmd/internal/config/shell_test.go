@@ -90,6 +90,7 @@ var shellCorpus = []struct {
 	{value: "a\nb", refused: "a line break"},
 }
 
+// rear#2157, borg_ynh#49, duplicity-backup.sh#166: semicolons, hashes, quotes and backslashes were lost.
 func TestShellCorpus(t *testing.T) {
 	var accepted []string
 	for _, c := range shellCorpus {

@@ -1,4 +1,4 @@
-package actions
+package catalog
 
 import (
 	"context"
@@ -33,12 +33,12 @@ func (s *Sheet) Bytes() (files, stream, piece int64) {
 }
 
 // Sheet looks at the newest backup: all its manifests open, all its chunks are listed, and its script opens. A
-// RestoreRefusal says that there is nothing that a sheet could tell of.
+// Refusal says that there is nothing that a sheet could tell of.
 func (c *Catalog) Sheet(ctx context.Context) (*Sheet, error) {
 	if len(c.Folders) == 0 {
-		return nil, refuse("%s has no backup yet: a sheet can be printed after the first run", c.Remote)
+		return nil, Refuse("%s has no backup yet: a sheet can be printed after the first run", c.Remote)
 	}
-	name, err := c.latest(ctx, time.Time{}, &RestorePlan{})
+	name, _, err := c.latest(ctx, time.Time{})
 	if err != nil {
 		return nil, err
 	}
@@ -47,13 +47,13 @@ func (c *Catalog) Sheet(ctx context.Context) (*Sheet, error) {
 		return nil, err
 	}
 	if e.Python {
-		return nil, refuse("%s, the newest at %s, was made by the Python tool: a sheet can be printed after the first run", name, c.Remote)
+		return nil, Refuse("%s, the newest at %s, was made by the Python tool: a sheet can be printed after the first run", name, c.Remote)
 	}
-	s := &Sheet{ManifestSHA256: e.sha}
+	s := &Sheet{ManifestSHA256: e.SHA256}
 	if s.Chain, err = c.Chain(ctx, name); err != nil {
 		return nil, fmt.Errorf("backup %s at %s: %w", name, c.Remote, err)
 	}
-	if _, there := e.objects[manifest.ScriptFile]; !there || c.sealer.Kind() == settings.None {
+	if _, there := e.Objects[manifest.ScriptFile]; !there || c.sealer.Kind() == settings.None {
 		return s, nil
 	}
 	object, err := c.object(ctx, path.Join(name, manifest.ScriptFile))

@@ -1,4 +1,4 @@
-package actions
+package catalog
 
 import (
 	"context"
@@ -66,11 +66,11 @@ type group struct {
 
 // Remember has manifests that were opened before, at the place of a job on record, not be opened again, and those that are
 // opened now be kept by UPDATE, unless that is nil. A database that can't be read, or written to, costs time alone.
-func (c *Catalog) Remember(view viewer, update func(func(*state.Tx) error) error, job string) {
+func (c *Catalog) Remember(view, update func(func(*state.Tx) error) error, job string) {
 	if c.sealer.Kind() == settings.None { // nothing to spare
 		return
 	}
-	r := &memory{job: job, update: update, log: c.kit.Log, most: maxMemory, known: map[string]state.Opened{}, groups: map[string]*group{}}
+	r := &memory{job: job, update: update, log: c.means.Log, most: maxMemory, known: map[string]state.Opened{}, groups: map[string]*group{}}
 	var all []state.Opened
 	err := view(func(tx *state.Tx) (err error) {
 		all, err = tx.Opened(job)
@@ -100,7 +100,7 @@ func (c *Catalog) Afresh() {
 func (r *memory) recall(ctx context.Context, s chunk.Sealer, e *Entry, object []byte) (bool, error) {
 	r.mu.Lock()
 	o, ok := r.known[e.Name]
-	if !ok || o.SHA256 != e.sha {
+	if !ok || o.SHA256 != e.SHA256 {
 		r.mu.Unlock()
 		return false, nil
 	}
@@ -163,7 +163,7 @@ func (r *memory) keep(e *Entry) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	o := state.Opened{Job: r.job, Name: e.Name, SHA256: e.sha, Text: string(text)}
+	o := state.Opened{Job: r.job, Name: e.Name, SHA256: e.SHA256, Text: string(text)}
 	if r.update == nil || !r.room(o) {
 		return nil
 	}

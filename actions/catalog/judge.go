@@ -1,4 +1,4 @@
-package actions
+package catalog
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/units"
 )
 
 // Problem is why a backup can't be restored, in one word or two.
@@ -54,7 +55,7 @@ func (c *Catalog) Judge(ctx context.Context, e *Entry) (j Judged) {
 	if j.Chain, err = c.Chain(ctx, e.Name); err == nil {
 		return j
 	}
-	j = Judged{Problem: problem(e, err), Why: digest.ReplaceAllString(err.Error(), "$1…")}
+	j = Judged{Problem: problem(e, err), Why: units.ShortDigests(err.Error())}
 	if !strings.HasPrefix(j.Why, string(j.Problem)) && e.Manifest != nil {
 		j.Why = string(j.Problem) + ": " + j.Why
 	}
@@ -67,11 +68,11 @@ func problem(e *Entry, err error) Problem {
 		return Uncommitted
 	case e.Manifest == nil:
 		return Unopened
-	case errors.Is(err, ErrIncomplete) && e.whole() != nil:
+	case errors.Is(err, ErrIncomplete) && e.Whole() != nil:
 		return Incomplete
 	case errors.Is(err, ErrIncomplete):
 		return BaseIncomplete
-	case errors.Is(err, errGone), errors.Is(err, ErrNotCommitted):
+	case errors.Is(err, ErrGone), errors.Is(err, ErrNotCommitted):
 		return BaseMissing
 	}
 	return Orphaned

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/manifest"
-	"zfs2cloud/actions/proc"
-	"zfs2cloud/actions/settings"
 )
 
 const pythonName = "20240101000000-full"
@@ -52,7 +51,7 @@ func testListed(t *testing.T, b *backups, both []*manifest.Manifest) {
 	if got := strings.Join(names, " "); got != strings.Join([]string{uncommitted, incrName, fullName, pythonName}, " ") {
 		t.Fatalf("listed %s", got)
 	}
-	if !errors.Is(all[0].Why, ErrNotCommitted) || !errors.Is(all[3].Why, ErrPython) || !all[3].Python {
+	if !errors.Is(all[0].Why, catalog.ErrNotCommitted) || !errors.Is(all[3].Why, catalog.ErrPython) || !all[3].Python {
 		t.Errorf("%v, %v", all[0].Why, all[3].Why)
 	}
 	if chunks, bytes := all[3].Size(); chunks != 2 || bytes != 200 {
@@ -61,13 +60,13 @@ func testListed(t *testing.T, b *backups, both []*manifest.Manifest) {
 	if chunks, bytes := all[1].Size(); chunks != 3 || bytes != both[1].Bytes() {
 		t.Errorf("ours: %d chunks, %d bytes", chunks, bytes)
 	}
-	for name, want := range map[string]error{incrName: nil, fullName: nil, uncommitted: ErrNotCommitted, pythonName: ErrPython} {
+	for name, want := range map[string]error{incrName: nil, fullName: nil, uncommitted: catalog.ErrNotCommitted, pythonName: catalog.ErrPython} {
 		if _, err := c.Chain(t.Context(), name); !errors.Is(err, want) || (want == nil) != (err == nil) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 
-	p, err := b.plan(t, Latest, b.into(t))
+	p, err := b.plan(t, catalog.Latest, b.into(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,8 +83,8 @@ func testJobs(t *testing.T, b *backups) {
 	b = b.copied(t)
 	const theirs = "20261127025200-full"
 	b.add(t, theirs, anotherJob, nil)
-	_, err := b.plan(t, Latest, b.into(t))
-	var refusal *RestoreRefusal
+	_, err := b.plan(t, catalog.Latest, b.into(t))
+	var refusal *catalog.Refusal
 	if !errors.As(err, &refusal) {
 		t.Fatalf("error %v", err)
 	}
@@ -98,61 +97,5 @@ func testJobs(t *testing.T, b *backups) {
 		if _, err := b.plan(t, name, b.into(t)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-}
-
-// Two markers are two jobs, also before the second has a backup.
-func TestMarkers(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	for _, job := range []string{oneJob, anotherJob} {
-		if err := os.WriteFile(filepath.Join(dir, "zfs2cloud-job-"+job), []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b := &backups{dir: dir, kit: restoreKit("a passphrase", settings.GPG)}
-	c := b.catalog(t)
-	if err := c.oneJob(nil); err == nil || len(c.Jobs) != 2 {
-		t.Errorf("jobs %v: %v", c.Jobs, err)
-	}
-}
-
-// A look that failed is no answer.
-func TestCatalogCannotLook(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, fullName), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, fullName, "manifest.json.gpg"), []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b := &backups{dir: dir, kit: restoreKit("a passphrase", settings.GPG)}
-	b.kit.Settings.Gpg = []string{filepath.Join(dir, "no-gpg")}
-	if all, err := b.catalog(t).ReadAll(t.Context()); err == nil {
-		t.Errorf("without gpg it says %v", all[0].Why)
-	}
-	r, err := b.kit.Remote(filepath.Join(dir, "gone"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.kit.OpenCatalog(t.Context(), &proc.World{}, r); err == nil {
-		t.Error("a folder that is gone has a catalog")
-	}
-}
-
-// What is not encrypted is read if that was asked for, and then whole.
-func TestRestoreUnencrypted(t *testing.T) {
-	t.Parallel()
-	b := newBackups(t, settings.None)
-	full := b.add(t, fullName, oneJob, nil)
-	into := b.into(t)
-	if _, err := b.restore(t, &proc.World{}, Latest, into); err != nil {
-		t.Fatal(err)
-	}
-	b.same(t, into, full)
-	b.kit = restoreKit("a passphrase", settings.GPG)
-	if _, err := b.plan(t, Latest, b.into(t)); err == nil || !strings.Contains(err.Error(), "encryption none") {
-		t.Errorf("error %v", err)
 	}
 }

@@ -1,158 +1,21 @@
-package actions
+package catalog
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
-	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
-	"zfs2cloud/workflow"
 )
-
-// shelf is a remote with backups of which nothing but the manifests is genuine.
-type shelf struct {
-	dir   string
-	kit   *Kit
-	store *state.Store
-	world *counting
-	names []string // the oldest first
-}
-
-// counting counts the messages that gpg is to open.
-type counting struct {
-	proc.World
-	opened atomic.Int64
-}
-
-func (w *counting) Start(ctx context.Context, s workflow.Spec) (workflow.Child, error) {
-	if slices.Contains(s.Argv, "--decrypt") {
-		w.opened.Add(1)
-	}
-	return w.World.Start(ctx, s)
-}
-
-func newShelf(t testing.TB, encryption settings.Encryption) *shelf {
-	t.Helper()
-	if _, err := exec.LookPath("gpg"); err != nil {
-		t.Skip("gpg is not installed")
-	}
-	return &shelf{dir: t.TempDir(), kit: restoreKit("a passphrase", encryption), store: state.New(filepath.Join(t.TempDir(), "state.db")), world: &counting{}}
-}
-
-// add stores a backup of so many chunks, an incremental if it has a base.
-func (s *shelf) add(t testing.TB, at time.Time, base string, chunks int) string {
-	t.Helper()
-	stamp := at.UTC().Format(stampLayout)
-	sha := strings.Repeat("0a", 32)
-	m := &manifest.Manifest{
-		Name: manifest.Folder(stamp, base == ""), Kind: manifest.Full, Created: at.UTC().Truncate(time.Second), Tool: "test", Host: "web1", Job: oneJob, PoolGUID: "1",
-		Dataset: "tank/data", DatasetGUID: "2", Snapshot: stamp, SnapshotGUID: "3", SplitSize: 10, StreamBytes: int64(10 * chunks), StreamSHA256: sha,
-	}
-	if base != "" {
-		m.Kind, m.Base = manifest.Incremental, &manifest.Base{Name: base, SnapshotGUID: "3", ManifestSHA256: shaOf(t, s.manifest(base))}
-	}
-	folder := filepath.Join(s.dir, m.Name)
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for n := range chunks {
-		name := chunk.Name(m.Dataset, stamp, n, 1, s.kit.Settings.Encryption)
-		m.Chunks = append(m.Chunks, manifest.Chunk{N: n, Gen: 1, Name: name, Plain: 10, Size: 10, SHA256: sha, PlainSHA256: sha})
-		if err := os.WriteFile(filepath.Join(folder, name), []byte("0123456789"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.seal(t, m)
-	s.names = append(s.names, m.Name)
-	return m.Name
-}
-
-func (s *shelf) seal(t testing.TB, m *manifest.Manifest) {
-	t.Helper()
-	sealer, err := s.kit.sealer(s.world, string(s.kit.Settings.Encryption))
-	if err != nil {
-		t.Fatal(err)
-	}
-	object, _, err := manifest.Seal(t.Context(), sealer, m)
-	if err == nil {
-		err = os.WriteFile(s.manifest(m.Name), object, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (s *shelf) manifest(name string) string {
-	return filepath.Join(s.dir, name, manifest.FileName(s.kit.Settings.Encryption))
-}
-
-// fill adds fulls with so many incrementals each, a day apart.
-func (s *shelf) fill(t testing.TB, fulls, each int) {
-	t.Helper()
-	at := time.Date(2020, 1, 1, 3, 52, 0, 0, time.UTC)
-	for range fulls {
-		full := s.add(t, at, "", 2)
-		for range each {
-			at = at.AddDate(0, 0, 1)
-			s.add(t, at, full, 1)
-		}
-		at = at.AddDate(0, 0, 1)
-	}
-}
-
-// look reads all with what is remembered, and says how many messages gpg opened.
-func (s *shelf) look(t testing.TB) (*Catalog, []*Entry, int64) {
-	t.Helper()
-	c := s.catalog(t)
-	c.Remember(s.store.View, s.store.Update, oneJob)
-	before := s.world.opened.Load()
-	all, err := c.ReadAll(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c, all, s.world.opened.Load() - before
-}
-
-func (s *shelf) catalog(t testing.TB) *Catalog {
-	t.Helper()
-	r, err := s.kit.Remote(s.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := s.kit.OpenCatalog(t.Context(), s.world, r)
-	if err == nil {
-		err = c.Unlock(s.kit.Settings.Encryption)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-func (s *shelf) remembered(t testing.TB) (all []state.Opened) {
-	t.Helper()
-	err := s.store.View(func(tx *state.Tx) (err error) {
-		all, err = tx.Opened(oneJob)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
 
 // worth says of each what it is worth, the newest first.
 func worth(t testing.TB, c *Catalog, all []*Entry) string {
@@ -276,8 +139,8 @@ func TestRememberedPassphrases(t *testing.T) {
 	s := newShelf(t, settings.GPG)
 	s.fill(t, 1, 5)
 	s.look(t)
-	right, wrong := s.kit, restoreKit("another passphrase", settings.GPG)
-	s.kit = wrong
+	const right = "a passphrase"
+	s.passphrase = "another passphrase"
 	_, all, opened := s.look(t)
 	for _, e := range all {
 		if e.Manifest != nil || !errors.Is(e.Why, chunk.ErrPassphrase) {
@@ -296,14 +159,13 @@ func TestRememberedPassphrases(t *testing.T) {
 			t.Errorf("%d opened, %v, %v", opened, all[0].Why, all[1].Why)
 		}
 	}
-	s.kit = right
+	s.passphrase = right
 	if _, all, opened = s.look(t); opened != 2 || all[0].Manifest != nil || all[1].Manifest == nil {
 		t.Errorf("%d opened, %v, %v", opened, all[0].Why, all[1].Why)
 	}
 
 	// No gpg is no answer, though all is known.
-	s.kit = restoreKit("a passphrase", settings.GPG)
-	s.kit.Settings.Gpg = []string{filepath.Join(s.dir, "no-gpg")}
+	s.gpg = filepath.Join(s.dir, "no-gpg")
 	c := s.catalog(t)
 	c.Remember(s.store.View, s.store.Update, oneJob)
 	if all, err := c.ReadAll(t.Context()); err == nil {

@@ -1,4 +1,4 @@
-package actions
+package catalog
 
 import (
 	"context"
@@ -102,14 +102,17 @@ func (c *Catalog) Settled(name string) bool {
 	return e != nil
 }
 
-// settledPython is Settled where names alone tell what a backup hangs on: all that are older may be it.
+// settledPython is Settled where names alone tell what a backup hangs on: all fulls that are older may be it.
 func (c *Catalog) settledPython(name string) bool {
+	if _, full, _ := manifest.ParseFolder(name); full {
+		return true
+	}
 	for _, older := range c.Folders {
-		if older >= name {
+		if _, full, _ := manifest.ParseFolder(older); !full || older >= name {
 			continue
 		}
 		e := c.entries[older]
-		if e == nil || e.Python {
+		if e == nil || e.Python && e.sharesDataset(c.entries[name]) {
 			return e != nil
 		}
 	}
@@ -125,8 +128,8 @@ func (c *Catalog) put(e *Entry) {
 // readAtOnce looks into all that can be looked into in one go.
 func (c *Catalog) readAtOnce(ctx context.Context, names []string) error {
 	var lists map[string][]remote.Object
-	err := c.kit.retry(ctx, func(ctx context.Context) (err error) {
-		lists, err = c.Remote.ListBackups(ctx, c.look)
+	err := c.means.Retry(ctx, func(ctx context.Context) (err error) {
+		lists, err = c.Remote.ListBackups(ctx, c.Look)
 		return err
 	})
 	if err != nil {
@@ -138,12 +141,12 @@ func (c *Catalog) readAtOnce(ctx context.Context, names []string) error {
 		if !ok {
 			continue
 		}
-		e := &Entry{Name: name, objects: objectsOf(list)}
+		e := &Entry{Name: name, Objects: objectsOf(list)}
 		if e.Why = c.hasManifest(e); e.Why != nil {
 			c.put(e)
 			continue
 		}
-		if size := e.objects[c.manifestFile()].Size; size >= 0 && size <= manifest.MaxSize {
+		if size := e.Objects[c.manifestFile()].Size; size >= 0 && size <= manifest.MaxSize {
 			sealed = append(sealed, e)
 		}
 	}
@@ -183,7 +186,7 @@ func (c *Catalog) fetchAll(ctx context.Context, sealed []*Entry, got func(*Entry
 	for most := firstBatch; len(sealed) > 0; most = min(4*most, largestBatch) {
 		var batch []*Entry
 		for bytes := int64(0); len(sealed) > 0 && len(batch) < most; sealed = sealed[1:] {
-			bytes += sealed[0].objects[c.manifestFile()].Size
+			bytes += sealed[0].Objects[c.manifestFile()].Size
 			if len(batch) > 0 && bytes > batchBytes {
 				break
 			}
@@ -194,7 +197,7 @@ func (c *Catalog) fetchAll(ctx context.Context, sealed []*Entry, got func(*Entry
 			return ctx.Err()
 		}
 		if err != nil {
-			c.kit.Log.Info("manifests are fetched one by one", "err", err)
+			c.means.Log.Info("manifests are fetched one by one", "err", err)
 		}
 	}
 	return nil
@@ -202,17 +205,17 @@ func (c *Catalog) fetchAll(ctx context.Context, sealed []*Entry, got func(*Entry
 
 func (c *Catalog) fetchBatch(ctx context.Context, batch []*Entry, got func(*Entry, []byte) error) error {
 	handed := map[string]bool{}
-	return c.kit.retry(ctx, func(ctx context.Context) error {
+	return c.means.Retry(ctx, func(ctx context.Context) error {
 		of := map[string]*Entry{}
 		var want []remote.Sized
 		for _, e := range batch {
 			if !handed[e.Name] {
 				object := path.Join(e.Name, c.manifestFile())
 				of[object] = e
-				want = append(want, remote.Sized{Name: object, Size: e.objects[c.manifestFile()].Size})
+				want = append(want, remote.Sized{Name: object, Size: e.Objects[c.manifestFile()].Size})
 			}
 		}
-		return c.Remote.GetSome(ctx, c.look, want, func(name string, object []byte) error {
+		return c.Remote.GetSome(ctx, c.Look, want, func(name string, object []byte) error {
 			handed[of[name].Name] = true
 			return got(of[name], object)
 		})

@@ -1,4 +1,4 @@
-package actions
+package catalog
 
 import (
 	"bytes"
@@ -7,27 +7,26 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
+	"slices"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
-	"zfs2cloud/workflow"
 )
 
 // read looks into a folder. What it holds is an answer; an error is none.
 func (c *Catalog) read(ctx context.Context, name string) (*Entry, error) {
 	e := &Entry{Name: name}
 	if !c.there[name] {
-		e.Why = errGone
+		e.Why = ErrGone
 		return e, nil
 	}
 	// Not there is no answer here: a moment ago the root had it. More likely a disk was unmounted.
-	err := c.kit.retry(ctx, func(ctx context.Context) error {
-		list, err := c.Remote.List(ctx, c.look, name, "")
-		e.objects = objectsOf(list)
+	err := c.means.Retry(ctx, func(ctx context.Context) error {
+		list, err := c.Remote.List(ctx, c.Look, name, "")
+		e.Objects = objectsOf(list)
 		return err
 	})
 	if err != nil {
@@ -47,25 +46,50 @@ func (c *Catalog) read(ctx context.Context, name string) (*Entry, error) {
 	return e, c.open(ctx, e, object)
 }
 
-// open opens the manifest of a folder, or takes it from the memory.
+// open opens the manifest of a folder, or takes it from the memory. That it is none is an answer; an error is none.
 func (c *Catalog) open(ctx context.Context, e *Entry, object []byte) error {
 	sum := sha256.Sum256(object)
-	e.sha = hex.EncodeToString(sum[:])
+	e.SHA256 = hex.EncodeToString(sum[:])
+	known := false
 	if c.memory != nil {
-		if known, err := c.memory.recall(ctx, c.sealer, e, object); known || err != nil {
+		var err error
+		if known, err = c.memory.recall(ctx, c.sealer, e, object); err != nil {
 			return err
 		}
 	}
-	if err := e.open(ctx, c.sealer, object); err != nil || e.Manifest == nil || c.memory == nil {
-		return err
+	if !known {
+		if err := e.open(ctx, c.sealer, object); err != nil {
+			return err
+		}
+		if e.Manifest != nil && c.memory != nil {
+			return c.memory.keep(e)
+		}
 	}
-	return c.memory.keep(e)
+	return c.openByOlder(ctx, e, object)
 }
 
-// open opens the manifest. That it is none is an answer; an error is none.
+// openByOlder tries the older passphrases that are known on a manifest that today's does not open.
+func (c *Catalog) openByOlder(ctx context.Context, e *Entry, object []byte) error {
+	c.mu.Lock()
+	older := slices.Clone(c.older)
+	c.mu.Unlock()
+	for e.tried = 0; e.tried < len(older) && errors.Is(e.Why, chunk.ErrPassphrase); e.tried++ {
+		sealer, err := c.means.SealerBy(c.Look, string(c.sealer.Kind()), older[e.tried])
+		if err != nil {
+			return err
+		}
+		if err := e.open(ctx, sealer, object); err != nil {
+			return err
+		}
+		e.passphrase = older[e.tried]
+	}
+	return nil
+}
+
+// open opens the manifest, or says why not. An error is neither.
 func (e *Entry) open(ctx context.Context, s chunk.Sealer, object []byte) error {
 	m, _, err := manifest.Open(ctx, s, object, e.Name)
-	if err != nil && (ctx.Err() != nil || couldNotRun(err)) {
+	if err != nil && (ctx.Err() != nil || chunk.CouldNotRun(err)) {
 		return err
 	}
 	e.Manifest, e.Why = m, err
@@ -89,8 +113,8 @@ func (c *Catalog) hasManifest(e *Entry) error {
 	if c.sealer.Kind() == settings.None {
 		mine, other = other, mine
 	}
-	_, has := e.objects[mine]
-	_, hasOther := e.objects[other]
+	_, has := e.Objects[mine]
+	_, hasOther := e.Objects[other]
 	switch {
 	case has && hasOther:
 		return fmt.Errorf("it has both %s and %s, which nobody's honest work has", mine, other)
@@ -101,8 +125,8 @@ func (c *Catalog) hasManifest(e *Entry) error {
 	case hasOther:
 		return fmt.Errorf("it has %s, which is opened only if encryption none is asked for", other)
 	}
-	for name := range e.objects {
-		if pythonPiece.MatchString(name) {
+	for name := range e.Objects {
+		if isPiece(name) {
 			e.Python = true
 			return ErrPython
 		}
@@ -112,16 +136,9 @@ func (c *Catalog) hasManifest(e *Entry) error {
 
 func (c *Catalog) object(ctx context.Context, name string) ([]byte, error) {
 	var b bytes.Buffer
-	err := c.kit.retry(ctx, func(ctx context.Context) error {
+	err := c.means.Retry(ctx, func(ctx context.Context) error {
 		b.Reset()
-		return c.Remote.Get(ctx, c.look, name, manifest.MaxSize, &b)
+		return c.Remote.Get(ctx, c.Look, name, manifest.MaxSize, &b)
 	})
 	return b.Bytes(), err
-}
-
-// couldNotRun tells a gpg that did not come to a verdict from one that did.
-func couldNotRun(err error) bool {
-	var exit *workflow.ExitError
-	var file *fs.PathError
-	return errors.Is(err, workflow.ErrNoProgram) || errors.As(err, &exit) || errors.As(err, &file)
 }
