@@ -112,7 +112,7 @@ func report(c events.Counts) {
 	}
 	for n, f := range c.Failed {
 		fmt.Printf("%4d  %s\n", n+1, f)
-		for _, line := range f.Why(5) {
+		for _, line := range f.Why(12) {
 			fmt.Println("      ", line)
 		}
 	}

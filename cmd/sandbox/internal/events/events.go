@@ -36,11 +36,24 @@ type Test struct {
 	Reason  string // of a skipped one
 }
 
-// Why is the end of what a failed test said, without go test's own lines: at most that many.
+// Why is the end of what a failed test said, without go test's own lines: at most that many, and no long ones. Of a
+// script it is what led to the line at which it failed; what its programs said when they were ended comes behind that.
 func (t Test) Why(lines int) []string {
-	said := ownLines(t.Output)
-	return said[max(0, len(said)-lines):]
+	said := ownLines(strings.ReplaceAll(t.Output, "\r", "\n"))
+	if i := slices.IndexFunc(said, func(line string) bool { return strings.HasPrefix(line, "FAIL: ") }); i >= 0 {
+		said = said[:i+1]
+	}
+	said = slices.Clone(said[max(0, len(said)-lines):])
+	for i, line := range said {
+		if r := []rune(line); len(r) > longLine {
+			said[i] = string(r[:longLine]) + "…"
+		}
+	}
+	return said
 }
+
+// longLine is how much of a line is shown, in characters, where the whole is elsewhere.
+const longLine = 240
 
 func (t Test) String() string {
 	if t.Name == "" {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,6 +93,17 @@ func TestRead(t *testing.T) {
 		if !strings.Contains(progress.String(), want) {
 			t.Errorf("progress lacks %q:\n%s", want, progress.String())
 		}
+	}
+}
+
+func TestWhy(t *testing.T) {
+	t.Parallel()
+	script := events.Test{Output: "    testscript.go:609: WORK=$WORK\n        > exec one\n        1 of 9\r2 of 9\r" + strings.Repeat("x", 1000) +
+		"\n        > exec two\n        FAIL: a.txtar:2: exit status 1\n        [background] three\n        [stdout]\n        4\n"}
+	why := script.Why(4)
+	want := []string{"2 of 9", strings.Repeat("x", 240) + "…", "> exec two", "FAIL: a.txtar:2: exit status 1"}
+	if !slices.Equal(why, want) {
+		t.Errorf("why: %q", why)
 	}
 }
 
