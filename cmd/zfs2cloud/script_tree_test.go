@@ -19,6 +19,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"zfs2cloud/actions/zfs/zfstest"
 )
 
 var smallFiles = flag.Int("smallfiles", 2000, "how many small files the command rich makes")
@@ -143,21 +145,47 @@ func xattrsOf(name string) (string, error) {
 
 var endures = flag.Int("endures", 4, "how often the command endures has a restore killed")
 
-// endures COMMAND...: a restore that is killed at moments by chance, and gone on with by the same command or by resume in
-// turns, comes to its end. The moments are those at which some child of it starts or has ended, and now and then any, unless it
-// mounts: zfs-fuse goes on with a mount whose program was killed, and wedges for ever if another begins beside it.
+// endures WANT COMMAND...: a restore that is killed at moments by chance, and gone on with by the same command or by resume in
+// turns, comes to its end, and what it restored, its last argument, is what WANT is. One that ends before it was killed as often
+// as -endures says is taken away and begun again. The moments are those at which some child of it starts or has ended, and now
+// and then any, unless it mounts: zfs-fuse goes on with a mount whose program was killed, and wedges for ever if another begins
+// beside it.
 func cmdEndures(ts *testscript.TestScript, args []string) {
-	need(ts, len(args) >= 2, "endures program args...")
-	mounts := slices.Contains(args, "--path")
-	killed, forced := 0, false
+	need(ts, len(args) >= 3, "endures want program args...")
+	want, command := args[0], args[1:]
+	target, into := command[len(command)-1], slices.Contains(command, "--into")
+	killed, restores := 0, 0
 	for {
-		words := args
+		killed += enduresOne(ts, command, *endures-killed)
+		restores++
+		if into {
+			cmdAlike(ts, []string{want, target})
+		} else {
+			cmdRestored(ts, []string{target, want})
+		}
+		if killed == *endures {
+			break
+		}
+		if into {
+			ts.Check(os.RemoveAll(ts.MkAbs(target)))
+		} else {
+			zfstest.RunWhenFree(fixtureOf(ts).t, "zfs", "destroy", "-r", target)
+		}
+	}
+	ts.Logf("killed %d times in %d restores", killed, restores)
+}
+
+// enduresOne has one restore be killed so many times at most, and go on to its end. It tells how many times it was.
+func enduresOne(ts *testscript.TestScript, command []string, most int) (killed int) {
+	mounts, forced := slices.Contains(command, "--path"), false
+	for {
+		words := command
 		if id := unfinished(ts); id != "" && (killed%2 == 1 || forced) {
 			words = []string{"zfs2cloud", "resume", id, "--force"}
 		}
 		shown := strings.Join(words, " ")
 		switch {
-		case killed == *endures:
+		case killed == most:
 		case !mounts && rand.IntN(4) == 0:
 			after := strconv.FormatFloat(0.3+rand.Float64(), 'f', 3, 64)
 			words = append([]string{"timeout", "--foreground", "-s", "KILL", after}, words...)
@@ -169,23 +197,23 @@ func cmdEndures(ts *testscript.TestScript, args []string) {
 			ts.Check(os.RemoveAll(fixtureOf(ts).at(program + "/fault")))
 		}
 		if err == nil {
-			break
+			return killed
 		}
 		exit := (*exec.ExitError)(nil)
 		// Five kills in a row between two checkpoints, and a person has to say that it is to go on.
 		if forced = errors.As(err, &exit) && exit.ExitCode() == stuck; forced {
 			continue
 		}
-		// One that was killed before its last words has done all: its target is there, and is compared by who calls.
+		// One that was killed before its last words has done all: its target is there.
 		if killed > 0 && exit != nil && exit.ExitCode() == there && strings.Contains(ts.ReadFile("stderr"), " exists: ") {
-			break
+			return killed
 		}
-		if killed++; killed > *endures {
+		// 137 is what timeout says of a child that it killed.
+		if killed++; killed > most || exit == nil || exit.ExitCode() >= 0 && exit.ExitCode() != 137 {
 			ts.Fatalf("%s: %v", shown, err)
 		}
 		ts.Logf("killed: %s", shown)
 	}
-	ts.Logf("killed %d times", killed)
 }
 
 // unfinished is the id of the run that status says to resume, or empty.
