@@ -43,6 +43,11 @@ func (u *uploading) commit(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	return u.afterCommit(ctx)
+}
+
+// afterCommit does what is left to do once a backup is committed.
+func (u *uploading) afterCommit(ctx context.Context) error {
 	if err := u.releaseIndex(ctx); err != nil {
 		return err
 	}

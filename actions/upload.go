@@ -49,7 +49,7 @@ func (k *Kit) upload(ctx context.Context, s *workflow.Session, args []string) er
 		return err
 	}
 	switch {
-	case workflow.BackupMachine.In(b.State, workflow.BackupCommitted):
+	case workflow.BackupMachine.In(b.State, workflow.BackupCommitted) && b.Run != s.Run().ID:
 	case workflow.BackupMachine.In(b.State, workflow.BackupExpired, workflow.BackupAbandoned):
 		return &workflow.Hopeless{Err: fmt.Errorf("%s is %s", name, b.State)}
 	default:
@@ -126,8 +126,12 @@ func exported(backups []state.Backup, args []string) (state.Backup, error) {
 	return state.Backup{}, errors.New("nothing was exported yet")
 }
 
-// uploadAndCommit brings a backup to its place. It may be called again at any time.
+// uploadAndCommit brings a backup to its place. It may be called again at any time: of one that is committed nothing is made
+// again, since others depend on the very bytes of its manifest.
 func (k *Kit) uploadAndCommit(ctx context.Context, s *workflow.Session, b state.Backup) error {
+	if workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
+		return (&uploading{kit: k, s: s, backup: b}).afterCommit(ctx)
+	}
 	u, err := k.openUpload(ctx, s, b)
 	if err != nil {
 		return err

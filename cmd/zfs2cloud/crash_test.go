@@ -20,7 +20,7 @@ var (
 	crashAll   = flag.Bool("crashall", false, "every point in every way")
 	crashShare = flag.Int("crashshare", 1, "only one in so many points")
 	crashPairs = flag.Int("crashpairs", 0, "so many times for each command: any point, and a death at any point of the resume after it")
-	crashOnly  = flag.String("crashonly", "", "only this one of the commands: run, prune, restore, copy, streams, verify, adopt, taken, drill, files")
+	crashOnly  = flag.String("crashonly", "", "only this one of the commands: run, inplace, prune, restore, copy, streams, verify, adopt, taken, drill, files")
 )
 
 // crashing are the commands that are crashed: what comes before one, what may come after the crash, and what holds in the end.
@@ -31,6 +31,9 @@ var crashing = []struct {
 	files                 string // of the script's archive
 }{
 	{"run", "exits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", waysOfRuns, "days 1\n" + endOfRuns + restoredNow, ""},
+	// Where the intermediates are the backup, the export commits.
+	{"inplace", "config config.ini incremental_strategy=since_last_incremental\nexits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", waysOfRuns,
+		"exits 0 zfs2cloud verify -a\ndays 2\nchange\n" + endOfRuns + restoredNow, sequenceInPlace},
 	// An old chain of two goes from the remote.
 	{"prune", "config config.ini remote_keep_fulls=1\nexits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\ndays 40\nchange\nexits 0 zfs2cloud run\n",
 		"zfs2cloud prune-remote -y", waysOfRuns, "days 41\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud prune-remote -y\nexec sh -c 'ls -d remote/2*-full'\nstdout -count=1 full\n", ""},
@@ -99,6 +102,17 @@ restored $POOL/new before
 const syncedNow = `exec diff -r -x zfs2cloud-job-* -x __zfs2cloud_last_updated__ -x link $DATA remote
 count 1 remote/zfs2cloud-job-*
 count 0 spool/*
+`
+
+const sequenceInPlace = `-- sequence --
+lock
+./stop-app
+snapshot
+./start-app
+export-intermediate
+prune-intermediates -y
+prune-snapshots -y
+unlock
 `
 
 const sequenceOfFiles = `-- sequence --

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"os"
@@ -293,5 +295,10 @@ func (f *fixture) auditBackup(b state.Backup, chunks []state.Chunk) {
 		if err != nil {
 			f.t.Errorf("audit: committed backup %s: %v", b.Name, err)
 		}
+	}
+	// What is based on it names it by its hash.
+	text, err := os.ReadFile(filepath.Join(folder, manifest.FileName(enc)))
+	if sum := sha256.Sum256(text); err == nil && hex.EncodeToString(sum[:]) != b.ManifestSHA256 {
+		f.t.Errorf("audit: committed backup %s: its manifest is another than is on record", b.Name)
 	}
 }
