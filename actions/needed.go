@@ -18,6 +18,7 @@ type holdings struct {
 	job      state.Job
 	backups  []state.Backup // of the job, the oldest first
 	runs     []state.Run    // of the dataset, of all jobs
+	restores []state.Run    // of anything, that are not at their end
 	adopted  []state.Adopted
 	foreign  []state.Foreign // backups of the Python tool, the oldest first
 	strategy settings.Strategy
@@ -41,6 +42,9 @@ func holdingsOf(view viewer, jobID string, strategy settings.Strategy) (h holdin
 			if r.DatasetGUID == h.job.DatasetGUID {
 				h.runs = append(h.runs, r)
 			}
+			if r.Restore != nil && !workflow.Over(r.State) {
+				h.restores = append(h.restores, r)
+			}
 		}
 		return err
 	})
@@ -55,6 +59,33 @@ func (h holdings) unfinished(yes func(state.Run) bool) (state.Run, bool) {
 		}
 	}
 	return state.Run{}, false
+}
+
+// restoring names the restore that is not finished and reads a backup of a chain; or none. Where from does not matter: what
+// is asked for may be the last one that there is, or be needed when the other fails.
+func (h holdings) restoring(b state.Backup) string {
+	root := h.rootOf(b)
+	for _, o := range h.backups {
+		if h.rootOf(o) != root {
+			continue
+		}
+		if why := h.restoringLink(o.Name, o.ManifestSHA256); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// restoringLink is restoring for one backup alone, by its name and the hash of its manifest, if it has one.
+func (h holdings) restoringLink(name, manifestSHA256 string) string {
+	for _, r := range h.restores {
+		for _, link := range r.Restore.Chain {
+			if link.Name == name && link.ManifestSHA256 == manifestSHA256 {
+				return "restore " + r.ID + " is not finished"
+			}
+		}
+	}
+	return ""
 }
 
 // keepSnapshot says why a snapshot of ours must not be destroyed, or "".
@@ -143,6 +174,9 @@ func (h holdings) keepFolder(b state.Backup, inPlace bool, keep settings.Keep, n
 	}
 	if !inPlace {
 		return "" // committed on the remote
+	}
+	if why := h.restoring(b); why != "" {
+		return why
 	}
 	newest := NewestWhole(h.backups).Name
 	if user := h.inUse(b, func(o state.Backup) bool {

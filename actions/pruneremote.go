@@ -91,7 +91,11 @@ func (p *remotePrune) all(ctx context.Context) error {
 		if slices.Contains(p.kept, p.holdings.rootOf(b)) {
 			continue
 		}
-		stays, err := p.backup(ctx, b)
+		var err error
+		stays := p.holdings.restoring(b)
+		if stays == "" {
+			stays, err = p.backup(ctx, b)
+		}
 		if err == nil && stays != "" {
 			p.kept = append(p.kept, p.holdings.rootOf(b))
 			err = p.kit.note(p.s, "%s/%s stays: %s", p.place, b.Name, stays)
@@ -224,7 +228,7 @@ func (p *remotePrune) delete(ctx context.Context, b state.Backup, own []string) 
 	if named := slices.Contains(own, manifestName(b)); named || workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
 		stays, err := workflow.Once(ctx, p.s, workflow.Effect[string]{
 			Name:   "forget " + b.Name,
-			Intent: func(tx *state.Tx, _ *state.Run) error { return going(tx, b, true) },
+			Intent: func(tx *state.Tx, _ *state.Run) error { return going(tx, b) },
 			Do: func(ctx context.Context, fx workflow.Fx) (string, error) {
 				if !named {
 					return "", nil
@@ -232,8 +236,8 @@ func (p *remotePrune) delete(ctx context.Context, b state.Backup, own []string) 
 				return p.objects(ctx, fx, b.Name, []string{manifestName(b)})
 			},
 			Result: func(tx *state.Tx, _ *state.Run, stays string) error {
-				if stays != "" {
-					return going(tx, b, false)
+				if stays != "" { // it may be gone all the same, if only the answer was lost: who claims the place next looks
+					return nil
 				}
 				return expire(tx, b.Job, b.Name)
 			},
@@ -257,13 +261,13 @@ func (p *remotePrune) delete(ctx context.Context, b state.Backup, own []string) 
 	})
 }
 
-// going stores whether a committed backup's manifest is being deleted.
-func going(tx *state.Tx, of state.Backup, begun bool) error {
+// going stores that a committed backup's manifest is being deleted.
+func going(tx *state.Tx, of state.Backup) error {
 	b, ok, err := tx.Backup(of.Job, of.Name)
 	if err != nil || !ok || !workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
 		return err
 	}
-	b.Going = begun
+	b.Going = true
 	return tx.PutBackup(b)
 }
 

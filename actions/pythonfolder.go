@@ -179,6 +179,9 @@ func (h holdings) keepAdopted(f state.Foreign, there []PythonFolder, inPlace boo
 			newer++
 		}
 	}
+	if why := h.restoringLink(f.Name, ""); why != "" {
+		return why
+	}
 	switch {
 	case newer == 0:
 		return "no full that is newer is committed"
@@ -224,7 +227,9 @@ func (h holdings) redundantFolders(dir string, inPlace bool, keep settings.Keep,
 		if i >= 0 && (there[i].mounted || !h.hasAdopted(there[i])) {
 			continue
 		}
-		if f.Folder.Going || i >= 0 && h.keepAdopted(f, there, inPlace, keep, now) == "" {
+		// One of which pieces have gone is worth nothing any more. One that lost none to who died is judged anew.
+		begun := f.Folder.Going && (i < 0 || there[i].Pieces < f.Folder.Pieces)
+		if begun || i >= 0 && h.keepAdopted(f, there, inPlace, keep, now) == "" {
 			all = append(all, f)
 		}
 	}

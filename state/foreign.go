@@ -31,7 +31,7 @@ type AdoptedFolder struct {
 	Prefix string    `json:"prefix"` // of its pieces' names, before the number
 	Pieces int       `json:"pieces"`
 	Bytes  int64     `json:"bytes"`
-	// Going: its removal has begun, and is only ever finished.
+	// Going: its removal has begun; once a piece is gone it is only ever finished.
 	Going bool `json:"going,omitempty"`
 }
 
