@@ -64,6 +64,24 @@ func (p *passing) openMessage(ctx context.Context, to io.Writer) error {
 	return err
 }
 
+// piece opens a piece that was fetched; one that was PROVED has to be the same.
+func (p *passing) piece(ctx context.Context, name string, c manifest.Chunk, proved bool) (*os.File, error) {
+	f, err := p.spool.root.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("spool folder: %w", err)
+	}
+	if proved {
+		err = chunk.CheckFile(ctx, f, chunk.Digest{Size: c.Size, SHA256: c.SHA256})
+		if err == nil {
+			err = rewind(f)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", c.Name, err), f.Close())
+	}
+	return f, nil
+}
+
 // pieces reads the message as it is fetched. Pieces that were PROVED are read only once they were found the same.
 func (p *passing) pieces(ctx context.Context, proved bool) *pieces {
 	r := &pieces{of: p.of, hashes: !proved}
@@ -72,20 +90,14 @@ func (p *passing) pieces(ctx context.Context, proved bool) *pieces {
 		if err != nil {
 			return nil, err
 		}
-		f, err := p.spool.root.Open(got.name)
-		if err != nil {
-			return nil, fmt.Errorf("spool folder: %w", err)
-		}
-		if proved {
-			err = chunk.CheckFile(ctx, f, chunk.Digest{Size: c.Size, SHA256: c.SHA256})
-			if err == nil {
-				err = rewind(f)
+		f, err := p.piece(ctx, got.name, c, proved)
+		if proved && errors.Is(err, chunk.ErrDiffers) {
+			// As with a chunk.
+			if err = p.get(ctx, p.of, c); err == nil {
+				f, err = p.piece(ctx, got.name, c, proved)
 			}
 		}
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", c.Name, err), f.Close())
-		}
-		return f, nil
+		return f, err
 	}
 	r.done = func(ctx context.Context, c manifest.Chunk) error {
 		err := p.spool.received(spooled(p.of, c), c.Size)

@@ -110,8 +110,8 @@ func (p *passing) openNext(ctx context.Context, c manifest.Chunk, to io.Writer) 
 	}
 	began := p.done.Load()
 	err = p.openFile(ctx, got.name, c, to)
-	if got.found && p.done.Load() == began && errors.Is(err, chunk.ErrDiffers) {
-		// What an earlier process fetched may have come to harm since, in a power cut say.
+	if p.done.Load() == began && errors.Is(err, chunk.ErrDiffers) {
+		// It may have come to harm on its way, or since, in a power cut say. If what lies there is harmed, it is so again.
 		if err = p.get(ctx, p.of, c); err == nil {
 			err = p.openFile(ctx, got.name, c, to)
 		}

@@ -247,9 +247,8 @@ func (s *spool) whole(m *manifest.Manifest) error {
 
 // arrived is a chunk file in the spool folder, not yet proved.
 type arrived struct {
-	name  string
-	found bool // it was there already
-	err   error
+	name string
+	err  error
 }
 
 // fetch gets all chunks of some backups, one after the other, as far ahead as there is room.
@@ -258,7 +257,7 @@ func (r *restoring) fetch(ctx context.Context, backups []*manifest.Manifest, to 
 	for _, m := range backups {
 		for _, c := range m.Chunks {
 			f := arrived{name: spooled(m, c)}
-			if f.found = r.spool.has(f.name, c.Size); f.found {
+			if r.spool.has(f.name, c.Size) { // an earlier process fetched it
 				r.spool.reached(c.Size)
 			} else if f.err = r.spool.reserve(ctx, c.Size); f.err == nil {
 				f.err = r.get(ctx, m, c)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -83,6 +84,9 @@ func (d *drill) explain(ctx context.Context, m *manifest.Manifest, cause error, 
 	found, err := closer.chunks(ctx, m, nil, Verdict{Backup: m.Name, Level: Received, Of: len(m.Chunks)}, nil)
 	if err != nil {
 		return err
+	}
+	if len(found.Bad) == 0 && isVerdict(cause) {
+		return fmt.Errorf("%s: %w; fetched once more, all of it is as it should be", m.Name, cause)
 	}
 	*verdict = found
 	if len(verdict.Bad) == 0 {
@@ -182,7 +186,22 @@ func (p *drilling) open(ctx context.Context, c manifest.Chunk, to io.Writer) err
 	if got.file == nil {
 		return errNoMore
 	}
-	defer got.file.Close()
+	began := p.done
+	err := p.openFile(ctx, got.file, c, to)
+	if p.done == began && errors.Is(err, chunk.ErrDiffers) {
+		// It may have come to harm on its way. If what lies there is harmed, it is so again.
+		again, gerr := p.d.v.fetcher.get(ctx, wanted{p.of.Name, c})
+		if gerr != nil {
+			return gerr
+		}
+		err = p.openFile(ctx, again, c, to)
+	}
+	return err
+}
+
+// openFile opens a chunk that was fetched, and closes its file.
+func (p *drilling) openFile(ctx context.Context, file *os.File, c manifest.Chunk, to io.Writer) error {
+	defer file.Close()
 	counted := writerFunc(func(b []byte) (int, error) {
 		n, err := to.Write(b)
 		p.done += int64(n)
@@ -191,7 +210,7 @@ func (p *drilling) open(ctx context.Context, c manifest.Chunk, to io.Writer) err
 		}
 		return n, err
 	})
-	return chunk.OpenFile(ctx, got.file, chunk.Digest{Size: c.Size, SHA256: c.SHA256}, chunk.Digest{Size: c.Plain, SHA256: c.PlainSHA256}, p.sealer, counted)
+	return chunk.OpenFile(ctx, file, chunk.Digest{Size: c.Size, SHA256: c.SHA256}, chunk.Digest{Size: c.Plain, SHA256: c.PlainSHA256}, p.sealer, counted)
 }
 
 // isStreamVerdict tells what says something about a stream from what only says that it could not be received.
