@@ -53,6 +53,9 @@ func (k *Kit) cleanRestore(ctx context.Context, s *workflow.Session) error {
 		Name: "take back",
 		Do: func(ctx context.Context, fx workflow.Fx) (string, error) {
 			run := s.Run()
+			if k.restoring != nil {
+				k.restoring.close()
+			}
 			if err := removeSpool(run.Restore.Spool, run.ID); err != nil {
 				return "", err
 			}
@@ -67,7 +70,8 @@ func (k *Kit) cleanRestore(ctx context.Context, s *workflow.Session) error {
 				return "", err
 			}
 			t := &takingBack{kit: k, fx: fx, run: run, into: into}
-			return t.whatIsLeft(ctx), nil
+			left := t.whatIsLeft(ctx)
+			return left, context.Cause(ctx) // who was stopped may not have looked, or not have taken all of it away
 		},
 		Result: func(_ *state.Tx, r *state.Run, left string) error {
 			r.Notes = append(r.Notes, strings.Split(left, "\n")...)
@@ -128,6 +132,12 @@ func (t *takingBack) whatIsLeft(ctx context.Context) string {
 	whole := 0
 	for whole < len(rs.Chain) && workflow.StepMachine.In(t.run.Steps[whole].State, workflow.StepDone) {
 		whole++
+	}
+	// Who died behind a receive did not say any more that it was done. One that failed may have found at its end what is wrong.
+	if whole < len(rs.Chain) && rs.Chain[whole].SnapshotGUID != "" && workflow.StepMachine.In(t.run.Steps[whole].State, workflow.StepRunning) {
+		if _, err := t.kit.received(ctx, t.fx, into, rs.Chain[whole].Snapshot, rs.Chain[whole].SnapshotGUID); err == nil {
+			whole++
+		}
 	}
 	if whole == 0 {
 		return t.takeBack(ctx)

@@ -80,8 +80,8 @@ func (p *part) of(m *manifest.Manifest) bool {
 	return p.token.To == to && p.token.From == from
 }
 
-// useless tells whether a part can't be gone on with: its stream has no such place, or zfs does not take what is made for it, and
-// has received nothing of it.
+// useless tells whether a part can't be gone on with: its stream has no such place, or zfs says no to what is made for it, and
+// has received nothing of it. A zfs that was killed, or is busy, said nothing of the part.
 func (r *restoring) useless(ctx context.Context, fx workflow.Fx, p *part, err error) bool {
 	if ctx.Err() != nil {
 		return false
@@ -89,7 +89,8 @@ func (r *restoring) useless(ctx context.Context, fx workflow.Fx, p *part, err er
 	if errors.Is(err, stream.ErrNoRestart) {
 		return true
 	}
-	if _, ofZFS := errors.AsType[*zfs.Error](err); !ofZFS || errors.Is(err, zfs.ErrNoSpace) || errors.Is(err, zfs.ErrPermission) {
+	passing := []error{zfs.ErrNoSpace, zfs.ErrPermission, zfs.ErrBusy}
+	if _, ofZFS := errors.AsType[*zfs.Error](err); !ofZFS || !refused(err) || slices.ContainsFunc(passing, func(e error) bool { return errors.Is(err, e) }) {
 		return false
 	}
 	now, perr := r.kit.partOf(ctx, fx, r.plan.Into)

@@ -79,7 +79,7 @@ func (f *streamFile) fetch(ctx context.Context, s *workflow.Session, fx workflow
 	}
 	switch {
 	case serr == nil && fx.Again && part == nil && there.Size() == f.of.StreamBytes:
-		return nil
+		return durable.SyncDir(f.root, ".")
 	case serr == nil:
 		return &workflow.Hopeless{Err: f.inTheWay(f.name)}
 	case part != nil && (!fx.Again || s.Run().Restore.Foreign):
@@ -205,7 +205,14 @@ func dropParts(rs *state.Restore, steps []state.Step) (whole []string, err error
 		if steps[i].Started == nil || rs.Foreign {
 			break
 		}
-		if err := root.Remove(partOf(StreamFile(l.Name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := root.Remove(partOf(StreamFile(l.Name)))
+		if errors.Is(err, fs.ErrNotExist) {
+			// Who died behind the rename did not say any more that it was done.
+			there, serr := root.Lstat(StreamFile(l.Name))
+			if serr == nil && there.Size() == l.StreamBytes && workflow.StepMachine.In(steps[i].State, workflow.StepRunning) {
+				whole = append(whole, StreamFile(l.Name))
+			}
+		} else if err != nil {
 			return whole, err
 		}
 	}
