@@ -326,25 +326,37 @@ func (a *App) passphrase(ctx context.Context, c *settings.Settings, kit *actions
 	return nil
 }
 
+// How long a process may take to die that no longer has any descriptors, and how often that is asked.
+const (
+	dyingTime  = 10 * time.Second
+	dyingPause = 20 * time.Millisecond
+)
+
 // host is the machine, as the engine asks it.
 type host struct{ t *taken }
 
 // Sweep ends the orphans of a dead owner, and then has our own children inherit the mark by which they would
 // be found.
 func (h host) Sweep(ctx context.Context, kids string) error {
-	swept, err := proc.Sweep(ctx, kids, h.t.app.Log)
-	if err != nil {
-		return err
-	}
-	for _, s := range swept {
-		h.t.app.Log.Warn("ended a program that outlived its run", "pid", s.ID.PID, "argv", s.Argv)
+	// A process that is dying has no descriptor left by which it could be found, and for some time yet the lock: 35 ms were seen.
+	for until := time.Now().Add(dyingTime); ; {
+		swept, err := proc.Sweep(ctx, kids, h.t.app.Log)
+		if err != nil {
+			return err
+		}
+		for _, s := range swept {
+			h.t.app.Log.Warn("ended a program that outlived its run", "pid", s.ID.PID, "argv", s.Argv)
+		}
+		h.t.app.World.Kids, err = h.t.live.Kids()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, state.ErrOrphans) || time.Now().After(until) || remote.Pause(ctx, dyingPause) != nil {
+			return err
+		}
 	}
 	// What gpg's homes were in, when it was killed. The folder is this dataset's, which we own.
-	if err := errors.Join(os.RemoveAll(h.t.kit.TempDir), os.MkdirAll(h.t.kit.TempDir, 0o700)); err != nil {
-		return err
-	}
-	h.t.app.World.Kids, err = h.t.live.Kids()
-	return err
+	return errors.Join(os.RemoveAll(h.t.kit.TempDir), os.MkdirAll(h.t.kit.TempDir, 0o700))
 }
 
 func (h host) WaitGone(ctx context.Context, id workflow.ProcessID) error {
