@@ -243,15 +243,23 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (taken map[str
 	if err != nil {
 		return nil, err
 	}
+	var missing []state.Chunk
 	err = u.eachBlock(func(block []state.Chunk) error {
 		for _, c := range block {
 			o, ok := there[c.Name]
 			if same, _ := o.Matches(c.Size, hashesOf(c)); !ok || !same {
-				return u.lost(ctx, fx, c, fmt.Errorf("chunk %d at %s: %w", c.N, u.place, errLost))
+				missing = append(missing, c)
 			}
 		}
 		return nil
 	})
+	if err == nil && len(missing) > 0 {
+		which := fmt.Sprintf("chunk %d", missing[0].N)
+		if more := len(missing) - 1; more > 0 {
+			which += fmt.Sprintf(" and %d more", more)
+		}
+		err = u.lost(ctx, fx, fmt.Errorf("%s at %s: %w", which, u.place, errLost), missing...)
+	}
 	if err != nil {
 		return nil, err
 	}

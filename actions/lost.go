@@ -76,20 +76,35 @@ func (k *Kit) fileIs(ctx context.Context, b state.Backup, c state.Chunk, wholly 
 	return err == nil, err
 }
 
-// lost takes a chunk that is not at its place back to sealed. If its file is gone or changed too, it is sealed
-// again.
-func (u *uploading) lost(ctx context.Context, fx workflow.Fx, c state.Chunk, why error) error {
-	whole, err := u.kit.fileIs(ctx, u.backup, c, true)
-	if err != nil {
-		return errors.Join(why, err)
+// lost takes chunks that are not at their place back to sealed. Those whose files are gone or changed too are sealed again, all
+// in one go, since that may take a send of all that is before them.
+func (u *uploading) lost(ctx context.Context, fx workflow.Fx, why error, chunks ...state.Chunk) error {
+	var here, nowhere []state.Chunk
+	for _, c := range chunks {
+		whole, err := u.kit.fileIs(ctx, u.backup, c, true)
+		switch {
+		case err != nil:
+			return errors.Join(why, err)
+		case !whole || u.inPlace() || workflow.ChunkMachine.In(c.State, workflow.ChunkReleased):
+			nowhere = append(nowhere, c)
+		default:
+			here = append(here, c)
+		}
 	}
-	if !whole || u.inPlace() || workflow.ChunkMachine.In(c.State, workflow.ChunkReleased) {
-		return u.sealAgain(fx, why, c)
+	var err error
+	if len(here) > 0 {
+		err = fx.Note(func(tx *state.Tx, _ *state.Run) error {
+			for i := range here {
+				if _, err := moveChunk(tx, &here[i], workflow.ChunkLost); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
-	err = fx.Note(func(tx *state.Tx, _ *state.Run) error {
-		_, err := moveChunk(tx, &c, workflow.ChunkLost)
-		return err
-	})
+	if err == nil && len(nowhere) > 0 {
+		return u.sealAgain(fx, why, nowhere...)
+	}
 	return errors.Join(err, why)
 }
 

@@ -251,7 +251,7 @@ func (p *uploader) went(ctx context.Context, c state.Chunk, wholly bool) (bool, 
 	if same, _ := o.Matches(c.Size, hashesOf(c)); there && same {
 		return true, nil
 	}
-	return false, p.lost(ctx, p.fx, c, goneOrChanged(p.backup, c))
+	return false, p.lost(ctx, p.fx, goneOrChanged(p.backup, c), c)
 }
 
 func (p *uploader) progress(n int, bytes int64) {
@@ -326,7 +326,7 @@ func (p *uploader) see(ctx context.Context, batch []state.Chunk) error {
 			}
 		}
 		if same, _ := o.Matches(c.Size, hashesOf(c)); !ok || !same {
-			return p.lost(ctx, p.fx, c, fmt.Errorf("%s at %s: %w", path.Join(p.backup.Name, c.Name), p.place, errLost))
+			return p.lost(ctx, p.fx, fmt.Errorf("%s at %s: %w", path.Join(p.backup.Name, c.Name), p.place, errLost), c)
 		}
 	}
 	if err := p.noteSeen(batch); err != nil {
