@@ -224,6 +224,12 @@ func place(run state.Run) ([]string, error) {
 			return nil, err
 		}
 	}
+	for _, name := range tops(files.Paths) {
+		// What is in neither folder is on a disk, say, that was mounted there when it was copied.
+		if _, err := target.Lstat(name); err != nil {
+			return nil, fmt.Errorf("what was copied is no longer in %s: %w", files.Dir, err)
+		}
+	}
 	if err := target.RemoveAll(own); err != nil {
 		return nil, durable.Whole(target, err)
 	}
