@@ -54,8 +54,11 @@ type ShowsNothing struct {
 }
 
 func (e *ShowsNothing) Error() string {
-	return fmt.Sprintf("the state database was lost (%s), %s is a snapshot of a job that is no longer on record, and %s shows no backup",
-		e.Aside, e.Snapshot, e.Place)
+	lost := "the state database is new"
+	if e.Aside != "" {
+		lost = fmt.Sprintf("the state database was lost (%s)", e.Aside)
+	}
+	return fmt.Sprintf("%s, %s is a snapshot of a job that is not on record in it, and %s shows no backup", lost, e.Snapshot, e.Place)
 }
 
 // Settle looks for an older job at the place of a fresh one, and makes its record again. The error says that it could
@@ -95,15 +98,16 @@ func (k *Kit) Settle(ctx context.Context, w workflow.World, store *state.Store, 
 	return f.rebuild(store)
 }
 
-// believe is an error if a place that shows nothing had better not be believed: the database was damaged, and
-// there is a snapshot of a job that it may have known. A disk that is not mounted shows nothing, too, and a full would go
-// onto what is below it.
+// believe is an error if a place that shows nothing had better not be believed: the database is new, whether one was damaged or
+// is gone, and there is a snapshot that a run of a job made which it does not know. A disk that is not mounted shows nothing,
+// too, and a full would go onto what is below it.
 func (f *finding) believe(store *state.Store) error {
 	aside, err := store.Aside()
-	if err != nil || aside == "" || len(f.marks) == 0 {
+	made := slices.DeleteFunc(slices.Clone(f.marks), func(m marked) bool { return m.Run == adoptedRun })
+	if err != nil || len(made) == 0 {
 		return err
 	}
-	return &ShowsNothing{f.fresh.Place, aside, f.marks[len(f.marks)-1].snap.Snapshot.String()}
+	return &ShowsNothing{f.fresh.Place, aside, made[len(made)-1].snap.Snapshot.String()}
 }
 
 // settle stores that a fresh job is really new.
