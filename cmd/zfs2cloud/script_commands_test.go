@@ -189,15 +189,18 @@ func cmdPool(ts *testscript.TestScript, args []string) {
 	zfstest.RunWhenFree(f.t, append(argv, f.pool)...)
 }
 
-// change: some of the dataset's data changes. Where nothing is mounted, nothing does.
+// change: some of the dataset's data changes. Where nothing is mounted, nothing does. A file that is written anew has another
+// length each time: zfs-fuse knows when one was changed to the second only, and rclone takes one of the same length and time for
+// the same.
 func cmdChange(ts *testscript.TestScript, args []string) {
 	need(ts, len(args) == 0, "change")
 	f := fixtureOf(ts)
 	if f.data == "" {
 		return
 	}
+	f.changes++
 	ts.Check(errors.Join(
-		writeNoise(filepath.Join(f.data, "big-1"), 300<<10),
+		writeNoise(filepath.Join(f.data, "big-1"), 300<<10+f.changes),
 		writeNoise(filepath.Join(f.data, "new "+strconv.FormatInt(time.Now().UnixNano(), 36)), 1000),
 		os.RemoveAll(filepath.Join(f.data, "a folder", "deeper", "small 3"))))
 }

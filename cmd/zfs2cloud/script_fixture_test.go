@@ -34,6 +34,7 @@ type fixture struct {
 	pool    string
 	dataset string
 	data    string          // empty if nothing can be mounted here
+	changes int             // of the data
 	allowed map[string]bool // what the script said the audit is not to mind
 	box     string          // the folder that the remote box: shows
 	server  *server         // what serves it, or nil
