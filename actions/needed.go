@@ -2,6 +2,7 @@ package actions
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"zfs2cloud/actions/manifest"
@@ -61,31 +62,23 @@ func (h holdings) unfinished(yes func(state.Run) bool) (state.Run, bool) {
 	return state.Run{}, false
 }
 
-// restoring names the restore that is not finished and reads a backup of a chain; or none. Where from does not matter: what
-// is asked for may be the last one that there is, or be needed when the other fails.
-func (h holdings) restoring(b state.Backup) string {
-	root := h.rootOf(b)
-	for _, o := range h.backups {
-		if h.rootOf(o) != root {
-			continue
-		}
-		if why := h.restoringLink(o.Name, o.ManifestSHA256); why != "" {
-			return why
+// restoring names the restore that is not finished and reads what a link of its chain is for which YES says so; or none. Where
+// from does not matter: what is asked for may be the last one that there is, or be needed when the other fails.
+func (h holdings) restoring(yes func(state.Link) bool) string {
+	for _, r := range h.restores {
+		if slices.ContainsFunc(r.Restore.Chain, yes) {
+			return "restore " + r.ID + " is not finished"
 		}
 	}
 	return ""
 }
 
-// restoringLink is restoring for one backup alone, by its name and the hash of its manifest, if it has one.
-func (h holdings) restoringLink(name, manifestSHA256 string) string {
-	for _, r := range h.restores {
-		for _, link := range r.Restore.Chain {
-			if link.Name == name && link.ManifestSHA256 == manifestSHA256 {
-				return "restore " + r.ID + " is not finished"
-			}
-		}
-	}
-	return ""
+// restoringChain is restoring for a backup, or another one of its chain.
+func (h holdings) restoringChain(b state.Backup) string {
+	return h.restoring(func(l state.Link) bool {
+		i := slices.IndexFunc(h.backups, func(o state.Backup) bool { return o.Name == l.Name && o.ManifestSHA256 == l.ManifestSHA256 })
+		return i >= 0 && h.rootOf(h.backups[i]) == h.rootOf(b)
+	})
 }
 
 // keepSnapshot says why a snapshot of ours must not be destroyed, or "".
@@ -175,7 +168,7 @@ func (h holdings) keepFolder(b state.Backup, inPlace bool, keep settings.Keep, n
 	if !inPlace {
 		return "" // committed on the remote
 	}
-	if why := h.restoring(b); why != "" {
+	if why := h.restoringChain(b); why != "" {
 		return why
 	}
 	newest := NewestWhole(h.backups).Name

@@ -92,7 +92,7 @@ func (p *remotePrune) all(ctx context.Context) error {
 			continue
 		}
 		var err error
-		stays := p.holdings.restoring(b)
+		stays := p.holdings.restoringChain(b)
 		if stays == "" {
 			stays, err = p.backup(ctx, b)
 		}

@@ -179,7 +179,7 @@ func (h holdings) keepAdopted(f state.Foreign, there []PythonFolder, inPlace boo
 			newer++
 		}
 	}
-	if why := h.restoringLink(f.Name, ""); why != "" {
+	if why := h.restoring(func(l state.Link) bool { return l.Name == f.Name && l.ManifestSHA256 == "" }); why != "" {
 		return why
 	}
 	switch {
