@@ -61,7 +61,12 @@ func proveMessage(ctx context.Context, gpg chunk.GPG, from *pieces, through func
 	m := from.of
 	var parser stream.Parser
 	if err := gpg.OpenForeign(ctx, from, through(&parser)); err != nil {
-		if errors.Is(err, chunk.ErrPassphrase) && parser.Size() == 0 {
+		switch _, began := parser.Begin(); {
+		case errors.Is(err, chunk.ErrPassphrase) && began:
+			// The passphrase is right. Where a changed byte falls decides who is first to see it: gpg, mostly by what it
+			// decompresses, or the parser.
+			err = fmt.Errorf("%w: its message does not open to the end; %d bytes came out", stream.ErrDamaged, parser.Size())
+		case errors.Is(err, chunk.ErrPassphrase) && parser.Size() == 0:
 			err = fmt.Errorf("%w (nothing came out of it)", err)
 		}
 		return message{}, err

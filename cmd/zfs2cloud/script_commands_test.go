@@ -35,6 +35,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"change":   onlyYes(cmdChange),
 	"shutdown": onlyYes(cmdShutdown),
 	"damage":   onlyYes(cmdDamage),
+	"flip":     onlyYes(cmdFlip),
 	"restored": onlyYes(cmdRestored),
 	"count":    onlyYes(cmdCount),
 	"signal":   onlyYes(cmdSignal),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"time"
@@ -32,6 +33,28 @@ func cmdDamage(ts *testscript.TestScript, args []string) {
 		endsWell(ts, false, "resume")
 		endsWell(ts, false, "run")
 	}
+}
+
+// flip PATTERN BYTE: flips a bit of a byte of the last file of those that the pattern names. Another byte written there would be
+// the same one once in 256 times.
+func cmdFlip(ts *testscript.TestScript, args []string) {
+	need(ts, len(args) == 2, "flip pattern byte")
+	files, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	at, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	if len(files) == 0 {
+		ts.Fatalf("no file is named by %s", args[0])
+	}
+	f, err := os.OpenFile(files[len(files)-1], os.O_RDWR, 0)
+	ts.Check(err)
+	b := make([]byte, 1)
+	_, err = f.ReadAt(b, at)
+	ts.Check(err)
+	b[0] ^= 1 << 4
+	_, err = f.WriteAt(b, at)
+	ts.Check(err)
+	ts.Check(f.Close())
 }
 
 // damagePage damages a page that was ever written to.
