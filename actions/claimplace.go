@@ -39,14 +39,22 @@ func (k *Kit) claimPlace(ctx context.Context, s *workflow.Session, place *remote
 
 // claimFirst stores the marker.
 func (k *Kit) claimFirst(ctx context.Context, s *workflow.Session, place *remote.Place) error {
-	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
+	job, _, err := jobOf(s.View, s.Run().Job)
+	if err != nil {
+		return err
+	}
+	_, err = workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
 		Name: "claim",
 		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
-			return none, k.retry(ctx, func(ctx context.Context) error { return place.Claim(ctx, fx) })
+			err = k.retry(ctx, func(ctx context.Context) error { return place.Claim(ctx, fx) })
+			if _, another := errors.AsType[*remote.Stranger](err); another && job.Fresh {
+				err = fmt.Errorf("%w; or, if that job is this dataset's, and its record was lost: zfs2cloud abort, then zfs2cloud rebuild-state", err)
+			}
+			return none, err
 		},
 		Result: func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
 			job, _, err := tx.Job(r.Job)
-			job.Used = true
+			job.Used, job.Fresh = true, false
 			return errors.Join(err, tx.PutJob(job))
 		},
 	})

@@ -61,6 +61,13 @@ func (e *ShowsNothing) Error() string {
 	return fmt.Sprintf("%s, %s is a snapshot of a job that is not on record in it, and %s shows no backup", lost, e.Snapshot, e.Place)
 }
 
+// UnfinishedRun is the error of a fresh job of which a run is unfinished: it can't become another one.
+type UnfinishedRun struct{ Run string }
+
+func (e *UnfinishedRun) Error() string {
+	return fmt.Sprintf("run %s was begun as that of a new job, and is unfinished: no older job was looked for", e.Run)
+}
+
 // Settle looks for an older job at the place of a fresh one, and makes its record again. The error says that it could
 // not be looked for, where there is a sign that there is one: then nothing may be begun. Who INSISTs gets an answer where
 // a run would rather ask: the job of another host is taken over, and a place that shows nothing is believed.
@@ -70,8 +77,15 @@ func (k *Kit) Settle(ctx context.Context, w workflow.World, store *state.Store, 
 		return settled, nil
 	}
 	f := &finding{kit: k, now: w.Now().UTC(), fresh: job}
-	if known, err := f.readRecord(store); err != nil || known {
+	switch begun, unfinished, err := f.readRecord(store); {
+	case err != nil:
 		return settled, err
+	case unfinished != "" && insist:
+		return settled, &UnfinishedRun{unfinished}
+	case unfinished != "":
+		return settled, nil
+	case begun:
+		return settled, settle(store, &settled.Job)
 	}
 	if err := f.readMarks(ctx, w); err != nil {
 		return settled, err
@@ -143,8 +157,9 @@ type marked struct {
 	snap zfs.SnapshotInfo
 }
 
-// readRecord tells whether the fresh job has begun anything: then it is one of its own, whatever its place shows.
-func (f *finding) readRecord(store *state.Store) (begun bool, err error) {
+// readRecord tells whether the fresh job is one of its own, whatever its place shows, since it has stored something, and which run
+// of it may do so yet. Runs that were given up, since the place could not be reached or is another's, left nothing.
+func (f *finding) readRecord(store *state.Store) (begun bool, unfinished string, err error) {
 	f.known = map[string]bool{}
 	err = store.View(func(tx *state.Tx) error {
 		jobs, err := tx.Jobs()
@@ -155,10 +170,19 @@ func (f *finding) readRecord(store *state.Store) (begun bool, err error) {
 			f.known[j.ID] = true
 		}
 		runs, err := tx.Runs()
-		begun = slices.ContainsFunc(runs, func(r state.Run) bool { return r.Job == f.fresh.ID })
+		if err != nil {
+			return err
+		}
+		for _, r := range runs {
+			if r.Job == f.fresh.ID && !workflow.Over(r.State) {
+				unfinished = r.ID
+			}
+		}
+		backups, err := tx.Backups(f.fresh.ID)
+		begun = f.fresh.Used || slices.ContainsFunc(backups, func(b state.Backup) bool { return !workflow.BackupMachine.In(b.State, workflow.BackupAbandoned) })
 		return err
 	})
-	return begun, err
+	return begun, unfinished, err
 }
 
 func (f *finding) readMarks(ctx context.Context, w workflow.World) error {

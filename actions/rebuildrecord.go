@@ -28,6 +28,9 @@ func (b *rebuilding) all() error {
 	if err := b.tx.PutJob(b.job); err != nil {
 		return err
 	}
+	if err := b.earlier(); err != nil {
+		return err
+	}
 	for _, e := range slices.Backward(b.f.mine) { // the newest stands first
 		if err := b.backup(e); err != nil {
 			return fmt.Errorf("backup %s: %w", e.Name, err)
@@ -39,6 +42,35 @@ func (b *rebuilding) all() error {
 	for _, m := range b.f.marks {
 		if err := b.run(m); err != nil {
 			return fmt.Errorf("run %s: %w", m.Run, err)
+		}
+	}
+	return nil
+}
+
+// earlier makes the runs that the fresh job had, all of them given up, the found job's.
+func (b *rebuilding) earlier() error {
+	runs, err := b.tx.Runs()
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if r.Job != b.f.fresh.ID {
+			continue
+		}
+		r.Job = b.job.ID
+		if err := b.tx.PutRun(r); err != nil {
+			return err
+		}
+	}
+	backups, err := b.tx.Backups(b.f.fresh.ID)
+	if err != nil {
+		return err
+	}
+	for _, k := range backups {
+		err := b.tx.DropBackup(k.Job, k.Name)
+		k.Job, k.Place = b.job.ID, b.job.Place
+		if err := errors.Join(err, b.tx.PutBackup(k)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -132,6 +132,11 @@ func (tx *Tx) MustBackup(job, name string) (Backup, error) {
 // PutBackup stores a backup.
 func (tx *Tx) PutBackup(b Backup) error { return Put(tx, BucketBackups, backupKey(b.Job, b.Name), b) }
 
+// DropBackup removes the record of a backup, but not those of its chunks.
+func (tx *Tx) DropBackup(job, name string) error {
+	return Delete(tx, BucketBackups, backupKey(job, name))
+}
+
 // Backups lists the backups of a job, or of all jobs if it is empty, by job and name: the oldest first.
 func (tx *Tx) Backups(job string) ([]Backup, error) {
 	return values[Backup](tx, BucketBackups, jobPrefix(job))

@@ -66,9 +66,12 @@ func (t *taken) settle(insist bool) error {
 	s, err := t.kit.Settle(t.app.Stop.Soft(), t.app.World, t.store, t.job, insist)
 	var other *actions.OtherHost
 	var nothing *actions.ShowsNothing
+	var unfinished *actions.UnfinishedRun
 	switch {
 	case errors.As(err, &other):
 		return &refusal{Err: err, Next: t.app.again("rebuild-state")}
+	case errors.As(err, &unfinished):
+		return &refusal{Err: err, Next: t.app.again("abort " + unfinished.Run)}
 	case errors.As(err, &nothing):
 		return &refusal{Err: fmt.Errorf("%w\nNothing was done. Is that the right place, and its disk mounted? Then: %s\n  or, if there never was a backup there, or all are gone: %s", err,
 			t.app.again("run"), t.app.again("rebuild-state"))}
