@@ -78,16 +78,16 @@ func FindJob(store *state.Store, info zfs.Info, dataset string, c *settings.Sett
 		}
 		if here != nil {
 			job = *here
-			job.Dataset, job.Config, job.PoolGUID = dataset, c.Path, info.PoolGUID.String()
+			job.Dataset, job.Config, job.PoolGUID, job.MaxAge = dataset, c.Path, info.PoolGUID.String(), c.BackupMaxAge
 			return errors.Join(tx.PutJob(job), dropEmpty(tx, moved))
 		}
 		if moved == nil {
 			job = state.Job{ID: state.NewJobID(), Dataset: dataset, DatasetGUID: guid, PoolGUID: info.PoolGUID.String(),
-				Place: place, Config: c.Path, Created: now.UTC(), Fresh: true}
+				Place: place, Config: c.Path, Created: now.UTC(), MaxAge: c.BackupMaxAge, Fresh: true}
 			return tx.PutJob(job)
 		}
 		job = *moved
-		job.Place, job.Dataset = place, dataset
+		job.Place, job.Dataset, job.MaxAge = place, dataset, c.BackupMaxAge
 		return moveJob(tx, job)
 	})
 	return job, err

@@ -15,6 +15,8 @@ type Job struct {
 	Place       string    `json:"place"` // the remote, or intermediate_basedir where the sequence has no upload step
 	Config      string    `json:"config"`
 	Created     time.Time `json:"created"`
+	// MaxAge is backup_max_age of that config when it was last run, for who judges the job by another config; 0: not known.
+	MaxAge time.Duration `json:"max_age,omitempty"`
 
 	// Fresh says that nobody has looked yet whether this is an older job, whose record was lost.
 	Fresh bool `json:"fresh,omitempty"`

@@ -243,8 +243,11 @@ func asOf(b state.Backup) time.Time {
 
 // maxAge is how old a job's last good backup may be.
 func (s *sight) maxAge(j state.Job) time.Duration {
-	if j.Config == s.app.Config {
+	switch {
+	case j.Config == s.app.Config && s.conf.maxAge > 0:
 		return s.conf.maxAge
+	case j.MaxAge > 0:
+		return j.MaxAge
 	}
 	return defaultMaxAge
 }

@@ -185,7 +185,7 @@ func (s *sight) shown() bool {
 type statusConfig struct {
 	stateDB string
 	dataset string        // empty: not known
-	maxAge  time.Duration // for jobs of this config
+	maxAge  time.Duration // for jobs of this config; 0: not known
 	oldLock *oldLockError // nil: none is there, or it can't be told
 	err     error         // why it could not be read; that there is none where it lies by default is no reason
 }
@@ -200,7 +200,7 @@ func (a *App) statusConfig() statusConfig {
 	read := make(chan statusConfig, 1)
 	go func() {
 		basics, err := a.basics()
-		c := statusConfig{stateDB: basics.StateDB, dataset: basics.Dataset, maxAge: defaultMaxAge, err: inShort(err)}
+		c := statusConfig{stateDB: basics.StateDB, dataset: basics.Dataset, err: inShort(err)}
 		if all, err := config.Load(a.Config, a.Env); err == nil {
 			c.maxAge = all.BackupMaxAge
 			if info, err := os.Lstat(oldLock(all)); err == nil {
@@ -216,7 +216,7 @@ func (a *App) statusConfig() statusConfig {
 	case c := <-read:
 		return c
 	case <-ctx.Done():
-		return statusConfig{stateDB: config.DefaultStateDB(a.Env), maxAge: defaultMaxAge,
+		return statusConfig{stateDB: config.DefaultStateDB(a.Env),
 			err: fmt.Errorf("%s: no answer after %s", a.Config, configTime)}
 	}
 }

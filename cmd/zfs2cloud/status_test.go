@@ -268,6 +268,30 @@ next         zfs2cloud -c web.ini resume 7k3f   once the cause is removed
 `)
 }
 
+// A job of another config is judged by what that config said when it was last run.
+func TestStatusLateByAnotherConfig(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	for i, maxAge := range []time.Duration{0, 8 * 24 * time.Hour, 12 * time.Hour} {
+		id := fmt.Sprintf("0%x", 7+i)
+		c.job("tank/"+id, fmt.Sprint(4708+i), id)
+		c.good(id, taleNow.Add(-35*time.Hour))
+		c.put(func(tx *state.Tx) error {
+			j, _, err := tx.Job(id)
+			j.Config, j.MaxAge = "/etc/"+id+".ini", maxAge
+			return errors.Join(err, tx.PutJob(j))
+		})
+	}
+	c.says(`
+LATE         tank/09 to b2:acme/web1   last good backup: 23 Nov 20:31, 35h ago, due every 12h
+             no run is on record
+next         zfs2cloud -c /etc/09.ini run   and see whether cron still calls it
+
+ok           tank/07   last good 35h ago
+ok           tank/08   last good 35h ago
+`)
+}
+
 func TestStatusSeveral(t *testing.T) {
 	t.Parallel()
 	c := newTale(t)
