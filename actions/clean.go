@@ -191,7 +191,11 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 		return nil, err
 	}
 	if uploads(s.Run()) {
-		if err := k.removeObjects(ctx, fx, place, b, chunks); err != nil {
+		err := k.removeObjects(ctx, fx, place, b, chunks)
+		if err == nil && !b.Contested {
+			err = fx.Note(func(tx *state.Tx, _ *state.Run) error { return unclaimed(tx, b) })
+		}
+		if err != nil {
 			notes = append(notes, fmt.Sprintf("what it had uploaded to %s/%s could not be removed: %v", place, b.Name, err))
 		}
 	}
@@ -203,6 +207,13 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 		notes = append(notes, foreignStays(b, foreign))
 	}
 	return notes, nil
+}
+
+// unclaimed stores that nothing of a backup that is given up is left at its place.
+func unclaimed(tx *state.Tx, b state.Backup) error {
+	b, err := tx.MustBackup(b.Job, b.Name)
+	b.Claims, b.Claimed = nil, ""
+	return errors.Join(err, tx.PutBackup(b))
 }
 
 func (k *Kit) removeObjects(ctx context.Context, fx workflow.Fx, place *remote.Place, b state.Backup, chunks []state.Chunk) error {

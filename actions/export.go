@@ -280,7 +280,8 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 
 // claimName claims a folder for the backup of a snapshot, and with it the backup's name. It is the snapshot's stamp,
 // or, where another job that shares intermediate_basedir has a folder of that name, one of the seconds after it: cron
-// starts several jobs in the same second.
+// starts several jobs in the same second. So it is where a backup of the snapshot was given up, and what it had uploaded
+// could not be removed.
 func (k *Kit) claimName(s *workflow.Session, run state.Run, stamp string, full, again bool) (string, error) {
 	first, ok := manifest.ParseStamp(stamp)
 	if !ok {
@@ -289,7 +290,10 @@ func (k *Kit) claimName(s *workflow.Session, run state.Run, stamp string, full, 
 	var err error
 	for i := range claimTries {
 		name := manifest.Folder(first.Add(time.Duration(i)*time.Second).Format(manifest.StampLayout), full)
-		if err := k.notTaken(s, run, name); err != nil {
+		if err = k.notTaken(s, run, name); errors.Is(err, errStrangers) {
+			continue
+		}
+		if err != nil {
 			return "", err
 		}
 		err = claimFolder(run.Frozen.IntermediateDir, name, run.Job, again)
@@ -308,8 +312,13 @@ const claimTries = 60
 func (k *Kit) notTaken(s *workflow.Session, run state.Run, name string) error {
 	return s.View(func(tx *state.Tx) error {
 		b, ok, err := tx.Backup(run.Job, name)
-		if err != nil || !ok || b.Run == run.ID || workflow.BackupMachine.In(b.State, workflow.BackupAbandoned) {
-			return err // one that was given up makes way
+		switch {
+		case err != nil || !ok || b.Run == run.ID:
+			return err
+		case workflow.BackupMachine.In(b.State, workflow.BackupAbandoned) && len(b.Claims) > 0 && !b.Contested:
+			return fmt.Errorf("what run %s, which was given up, had uploaded as %s %w", b.Run, name, errStrangers)
+		case workflow.BackupMachine.In(b.State, workflow.BackupAbandoned):
+			return nil // one that was given up makes way
 		}
 		return &workflow.Hopeless{Err: fmt.Errorf("snapshot %s was exported as %s by run %s already (%s)", b.Snapshot, name, b.Run, b.State)}
 	})
