@@ -106,10 +106,15 @@ func (h holdings) mayHoldAsBase(snap zfs.SnapshotInfo, made bool) bool {
 }
 
 // destroyLate destroys what an earlier attempt of this run made and nobody saw at the time, since the
-// application had been started by then: it is not what the run backs up.
+// application had been started by then: it is not what the run backs up. What any backup is of, nobody overlooked: its mark
+// names a run of long ago, which had the same id.
 func (k *Kit) destroyLate(ctx context.Context, s *workflow.Session) error {
 	run := s.Run()
 	snapshots, err := k.snapshots(ctx, s, run)
+	if err != nil {
+		return err
+	}
+	_, backups, err := jobOf(s.View, run.Job)
 	if err != nil {
 		return err
 	}
@@ -117,6 +122,9 @@ func (k *Kit) destroyLate(ctx context.Context, s *workflow.Session) error {
 		text, local := snap.Mark()
 		m, ok := parseMark(text)
 		if !local || !ok || m.Run != run.ID || m.Job != run.Job || snap.Snapshot.Name() == run.Snapshot {
+			continue
+		}
+		if slices.ContainsFunc(backups, func(b state.Backup) bool { return b.SnapshotGUID == snap.GUID.String() }) {
 			continue
 		}
 		_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{

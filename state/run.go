@@ -124,8 +124,17 @@ type Death struct {
 // runIDLetters leaves out what is mistaken for something else in a mail: 0 and o, 1, i and l.
 const runIDLetters = "23456789abcdefghjkmnpqrstuvwxyz"
 
-// NewRunID makes a short name for a run that no other run in the database has.
+// NewRunID makes a short name for a run that no other run in the database has, nor had one that made a backup: the marks
+// of snapshots still name it.
 func (tx *Tx) NewRunID() (string, error) {
+	backups, err := tx.Backups("")
+	if err != nil {
+		return "", err
+	}
+	made := make(map[string]bool, len(backups))
+	for _, b := range backups {
+		made[b.Run] = true
+	}
 	for n := 4; ; n++ {
 		for range 20 {
 			b := make([]byte, n)
@@ -133,7 +142,7 @@ func (tx *Tx) NewRunID() (string, error) {
 			for i := range b {
 				b[i] = runIDLetters[int(b[i])%len(runIDLetters)]
 			}
-			if _, taken, err := tx.Run(string(b)); err != nil || !taken {
+			if _, taken, err := tx.Run(string(b)); err != nil || !taken && !made[string(b)] {
 				return string(b), err
 			}
 		}
