@@ -357,8 +357,8 @@ func (f *syncing) same(before mounts.Proof) error {
 	return err
 }
 
-// mine is an error if the place is another job's, or holds backups of chunk files that the sync would delete. USED: its
-// marker is there.
+// mine is an error if the place is another job's, or holds backups of chunk files that the sync would delete. USED: it
+// is on record as the job's. A marker that is there may be that of a claim whose process died before it could say so.
 func (f *syncing) mine(ctx context.Context) (used bool, err error) {
 	run := f.s.Run()
 	job, backups, err := jobOf(f.s.View, run.Job)
@@ -370,7 +370,7 @@ func (f *syncing) mine(ctx context.Context) (used bool, err error) {
 		return false, nil
 	}
 	if err != nil || !f.root {
-		return true, err
+		return job.Used, err
 	}
 	var chunks int
 	for _, b := range backups {
@@ -382,7 +382,7 @@ func (f *syncing) mine(ctx context.Context) (used bool, err error) {
 		err = &workflow.Hopeless{Err: fmt.Errorf("%s holds %s of chunk files, which a sync would delete: give mode = file a remote path of its own",
 			f.place, plural(chunks, "backup", "backups"))}
 	}
-	return true, err
+	return job.Used, err
 }
 
 // DeletesMost is the error of a sync that would delete more than half of what is there. A person has to say that this is
