@@ -132,7 +132,7 @@ func (k *Kit) cleanBackup(ctx context.Context, s *workflow.Session, b state.Back
 			if b.Files.Total+b.Files.Deletes > 0 { // it was begun
 				r.Notes = append(r.Notes, b.Files.Into+" is partly the state that it was to have, until the next sync")
 			}
-			return abandon(tx, b)
+			return abandon(tx, b, true)
 		})
 	}
 	place, err := k.Place(s.Run().Frozen, b.Job)
@@ -153,21 +153,23 @@ func (k *Kit) cleanBackup(ctx context.Context, s *workflow.Session, b state.Back
 			})
 		}
 	}
+	var gone bool
 	_, err = workflow.Once(ctx, s, workflow.Effect[[]string]{
 		Name: "remove " + b.Name,
 		Do: func(ctx context.Context, fx workflow.Fx) (notes []string, err error) {
-			return k.removeUncommitted(ctx, s, fx, place, b)
+			notes, gone, err = k.removeUncommitted(ctx, s, fx, place, b)
+			return notes, err
 		},
 		Result: func(tx *state.Tx, r *state.Run, notes []string) error {
 			r.Notes = append(r.Notes, notes...)
-			return abandon(tx, b)
+			return abandon(tx, b, gone)
 		},
 	})
 	return err
 }
 
-// abandon stores that a backup was given up, and that nothing of it is left here.
-func abandon(tx *state.Tx, b state.Backup) error {
+// abandon stores that a backup was given up, and whether all of it here is GONE: what is not, the next prune-intermediates removes.
+func abandon(tx *state.Tx, b state.Backup, gone bool) error {
 	b, err := tx.MustBackup(b.Job, b.Name)
 	if err != nil {
 		return err
@@ -175,20 +177,20 @@ func abandon(tx *state.Tx, b state.Backup) error {
 	if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupAbandon); err != nil {
 		return err
 	}
-	b.Manifest, b.Pruned = nil, true
+	b.Manifest, b.Pruned = nil, gone
 	return errors.Join(tx.PutBackup(b), tx.DropChunks(b.Job, b.Name))
 }
 
 // removeUncommitted deletes the names of the backup's own records, at its place and in intermediate_basedir.
-// What it can't reach it says.
-func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx workflow.Fx, place *remote.Place, b state.Backup) (notes []string, err error) {
+// What it can't reach it says. GONE: nothing is left in intermediate_basedir that it could remove.
+func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx workflow.Fx, place *remote.Place, b state.Backup) (notes []string, gone bool, err error) {
 	var chunks []state.Chunk
 	err = s.View(func(tx *state.Tx) error {
 		chunks, err = tx.Chunks(b.Job, b.Name)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if uploads(s.Run()) {
 		err := k.removeObjects(ctx, fx, place, b, chunks)
@@ -202,11 +204,11 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 	foreign, err := removeFolder(b, chunks, append(beside(b), manifestName(b))...)
 	switch {
 	case err != nil:
-		notes = append(notes, fmt.Sprintf("what it left in %s could not be removed: %v", path.Join(b.Dir, b.Name), err))
+		notes = append(notes, fmt.Sprintf("what it left in %s could not be removed: %v; prune-intermediates tries again", path.Join(b.Dir, b.Name), err))
 	case len(foreign) > 0:
 		notes = append(notes, foreignStays(b, foreign))
 	}
-	return notes, nil
+	return notes, err == nil, nil
 }
 
 // unclaimed stores that nothing of a backup that is given up is left at its place.

@@ -10,6 +10,8 @@ import (
 	"path"
 	"strings"
 
+	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/manifest"
 	"zfs2cloud/state"
 	"zfs2cloud/state/crash"
 	"zfs2cloud/state/durable"
@@ -135,8 +137,8 @@ func isFolderOf(root *os.Root, name, job string) (bool, error) {
 }
 
 // removeFolder removes from intermediate_basedir what a backup left there: the files that its records
-// name, what was being written when a process died, and the folder, if nothing else is in it. What else
-// is in it is returned, and stays.
+// name, or that have the names of its chunks, what was being written when a process died, and the folder, if nothing else is
+// in it. What else is in it is returned, and stays.
 func removeFolder(b state.Backup, chunks []state.Chunk, more ...string) (foreign []string, err error) {
 	root, err := openDir(b.Dir)
 	if err != nil {
@@ -168,7 +170,7 @@ func removeFolder(b state.Backup, chunks []state.Chunk, more ...string) (foreign
 	for _, e := range entries {
 		switch name := e.Name(); {
 		case name == claim: // goes last, so that a removal that is cut off still knows the folder
-		case e.Type().IsRegular() && (ours[name] || durable.IsTemp(name)):
+		case e.Type().IsRegular() && (ours[name] || isChunkOf(b, name) || durable.IsTemp(name)):
 			if err := root.Remove(path.Join(b.Name, name)); err != nil {
 				return nil, durable.Whole(root, err)
 			}
@@ -188,6 +190,12 @@ func removeFolder(b state.Backup, chunks []state.Chunk, more ...string) (foreign
 		return nil, durable.Whole(root, err)
 	}
 	return nil, durable.SyncDir(root, ".")
+}
+
+// isChunkOf tells whether a file has the name of one of a backup's chunks.
+func isChunkOf(b state.Backup, name string) bool {
+	stamp, _, _ := manifest.ParseFolder(b.Name)
+	return strings.HasPrefix(name, chunk.NamePrefix(b.Dataset, stamp)) && chunk.IsName(name)
 }
 
 // removeEmpty removes a folder without a claim if nothing is in it: a removal was cut off behind its last file.

@@ -25,9 +25,18 @@ func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args 
 		return err
 	}
 	inPlace := !uploads(run)
+	if inPlace && slices.Contains(args, "-y") {
+		if err := k.stillThere(ctx, s); err != nil {
+			return err
+		}
+	}
+	again, err := prunedFolders(run.Frozen.IntermediateDir, h.backups)
+	if err != nil {
+		return err
+	}
 	var removed, would int
 	for _, b := range slices.Backward(h.backups) { // what hangs on a base goes before it
-		if b.Pruned || b.Dir != run.Frozen.IntermediateDir || h.keepFolder(b, inPlace, k.Settings.Keep, s.Now()) != "" {
+		if b.Pruned && !again[b.Name] || b.Dir != run.Frozen.IntermediateDir || h.keepFolder(b, inPlace, k.Settings.Keep, s.Now()) != "" {
 			continue
 		}
 		if !slices.Contains(args, "-y") {
@@ -65,6 +74,46 @@ func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args 
 		return wouldGo(s, would, "remove", "folder", "folders")
 	}
 	return s.Detail("removed %s", plural(removed, "folder", "folders"))
+}
+
+// stillThere is an error unless intermediate_basedir, where the backups are, shows the job's marker: what a disk that is not mounted
+// does not show has not been removed.
+func (k *Kit) stillThere(ctx context.Context, s *workflow.Session) error {
+	run := s.Run()
+	job, _, err := jobOf(s.View, run.Job)
+	if err != nil || !job.Used {
+		return err
+	}
+	place, err := k.Place(run.Frozen, run.Job)
+	if err != nil {
+		return err
+	}
+	return k.claimPlace(ctx, s, place)
+}
+
+// prunedFolders are the names of backups whose folders are there, though they are on record as removed: a disk that was not
+// mounted then has come back with them.
+func prunedFolders(dir string, backups []state.Backup) (map[string]bool, error) {
+	again := map[string]bool{}
+	root, err := openDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return again, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	for _, b := range backups {
+		if !b.Pruned || b.Dir != dir {
+			continue
+		}
+		mine, err := isFolderOf(root, b.Name, b.Job)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		again[b.Name] = mine
+	}
+	return again, nil
 }
 
 // wouldGo sums a prune up that only looks.

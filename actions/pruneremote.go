@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"zfs2cloud/actions/catalog"
-	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/units"
@@ -207,11 +206,8 @@ func (p *remotePrune) mayBeWorth(ctx context.Context, b state.Backup, e *catalog
 
 // ownIn tells what of a folder the backup may have stored there.
 func (p *remotePrune) ownIn(b state.Backup, e *catalog.Entry) (own, foreign []string) {
-	stamp, _, _ := manifest.ParseFolder(b.Name)
-	prefix := chunk.NamePrefix(b.Dataset, stamp)
 	for name := range e.Objects {
-		chunkOfIt := strings.HasPrefix(name, prefix) && chunk.IsName(name)
-		if chunkOfIt || slices.Contains(texts(b), name) || manifest.IsIndex(name) || name == manifestName(b) || slices.Contains(b.Claims, name) {
+		if isChunkOf(b, name) || slices.Contains(texts(b), name) || manifest.IsIndex(name) || name == manifestName(b) || slices.Contains(b.Claims, name) {
 			own = append(own, name)
 		} else {
 			foreign = append(foreign, name)

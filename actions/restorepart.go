@@ -80,8 +80,8 @@ func (p *part) of(m *manifest.Manifest) bool {
 	return p.token.To == to && p.token.From == from
 }
 
-// useless tells whether a part can't be gone on with: its stream has no such place, or zfs says no to what is made for it, and
-// has received nothing of it. A zfs that was killed, or is busy, said nothing of the part.
+// useless tells whether a part can't be gone on with: its stream has no such place, or zfs makes nothing of what is made for it,
+// and has received nothing of it. A zfs that was killed, is busy, or has no key, said nothing of the part.
 func (r *restoring) useless(ctx context.Context, fx workflow.Fx, p *part, err error) bool {
 	if ctx.Err() != nil {
 		return false
@@ -89,8 +89,7 @@ func (r *restoring) useless(ctx context.Context, fx workflow.Fx, p *part, err er
 	if errors.Is(err, stream.ErrNoRestart) {
 		return true
 	}
-	passing := []error{zfs.ErrNoSpace, zfs.ErrPermission, zfs.ErrBusy}
-	if _, ofZFS := errors.AsType[*zfs.Error](err); !ofZFS || !refused(err) || slices.ContainsFunc(passing, func(e error) bool { return errors.Is(err, e) }) {
+	if !refused(err) || !saysStreamInvalid(err) && !saysTooNew(err) {
 		return false
 	}
 	now, perr := r.kit.partOf(ctx, fx, r.plan.Into)

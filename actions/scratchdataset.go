@@ -98,8 +98,26 @@ func (s *scratchDataset) unmount(ctx context.Context) error {
 	return s.whenFree(ctx, func() error { return s.zfs().Unmount(ctx, s.into) })
 }
 
-// clear destroys what was received, and leaves the outer dataset.
-func (s *scratchDataset) clear(ctx context.Context) error { return s.destroy(ctx, s.into) }
+// clear destroys what was received, and leaves the outer dataset. What a receive that was cut off has kept goes first: that of
+// an increment is a clone of the snapshot before.
+func (s *scratchDataset) clear(ctx context.Context) error {
+	can, err := s.zfs().CanKeep(ctx, s.into)
+	if err == nil && can {
+		err = s.dropPart(ctx)
+	}
+	if err != nil && !errors.Is(err, zfs.ErrNoDataset) {
+		return err
+	}
+	return s.destroy(ctx, s.into)
+}
+
+func (s *scratchDataset) dropPart(ctx context.Context) error {
+	token, err := s.zfs().Partial(ctx, s.into)
+	if err != nil || token == "" {
+		return err
+	}
+	return s.whenFree(ctx, func() error { return s.zfs().DropPartial(ctx, s.into) })
+}
 
 // destroy destroys one of the two datasets with its snapshots, among them those that something took of all the pool meanwhile.
 func (s *scratchDataset) destroy(ctx context.Context, d zfs.Dataset) error {

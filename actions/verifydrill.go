@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"zfs2cloud/actions/chunk"
@@ -223,7 +224,23 @@ func isStreamVerdict(err error) bool {
 			return true
 		}
 	}
-	// What zfs says of a stream whose own sums are wrong, or that it makes nothing of.
+	return saysStreamInvalid(err)
+}
+
+// saysStreamInvalid tells whether it is what zfs says of a stream whose own sums are wrong, or that it makes nothing of.
+// (lib/libzfs/libzfs_sendrecv.c, as all these words)
+func saysStreamInvalid(err error) bool {
+	return zfsSays(err, "invalid stream", "invalid backup stream")
+}
+
+// saysTooNew tells whether it is what zfs says of a stream that only a newer one can receive.
+func saysTooNew(err error) bool { return zfsSays(err, "unsupported feature", "must be upgraded") }
+
+// zfsSays tells whether an error of zfs, of no kind that is known, has one of these words in it.
+func zfsSays(err error, words ...string) bool {
 	var z *zfs.Error
-	return errors.As(err, &z) && z.Kind == nil && (strings.Contains(err.Error(), "invalid stream") || strings.Contains(err.Error(), "invalid backup stream"))
+	if !errors.As(err, &z) || z.Kind != nil {
+		return false
+	}
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(err.Error(), w) })
 }

@@ -14,7 +14,7 @@ import (
 
 // VMResumeCmd kills restores in a guest, and has them go on.
 type VMResumeCmd struct {
-	Kind string `arg:"" optional:"" help:"Only these: plain, begun-again, index-lost, index-altered, given-up, single-file, format-1, large, properties, raw, volume, script."`
+	Kind string `arg:"" optional:"" help:"Only these: plain, begun-again, index-lost, index-altered, given-up, locked, single-file, format-1, large, properties, raw, volume, script."`
 }
 
 //go:embed vmresume.sh

@@ -149,11 +149,32 @@ given_up() (
 	echo "full: nothing left; increment: the full left"
 )
 
-# single_file: one file, by way of a scratch dataset.
+# locked: the key of the dataset above is not loaded when the restore goes on: what was received stays.
+locked() (
+	set -e
+	laid
+	new=tank/$kind-lock/new
+	zfs create -o encryption=on -o keyformat=raw -o keylocation=file:///halves/key -o canmount=off ${new%/*}
+	killed full 4 -v restore -y --spool /halves/$home/wait $new
+	zfs unload-key ${new%/*}
+	if tool -v resume $id >$home/locked.log 2>&1; then exit 1; fi
+	grep -i 'key' $home/locked.log
+	[ "$token" = "$(zfs get -H -o value receive_resume_token $new)" ] || { cat $home/locked.log; exit 1; }
+	zfs load-key ${new%/*}
+	finished
+	went_on $full
+	same
+	echo "locked: $went"
+)
+
+# single_file: one file, by way of a scratch dataset; given up in the increment before.
 single_file() (
 	set -e
 	laid
 	new=tank/$kind-scratch/received
+	killed incremental 4 -v restore -y --spool /halves/$home/wait --path large --into /halves/$home/files ${new%/*}
+	tool abort $id
+	if zfs list ${new%/*}; then exit 1; fi
 	killed full 4 -v restore -y --spool /halves/$home/wait --path large --into /halves/$home/files ${new%/*}
 	killed incremental 4 -v resume $id
 	went_on $full
@@ -363,13 +384,14 @@ same() {
 	done
 }
 
-for word in ${WORD:-plain begun-again index-lost index-altered given-up single-file format-1 large properties raw volume script}; do
+for word in ${WORD:-plain begun-again index-lost index-altered given-up locked single-file format-1 large properties raw volume script}; do
 	case $word in
 	plain) try plain goes_on_twice plain '' ;;
 	begun-again) try begun-again begun_again plain '' ;;
 	index-lost) try index-lost without_index plain '' lost ;;
 	index-altered) try index-altered without_index plain '' altered ;;
 	given-up) try given-up given_up plain '' ;;
+	locked) try locked locked plain '' ;;
 	single-file) try single-file single_file plain '' ;;
 	format-1) try format-1 older plain '' ;; # the index is gone for ever
 	large) try large goes_on_twice large '-L -c -e' -o recordsize=1M -o compression=lz4 ;;
