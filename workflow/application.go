@@ -33,8 +33,11 @@ func ApplicationOf(r state.Run, alive bool) string {
 			return AppUnknown
 		}
 	}
-	if open {
+	switch {
+	case open:
 		return AppStopped
+	case len(b.post) == 0:
+		return "" // whatever starts it, if anything does, is none of the bracket
 	}
 	return AppRunning
 }

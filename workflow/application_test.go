@@ -53,6 +53,7 @@ func TestApplication(t *testing.T) {
 		{"started", all, begun, closed, [][]StepEvent{done, done, done}, AppRunning},
 		{"start skipped", all, begun, closed, [][]StepEvent{done, waiting, waiting}, AppUnknown},
 		{"no start", []Planned{stop, snap}, cutOff, opened, [][]StepEvent{done, running}, AppStopped},
+		{"no start behind the snapshot", []Planned{stop, snap}, cutOff, closed, [][]StepEvent{done, done}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

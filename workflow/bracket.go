@@ -91,7 +91,9 @@ func (e *Engine) runPost(s *Session) error {
 	if !ok || !BracketMachine.In(run.Bracket, BracketOpen) {
 		return nil
 	}
-	e.waitForCutOffHook(s)
+	if err := e.waitForCutOffHook(context.Background(), s); err != nil {
+		e.Log.Warn("the application is brought back all the same", "run", run.ID, "err", err)
+	}
 	there := e.snapshotThere(s, b)
 	var errs []error
 	for _, i := range b.post {
@@ -218,17 +220,18 @@ const hookEndTime = time.Minute
 
 // waitForCutOffHook waits for the process of a hook that outlived the one that started it, but not for
 // what it left behind: that is the application.
-func (e *Engine) waitForCutOffHook(s *Session) {
+func (e *Engine) waitForCutOffHook(ctx context.Context, s *Session) error {
 	h := s.Run().Hook
 	if h == nil {
-		return
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), hookEndTime)
+	ctx, cancel := context.WithTimeout(ctx, hookEndTime)
 	defer cancel()
 	id := ProcessID{PID: h.PID, Start: h.Start, Boot: h.Boot}
 	if err := e.Host.WaitGone(ctx, id); err != nil {
-		e.Log.Warn("a hook that was cut off does not end; going on", "pid", h.PID, "err", err)
+		return fmt.Errorf("a script that was started %s is still at work, as pid %d: %w", h.Started.Local().Format(time.DateTime), h.PID, err)
 	}
+	return nil
 }
 
 // BracketError says that the application could not be brought back.

@@ -32,6 +32,8 @@ type Engine struct {
 	Leave func(run string) bool
 	// Insist: a person asked, so Takeover also tries to close a bracket whose closing killed every process so far.
 	Insist bool
+	// Afresh, if not nil, changes what a run that is taken over or gone on with takes from today's config, whoever made it.
+	Afresh func(*state.Run)
 	// Hook runs a script of a bracket that only a note tells of, its database being out of reach.
 	Hook func(ctx context.Context, argv []string, env []string, timeout time.Duration) error
 }
@@ -92,6 +94,7 @@ func (e *Engine) Open(id, name string, anew ...func(*state.Run)) (*Session, erro
 			return fmt.Errorf("no unfinished run %s", id)
 		}
 		r.Owner, r.Waits, r.Frozen.Dataset = e.Owner, nil, name
+		e.afresh(&r)
 		for _, set := range anew {
 			set(&r)
 		}
@@ -101,6 +104,12 @@ func (e *Engine) Open(id, name string, anew ...func(*state.Run)) (*Session, erro
 		return nil, err
 	}
 	return e.session(r), nil
+}
+
+func (e *Engine) afresh(r *state.Run) {
+	if e.Afresh != nil {
+		e.Afresh(r)
+	}
 }
 
 // Drive takes a run through what is left of its plan. The error is nil if it succeeded; ErrInterrupted,
@@ -250,7 +259,13 @@ func (e *Engine) perform(s *Session, i int) error {
 		ctx, done = e.Stop.Hook()
 		defer done()
 	}
-	if err := def.Run(ctx, s, step.Args); err != nil {
+	if Kind(step.Kind) == Hook && !BracketMachine.In(run.Bracket, BracketOpen) {
+		err = e.waitForCutOffHook(ctx, s)
+	}
+	if err == nil {
+		err = def.Run(ctx, s, step.Args)
+	}
+	if err != nil {
 		return errors.Join(err, s.failStep(i, err))
 	}
 	err = s.update(func(tx *state.Tx, r *state.Run) error { return finishStep(tx, r, i, s.Now()) })

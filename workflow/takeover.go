@@ -33,7 +33,7 @@ func (e *Engine) Takeover(ctx context.Context) ([]state.Run, error) {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, e.closeNoted(ctx)...)
+	errs = append(errs, e.closeNoted()...)
 	if len(ids) == 0 {
 		return nil, errors.Join(errs...)
 	}
@@ -79,6 +79,7 @@ func (e *Engine) takeOver(id string) error {
 		if err != nil || !ok {
 			return err
 		}
+		e.afresh(&r)
 		found = r
 		died := (r.Closing || RunMachine.In(r.State, RunRunning, RunPending)) && r.Owner.Nonce != e.Owner.Nonce
 		open := BracketMachine.In(r.Bracket, BracketOpen)
@@ -132,15 +133,22 @@ func closingKills(r state.Run) bool {
 
 func (e *Engine) leaves(run string) bool { return e.Leave != nil && e.Leave(run) }
 
+// Deaths are the deaths in a row of a run whose process ended without a word in the record, that one among them, and whether
+// they are too many for it to be gone on with. OWNER is who owned the dataset last.
+func Deaths(r state.Run, owner state.Owner) (row []state.Death, tooMany bool) {
+	if owner.Left && owner.Nonce == r.Owner.Nonce || r.High.Beyond(r.HighAtLast) {
+		return nil, false
+	}
+	row = append(slices.Clone(r.Deaths), state.Death{At: r.Updated, Where: where(r), Closing: r.Closing})
+	return row, len(row) >= maxDeaths
+}
+
 // processEnded stores that a run's process ended without a word in the record. One that is given up already, or stuck,
 // stays so. A process that could not store its end, on a full disk, say, was not killed: that an owner who told
 // somebody was the last breaks the row of deaths as any other end does.
 func (e *Engine) processEnded(tx *state.Tx, r *state.Run) error {
-	if left := e.Before.Left && e.Before.Nonce == r.Owner.Nonce; progressed(r) || left {
-		r.Deaths = nil
-	} else {
-		r.Deaths = append(r.Deaths, state.Death{At: r.Updated, Where: where(*r), Closing: r.Closing})
-	}
+	r.Deaths, _ = Deaths(*r, e.Before)
+	r.HighAtLast = r.High
 	if RunMachine.In(r.State, RunRunning, RunPending) {
 		if err := RunMachine.Fire(tx, &r.State, RunInterrupt); err != nil {
 			return err
@@ -186,12 +194,13 @@ type bracketNote struct {
 	Dataset  string        `json:"dataset"`
 	Post     [][]string    `json:"post"` // argv of each post-snapshot operation
 	Timeout  time.Duration `json:"timeout"`
+	Config   string        `json:"config,omitempty"`
 }
 
 const bracketNotes = "bracket"
 
 func (e *Engine) putBracketNote(r state.Run, b bracket) error {
-	n := bracketNote{Database: e.Store.Path(), Run: r.ID, Dataset: r.Frozen.Dataset, Timeout: r.Frozen.HookTimeout}
+	n := bracketNote{Database: e.Store.Path(), Run: r.ID, Dataset: r.Frozen.Dataset, Timeout: r.Frozen.HookTimeout, Config: r.Config}
 	for _, i := range b.post {
 		n.Post = append(n.Post, append([]string{r.Steps[i].Name}, r.Steps[i].Args...))
 	}
@@ -204,7 +213,7 @@ func (e *Engine) dropBracketNote(r state.Run) error {
 
 // closeNoted closes the brackets that only a note tells of: their runs are in another database, or in
 // one that was lost.
-func (e *Engine) closeNoted(ctx context.Context) []error {
+func (e *Engine) closeNoted() []error {
 	notes, err := e.Notes.Notes(bracketNotes, e.Dataset)
 	if err != nil {
 		return []error{fmt.Errorf("read notes of open brackets: %w", err)}
@@ -219,7 +228,7 @@ func (e *Engine) closeNoted(ctx context.Context) []error {
 			errs = append(errs, fmt.Errorf("note of an open bracket of run %s can't be read: %w", note.ID, err))
 			continue
 		}
-		if err := e.closeNote(ctx, n); err != nil {
+		if err := e.closeNote(n); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -265,7 +274,7 @@ func (e *Engine) Forget(run string) (bool, error) {
 	return true, e.Notes.DropNote(bracketNotes, e.Dataset, run)
 }
 
-func (e *Engine) closeNote(ctx context.Context, n bracketNote) error {
+func (e *Engine) closeNote(n bracketNote) error {
 	r, known, err := n.run()
 	if err == nil && known {
 		if n.Database != e.Store.Path() {
@@ -283,9 +292,13 @@ func (e *Engine) closeNote(ctx context.Context, n bracketNote) error {
 	}
 	e.Log.Warn("a bracket was left open and its database does not tell of it; its post-snapshot operations are run", "run", n.Run, "database", n.Database, "err", err)
 	env := bareEnv(n.Run, n.Dataset)
+	r = state.Run{Config: n.Config, Frozen: state.Frozen{HookTimeout: n.Timeout}}
+	e.afresh(&r)
+	ctx, done := e.Stop.Hook()
+	defer done()
 	var errs []error
 	for _, argv := range n.Post {
-		if err := e.Hook(ctx, argv, env, n.Timeout); err != nil {
+		if err := e.Hook(ctx, argv, env, r.Frozen.HookTimeout); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", argv[0], err))
 		}
 	}

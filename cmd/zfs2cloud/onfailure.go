@@ -42,19 +42,22 @@ func (f onFailure) call(code int, r state.Run, text string) error {
 		defer cancel()
 	}
 	// Its output goes to a file: what it leaves behind would keep our own open, and cron waits for the end of that.
+	// It has to be called also where no file can be made.
+	stdin := strings.TrimRight(text, "\n") + "\n" + firstLine(text) + "\n"
+	spec := workflow.Spec{Argv: []string{f.script}, Env: f.env(code, r), Stdin: strings.NewReader(stdin)}
 	output, err := os.CreateTemp("", "zfs2cloud-on_failure-")
 	if err != nil {
-		return err
+		f.app.Log.Warn("what on_failure prints is not kept", "err", err)
+	} else {
+		defer output.Close()
+		os.Remove(output.Name())
+		spec.Stdout, spec.Stderr = output, output
 	}
-	defer output.Close()
-	if err := os.Remove(output.Name()); err != nil {
-		return err
-	}
-	stdin := strings.TrimRight(text, "\n") + "\n" + firstLine(text) + "\n"
-	err = proc.Run(ctx, f.app.World, workflow.Spec{Argv: []string{f.script}, Env: f.env(code, r),
-		Stdin: strings.NewReader(stdin), Stdout: output, Stderr: output})
-	if _, cerr := io.Copy(f.app.Err, io.NewSectionReader(output, 0, failureShown)); cerr != nil {
-		f.app.Log.Warn("show what on_failure printed", "err", cerr)
+	err = proc.Run(ctx, f.app.World, spec)
+	if output != nil {
+		if _, cerr := io.Copy(f.app.Err, io.NewSectionReader(output, 0, failureShown)); cerr != nil {
+			f.app.Log.Warn("show what on_failure printed", "err", cerr)
+		}
 	}
 	var exit *workflow.ExitError
 	if errors.As(err, &exit) && ctx.Err() == nil {

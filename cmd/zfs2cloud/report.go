@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ func (t *taken) failed(err error) error {
 	}
 	a := t.app
 	var run *runError
-	if !errors.As(err, &run) && errors.Is(err, context.Canceled) && a.Stop.Soft().Err() != nil {
+	if !errors.As(err, &run) && !errors.As(err, new(*workflow.BracketError)) && errors.Is(err, context.Canceled) && a.Stop.Soft().Err() != nil {
 		// What it looked at just then has failed for that reason alone.
 		err = &refusal{Err: fmt.Errorf("%w before it had begun anything", workflow.ErrInterrupted), Next: a.again("status")}
 	}
@@ -95,7 +96,7 @@ func (a *App) runText(t *taken, e *runError) string {
 	if app != "" {
 		row("app", "%s", app)
 	}
-	row("last good", "%s", t.lastGood())
+	row("last good", "%s", t.lastGood(cmp.Or(r.Job, t.job.ID)))
 	for i, l := range lines[1:] {
 		name := ""
 		if i == 0 {
@@ -134,7 +135,7 @@ func (a *App) badText(t *taken, e *badError) string {
 	for _, l := range lines[1:] {
 		fmt.Fprintf(&b, "%s\n", l)
 	}
-	fmt.Fprintf(&b, "\n  %-10s %s\n", "last good", t.lastGood())
+	fmt.Fprintf(&b, "\n  %-10s %s\n", "last good", t.lastGood(t.job.ID))
 	next := "Nothing new is based on what is bad. What else there is: " + a.again("list")
 	if base, is := t.badBase(); is {
 		next = "Nothing new is based on " + base + ": the next backup is a full. Now: " + a.again("run")
@@ -233,14 +234,14 @@ func (t *taken) backup(r state.Run) (b state.Backup, ok bool) {
 	return b, ok && err == nil
 }
 
-// lastGood says which backup is the job's newest that can be restored.
-func (t *taken) lastGood() string {
+// lastGood says which backup is a job's newest that can be restored.
+func (t *taken) lastGood(job string) string {
 	var newest state.Backup
 	err := t.store.View(func(tx *state.Tx) error {
-		if t.job.ID == "" {
+		if job == "" {
 			return nil
 		}
-		backups, err := tx.Backups(t.job.ID)
+		backups, err := tx.Backups(job)
 		newest = actions.NewestWhole(backups)
 		return err
 	})

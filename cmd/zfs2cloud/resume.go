@@ -126,7 +126,6 @@ func (t *taken) tellChanges(r state.Run) {
 	tell("split_size", size(f.SplitSize), size(now.SplitSize))
 	tell("zfs_send_flags", f.SendFlags, now.SendFlags)
 	tell("encryption", f.Encryption, now.Encryption)
-	tell("hook_timeout", f.HookTimeout, now.HookTimeout)
 	if r.Typed == "" {
 		tell("backup-sequences", sequence(r.Steps), sequence(t.kit.Plan(t.kit.Planned(t.settings.Steps))))
 	}

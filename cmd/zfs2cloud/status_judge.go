@@ -11,10 +11,10 @@ import (
 
 // What is on record, and what it means now.
 
-// alive tells whether a run is at work in a live process. Nil: that can't be told.
+// alive tells whether a run is at work in a live process, if only to bring its application back. Nil: that can't be told.
 func (s *sight) alive(r state.Run) *bool {
 	alive := false
-	if workflow.RunMachine.In(r.State, workflow.RunPending, workflow.RunRunning, workflow.RunAborting) {
+	if r.Closing || workflow.RunMachine.In(r.State, workflow.RunPending, workflow.RunRunning, workflow.RunAborting) {
 		o := s.owners[r.DatasetGUID]
 		if s.folderErr != nil || o.err != nil {
 			return nil
@@ -46,10 +46,22 @@ func (s *sight) anyDied() bool {
 
 // stateOf is a run's state as it really is.
 func (s *sight) stateOf(r state.Run) workflow.RunState {
-	if s.died(r) {
-		return workflow.RunInterrupted
+	if !s.died(r) {
+		return workflow.RunState(r.State.String())
 	}
-	return workflow.RunState(r.State.String())
+	if _, tooMany := workflow.Deaths(r, s.owners[r.DatasetGUID].who); tooMany {
+		return workflow.RunStuck // as the next command finds
+	}
+	return workflow.RunInterrupted
+}
+
+// deaths are the deaths of a run, with that which nobody was left to store.
+func (s *sight) deaths(r state.Run) []state.Death {
+	if s.died(r) {
+		row, _ := workflow.Deaths(r, s.owners[r.DatasetGUID].who)
+		return row
+	}
+	return r.Deaths
 }
 
 func (s *sight) resumable(r state.Run) bool {

@@ -20,12 +20,12 @@ func (s *sight) runBlock(r state.Run) block {
 		return s.unknownBlock(r)
 	case s.isAlive(r):
 		return s.runningBlock(r)
+	case st == workflow.RunAborting && !workflow.BracketMachine.In(r.Bracket, workflow.BracketOpen):
+		return s.abortingBlock(r)
 	case app == workflow.AppStopped, app == workflow.AppUnknown:
 		return s.stoppedBlock(r, app)
 	case st == workflow.RunStuck:
 		return s.stuckBlock(r)
-	case st == workflow.RunAborting:
-		return s.abortingBlock(r)
 	case st == workflow.RunFailed:
 		return s.failedBlock(r)
 	}
@@ -47,7 +47,10 @@ func (s *sight) runningBlock(r state.Run) block {
 		since = fmt.Sprintf("of %s, resumed %s (%s)", localDay(s.now, r.Started), local(s.now, taken, toTheMinute), s.since(taken))
 	}
 	b.say("run %s %s, pid %d", r.ID, since, r.Owner.PID)
-	if workflow.RunMachine.In(r.State, workflow.RunAborting) {
+	if r.Closing {
+		b.mood = wary
+		b.say("it was cut off; the application is being brought back: %s", safe(hooksDue(r, "post")))
+	} else if workflow.RunMachine.In(r.State, workflow.RunAborting) {
 		b.word, b.mood = "ABORTING", wary
 		b.say("it is being given up%s", because(r))
 	} else if text := s.progress(r); text != "" {
@@ -372,8 +375,9 @@ func snapshotName(r state.Run) string {
 
 func (s *sight) stuckBlock(r state.Run) block {
 	b := block{rank: rankStuck, word: "STUCK", mood: wrong, subject: safe(r.Frozen.Dataset)}
-	if n := len(r.Deaths); n > 0 {
-		first, last := r.Deaths[0], r.Deaths[n-1]
+	deaths := s.deaths(r)
+	if n := len(deaths); n > 0 {
+		first, last := deaths[0], deaths[n-1]
 		b.say("run %s was killed %s without progress:", r.ID, counted(n, "time"))
 		b.say("last in %s: %s … %s", safe(last.Where), localDay(s.now, first.At), localDay(s.now, last.At))
 	} else {
@@ -385,8 +389,8 @@ func (s *sight) stuckBlock(r state.Run) block {
 		b.say("No run starts by itself now (exit 5)")
 	}
 	again, label := s.next(r), "next"
-	if n := len(r.Deaths); n > 0 {
-		b.next(label, kernelLog(r.Deaths[n-1].At), "says whether the kernel killed it")
+	if n := len(deaths); n > 0 {
+		b.next(label, kernelLog(deaths[n-1].At), "says whether the kernel killed it")
 		label = "  then"
 	}
 	b.next(label, again, "once more")
@@ -406,6 +410,9 @@ func (s *sight) abortingBlock(r state.Run) block {
 	b.say("run %s is given up%s", r.ID, because(r))
 	b.say("what it left is not all removed; last checkpoint %s, %s", local(s.now, r.Updated, toTheSecond), age(s.now, r.Updated))
 	sayError(&b, r.Error)
+	if s.application(r) == workflow.AppUnknown {
+		b.say("its hooks were skipped: start the application by hand")
+	}
 	s.sayWhere(&b, r, "in "+safe(stepName(r)))
 	b.next("next", s.next(r), s.orLeaveIt(r))
 	return b

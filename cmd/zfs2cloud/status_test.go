@@ -158,6 +158,23 @@ next         zfs2cloud -c web.ini resume 7k3f               once the cause is re
 `)
 }
 
+func TestStatusAppBroughtBack(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-27*time.Hour))
+	c.run(taleRun{Run: state.Run{Updated: today("07:20:00"), Closing: true}, state: stopped, bracket: opened, steps: [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepRunning}})
+	c.live(taleGUID, taleOwner, "7k3f", today("07:20:00"))
+	c.says(`
+RUNNING      tank/data to b2:acme/web1   run 7k3f of today 03:52, resumed 07:20 (11m 0s), pid 48112
+             it was cut off; the application is being brought back: ./start-app
+             the application has been stopped for 3h 38m
+             last checkpoint 11m ago
+last good    GOOD, incremental, 27h ago, listed whole 26h ago
+next         nothing to do
+`)
+}
+
 func TestStatusStuck(t *testing.T) {
 	t.Parallel()
 	c := newTale(t)
@@ -175,6 +192,30 @@ STUCK        tank/data   run 7k3f was killed 5 times without progress:
              app: running
              No run starts by itself now (exit 5)
 last good    GOOD, incremental, 5 days ago, listed whole 4 days ago    LATE, due every 36h
+next         journalctl -k --since "2026-11-25 03:57" --until "2026-11-25 04:00"   says whether the kernel killed it
+  then       zfs2cloud -c web.ini resume --force 7k3f                              once more
+  or         zfs2cloud -c web.ini abort 7k3f                                       gives the run up
+`)
+}
+
+// The fifth death in a row is on record only once the next command finds it.
+func TestStatusStuckByTheNext(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-27*time.Hour))
+	var deaths []state.Death
+	for day := 4; day >= 1; day-- {
+		deaths = append(deaths, state.Death{At: today("03:58:00").AddDate(0, 0, -day), Where: "export-intermediate"})
+	}
+	c.run(taleRun{Run: state.Run{Deaths: deaths, Updated: today("03:58:00")}, state: begun, bracket: closed,
+		steps: [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepDone, stepRunning}})
+	c.says(`
+STUCK        tank/data   run 7k3f was killed 5 times without progress:
+             last in export-intermediate: 21 Nov 03:58 … today 03:58
+             app: running
+             No run starts by itself now (exit 5)
+last good    GOOD, incremental, 27h ago, listed whole 26h ago
 next         journalctl -k --since "2026-11-25 03:57" --until "2026-11-25 04:00"   says whether the kernel killed it
   then       zfs2cloud -c web.ini resume --force 7k3f                              once more
   or         zfs2cloud -c web.ini abort 7k3f                                       gives the run up
@@ -220,6 +261,24 @@ ABORTING     tank/data to b2:acme/web1   run 7k3f since 03:52 (3h 39m), pid 4811
              last checkpoint 2h ago
 last good    GOOD, incremental, 27h ago, listed whole 26h ago
 next         nothing to do
+`)
+}
+
+// abort --skip-hooks was given up half way: nothing starts the application any more.
+func TestStatusAbortingWithoutHooks(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-27*time.Hour))
+	c.run(taleRun{Run: state.Run{Why: "aborted by an operator"}, state: givenUp, bracket: closed, steps: [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepFailed}})
+	c.says(`
+ABORTING     tank/data to b2:acme/web1   run 7k3f is given up: aborted by an operator
+             what it left is not all removed; last checkpoint 04:31:07, 2h ago
+             its hooks were skipped: start the application by hand
+             in ./start-app
+             app: unknown
+last good    GOOD, incremental, 27h ago, listed whole 26h ago
+next         zfs2cloud -c web.ini abort 7k3f   (or leave it: the next run does it first)
 `)
 }
 

@@ -36,6 +36,7 @@ type taken struct {
 	unfinished []state.Run
 	gone       bool // ZFS says that there is no such dataset, or no such pool
 	waits      bool // the command is run, which can wait for another to end
+	afresh     func(*state.Run)
 
 	settings *settings.Settings // after load
 	job      state.Job          // after load
@@ -104,6 +105,11 @@ func (a *App) basicTaken() (*taken, error) {
 	}
 	t.dataset, t.store = basics.Dataset, state.New(basics.StateDB)
 	t.onFailure = onFailure{app: a, script: basics.OnFailure, timeout: basics.HookTimeout, dataset: basics.Dataset}
+	t.afresh = func(r *state.Run) {
+		if r.Config == a.Config {
+			r.Frozen.HookTimeout = basics.HookTimeout
+		}
+	}
 	t.kit = &actions.Kit{ZFS: basics.ZFS, Host: a.Host, Tool: "zfs2cloud " + version, HookDir: hookDir(t.store), Out: a.Out, Pause: a.Pause, Log: a.Log, SnapshotTime: a.SnapshotTime}
 	return t, nil
 }
@@ -117,7 +123,7 @@ func (t *taken) own(guid string, how grip) (err error) {
 		return err
 	}
 	t.engine = &workflow.Engine{Store: t.store, World: a.World, Host: host{t}, Stop: a.Stop, Log: a.Log, Notes: a.Folder, Owner: owner, Before: t.live.Before,
-		Dataset: guid, Step: t.kit.Step, Clean: t.kit.Clean, Hook: t.kit.BareHook(a.World, guid), Leave: how.leave, Insist: how.insist}
+		Dataset: guid, Afresh: t.afresh, Step: t.kit.Step, Clean: t.kit.Clean, Hook: t.kit.BareHook(a.World, guid), Leave: how.leave, Insist: how.insist}
 	unsound := t.sound()
 	t.unfinished, err = t.engine.Takeover(a.Stop.Soft())
 	var open *workflow.BracketError

@@ -23,6 +23,7 @@ type Key struct {
 	Unit    string // or form
 	Default string // "required", "none", or the value
 	Secret  bool   // its value is never shown
+	mayHold bool   // nor is it where something is wrong with it: there may be a secret in it
 
 	read     func(*loader, field)
 	optEmpty bool // an empty value is as good as none
@@ -44,7 +45,7 @@ var Keys = []Key{
 	{Name: "encryption_passphrase_file", Meaning: "a file with the passphrase, taken as it is less one final newline",
 		Unit: "path", Default: "none", read: readPassphraseFile},
 	{Name: "encryption_passphrase_command", Meaning: "a command that prints the passphrase, less one final newline",
-		Unit: "words, no shell", Default: "none", read: readPassphraseCommand},
+		Unit: "words, no shell", Default: "none", mayHold: true, read: readPassphraseCommand},
 	{Name: "incremental_strategy", Meaning: "what an incremental is based on",
 		Unit: "since_last_full, since_last_incremental, never_incremental", Default: "since_last_full", read: readStrategy},
 	{Name: "split_size", Meaning: "how much of the stream a chunk has", Unit: "bytes; 512K, 1G and 1GiB binary, 1GB decimal",
@@ -72,9 +73,9 @@ var Keys = []Key{
 	{Name: "rclone_bwlimit", Meaning: "how fast to upload", Unit: "as rclone's --bwlimit: 10M, 08:00,512k 23:00,off",
 		Default: "none", read: readBwlimit, optEmpty: true},
 	{Name: "rclone_global_flags", Meaning: "flags for each rclone", Unit: "words", Default: "none",
-		read: readGlobalFlags, optEmpty: true},
+		mayHold: true, read: readGlobalFlags, optEmpty: true},
 	{Name: "rclone_args", Meaning: "flags for each upload; what an object has no use for is dropped", Unit: "words",
-		Default: "-v --stats=60s", read: readRcloneArgs, optEmpty: true},
+		Default: "-v --stats=60s", mayHold: true, read: readRcloneArgs, optEmpty: true},
 	{Name: "rclone_env", Meaning: "variables that rclone gets, such as those with credentials", Unit: "names",
 		Default: "none", read: readRcloneEnv, optEmpty: true},
 	{Name: "rclone_idle_timeout", Meaning: "an rclone that moves no byte for this long is ended, and tried again; for each 8M of split_size, a second more",
@@ -352,7 +353,6 @@ func (l *loader) flags(f field, global bool) (passed, object []string) {
 		l.notWords(f, err)
 		return nil, nil
 	}
-	f.hide = true // there may be a secret in it
 	sorted := sortFlags(all, l.s.Mode, global)
 	for _, flag := range sorted.refused {
 		l.bad(f, printable(flag)+" is refused: it changes what a command means", "leave it out")

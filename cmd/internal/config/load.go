@@ -135,7 +135,7 @@ func (l *loader) readKey(k Key) bool {
 	if !ok || e.bare {
 		return l.complained(k.Name)
 	}
-	f := field{entry: e, hide: k.Secret}
+	f := field{entry: e, hide: k.Secret || k.mayHold}
 	value, err := l.doc.interpolate(e, mainSection)
 	if err != nil {
 		l.bad(f, err.Error(), "write %% for a %")

@@ -474,7 +474,8 @@ func TestShowMasks(t *testing.T) {
 	// No problem shows a secret either.
 	for _, text := range []string{"encryption_passphrase = hidden$\n", "encryption_passphrse = hidden\n", "encryption_passphrase = hidden%\n",
 		"encryption_passphrase = hidden\n  # x\n  hidden\n", "encryption_passphrase = `hidden`\n", "encryption_passphrase = hidden\nencryption = none\n",
-		"remote = ':s3,secret_access_key=hidden:b' x\n"} {
+		"remote = ':s3,secret_access_key=hidden:b' x\n", "rclone_args = --b2-key hidden $X\n", "rclone_global_flags = --b2-key=hidden%\n",
+		"encryption_passphrase_command = echo hidden | head\n"} {
 		err := p.bad("[main]\nzfs_fs = a\nintermediate_basedir = /s\n" + text)
 		if strings.Contains(err.Error(), "hidden") {
 			t.Error(err)
