@@ -273,10 +273,11 @@ func (h holdings) inUse(b state.Backup, yes func(state.Backup) bool) string {
 	return ""
 }
 
-// fullSince tells whether a full that is newer than a backup is committed.
+// fullSince tells whether a full that is newer than a backup is committed, and was not found bad.
 func (h holdings) fullSince(b state.Backup) bool {
-	full, _, ok := newestChain(h.backups, h.strategy)
-	return ok && full.Name > b.Name
+	return slices.ContainsFunc(h.backups, func(o state.Backup) bool {
+		return o.Base == nil && o.Name > b.Name && o.Files == nil && sound(h.backups, o)
+	})
 }
 
 // NewestWhole is the newest backup that can be restored, by what is on record; the zero Backup if there is none.

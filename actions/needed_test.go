@@ -78,6 +78,7 @@ func TestKeepFolder(t *testing.T) {
 		{"abandoned", append(backups[:3:3], gone), nil, gone, false, false},
 		{"gone from its place, no full since", append(backups[:3:3], away), nil, away, false, true},
 		{"gone from its place, a full since", append(two[:5:5], away), nil, away, false, false},
+		{"gone from its place, and the full since was found bad", append(spoiled(two, 3)[:5:5], away), nil, away, false, true},
 		{"in place: its removal was cut off", append(backups[:3:3], away), nil, away, true, false},
 		{"found bad on the remote, nothing sound since", spoiled(backups, 2), nil, spoiled(backups, 2)[2], false, true},
 		{"found bad on the remote, and the full since too", spoiled(spoiled(two, 2), 3), nil, spoiled(two, 2)[2], false, true},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -92,24 +93,28 @@ func leftOfStreams(run state.Run) (string, error) {
 
 // leftOfFiles takes away the scratch dataset and what was copied and not placed.
 func (k *Kit) leftOfFiles(ctx context.Context, fx workflow.Fx, run state.Run) (string, error) {
+	placed := placedFiles(run)
 	if err := k.dropCopy(ctx, fx, run); err != nil {
 		return "", err
 	}
 	files := run.Restore.Files
-	var placed []string
-	for _, name := range tops(files.Paths) {
-		if _, err := os.Lstat(filepath.Join(files.Dir, name)); err == nil && copyBegan(run) {
-			placed = append(placed, name)
-		}
-	}
 	if len(placed) == 0 {
 		return "Nothing was restored.", nil
 	}
 	return fmt.Sprintf("%s has %s, whole; nothing else was restored.", files.Dir, strings.Join(placed, ", ")), nil
 }
 
-func copyBegan(run state.Run) bool {
-	return slices.ContainsFunc(run.Steps, func(s state.Step) bool { return s.Name == stepCopy && s.Started != nil })
+// placedFiles are the names of what was copied, and has left the run's own folder for its place.
+func placedFiles(run state.Run) (placed []string) {
+	files := run.Restore.Files
+	for _, name := range tops(files.Copied) {
+		_, waits := os.Lstat(filepath.Join(files.Dir, copyDir(run.ID), copied, name))
+		_, there := os.Lstat(filepath.Join(files.Dir, name))
+		if errors.Is(waits, fs.ErrNotExist) && there == nil {
+			placed = append(placed, name)
+		}
+	}
+	return placed
 }
 
 // takingBack looks at what a restore that is given up has left.

@@ -47,11 +47,11 @@ func (k *Kit) copyFiles(ctx context.Context, s *workflow.Session, _ []string) er
 	paths := k.restoring.plan.Files.Paths // a person may have found another path since the run began
 	sum := sha256.Sum256([]byte(strings.Join(paths, "\x00")))
 	which := " " + hex.EncodeToString(sum[:4])
-	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
-		Name: "copy" + which, // into the run's own folder
+	copying := workflow.Effect[workflow.Nothing]{
+		Name: "copy" + which, Afresh: true, // into the run's own folder: the run tells what that holds
 		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
 			err = fx.Note(func(_ *state.Tx, run *state.Run) error {
-				run.Restore.Files.Paths = paths
+				run.Restore.Files.Paths, run.Restore.Files.Copied = paths, nil
 				return nil
 			})
 			if err != nil {
@@ -72,9 +72,15 @@ func (k *Kit) copyFiles(ctx context.Context, s *workflow.Session, _ []string) er
 			defer func() { err = errors.Join(err, scratch.unmount(ctx)) }()
 			return none, copyOut(ctx, fx, run, dir)
 		},
-	})
-	if err != nil {
-		return err
+		Result: func(_ *state.Tx, run *state.Run, _ workflow.Nothing) error {
+			run.Restore.Files.Copied = paths
+			return nil
+		},
+	}
+	if !slices.Equal(s.Run().Restore.Files.Copied, paths) {
+		if _, err := workflow.Once(ctx, s, copying); err != nil {
+			return err
+		}
 	}
 	names, err := workflow.Once(ctx, s, workflow.Effect[[]string]{
 		Name: "place" + which,

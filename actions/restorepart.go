@@ -53,14 +53,31 @@ func (r *restoring) kept(ctx context.Context, fx workflow.Fx, run state.Run, m *
 	if !p.of(m) {
 		return nil, &workflow.Hopeless{Err: fmt.Errorf("%s holds a part of another stream, of %q, and not of %s: it is somebody else's work", r.plan.Into, p.token.Name, m.Name)}
 	}
-	if run.Restore.Made == "" { // it died before it knew
-		return p, nil
+	if run.Restore.Made != "" { // else it died before it knew
+		info, err := r.kit.zfs(fx).Info(ctx, r.plan.Into)
+		if err == nil {
+			err = r.isMade(info, run)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	info, err := r.kit.zfs(fx).Info(ctx, r.plan.Into)
-	if err == nil {
-		err = r.isMade(info, run)
+	if p.token.Object <= 1 && p.token.Offset == 0 {
+		return nil, r.dropPart(ctx, fx, m)
 	}
-	return p, err
+	return p, nil
+}
+
+// dropPart takes away what was kept of a backup. Where zfs has just begun nothing is lost with it; and only who begins again gets
+// the properties of a full, which are set after the beginning is on disk. (dmu_recv_begin_sync in module/zfs/dmu_recv.c)
+func (r *restoring) dropPart(ctx context.Context, fx workflow.Fx, m *manifest.Manifest) error {
+	if err := r.kit.zfs(fx).DropPartial(ctx, r.plan.Into); err != nil {
+		return err
+	}
+	if m.Base == nil {
+		return forgetMade(fx)
+	}
+	return nil
 }
 
 // partOf is what a dataset has of a stream; nil if it has no token.
@@ -100,11 +117,8 @@ func (r *restoring) useless(ctx context.Context, fx workflow.Fx, p *part, err er
 func (r *restoring) again(ctx context.Context, s *workflow.Session, fx workflow.Fx, m *manifest.Manifest, why error) error {
 	s.Log().Warn("what was received is not gone on with; it is received again", "backup", m.Name, "why", why)
 	r.close()
-	if err := r.kit.zfs(fx).DropPartial(ctx, r.plan.Into); err != nil {
+	if err := r.dropPart(ctx, fx, m); err != nil {
 		return errors.Join(why, err)
-	}
-	if m.Base == nil {
-		return forgetMade(fx)
 	}
 	return nil
 }

@@ -32,6 +32,11 @@ func (r *restoring) pass(ctx context.Context, s *workflow.Session, fx workflow.F
 		return false, err
 	}
 	p.done.Store(had.bytes)
+	if had.chunks > 0 {
+		if err := p.stayed(i, had); err != nil {
+			return false, err
+		}
+	}
 	in := receiving{of: m, to: to, part: had.kept, open: openChunks(&left, p.open)}
 	switch {
 	case python:
@@ -55,6 +60,19 @@ func (r *restoring) pass(ctx context.Context, s *workflow.Session, fx workflow.F
 		r.close()
 	}
 	return volume, nil
+}
+
+// stayed stores how much an earlier process had of the Ith backup: that is progress, which a death has not undone.
+func (p *passing) stayed(i int, had firstPart) error {
+	chunks := had.chunks
+	for _, m := range p.plan.Chain[:i] {
+		chunks += len(m.Chunks)
+	}
+	return p.fx.Note(func(_ *state.Tx, run *state.Run) error {
+		run.Restore.Passed = had.bytes
+		run.High.Raise(state.Progress{Received: chunks})
+		return nil
+	})
 }
 
 // firstPart is the beginning of a stream, which is not fetched again: it is here, or zfs has kept what is needed of it.

@@ -4,6 +4,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"sync"
 
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/workflow"
@@ -19,26 +20,43 @@ type sending struct {
 	hash   hash.Hash      // of the whole stream, as far as the pieces went by
 	kept   io.Closer      // what gives the first bytes, where they are not sent again
 	entry  []byte         // of the first piece, if it is one that is not shown to the parser from its beginning
-	end    error
-	over   bool
+
+	mu   sync.Mutex // who feeds a gpg that has ended may still be reading when it is closed
+	end  error
+	over bool
 }
 
 func (s *sending) Read(p []byte) (int, error) { return s.from.Read(p) }
 
 // pass reads what comes through the pipe.
 func (s *sending) pass(p []byte) (int, error) {
-	if s.over {
-		return 0, s.end
+	if over, end := s.isOver(); over {
+		return 0, end
 	}
 	n, err := s.pipe.Read(p)
 	if err == nil {
 		return n, nil
 	}
-	s.over, s.end = true, err
 	if werr := s.child.Wait(); werr != nil {
-		s.end = werr
+		err = werr
 	}
-	return n, s.end
+	return n, s.isEnd(err)
+}
+
+func (s *sending) isOver() (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over, s.end
+}
+
+// isEnd keeps how it ended, unless that is known.
+func (s *sending) isEnd(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.over, s.end = true, err
+	}
+	return s.end
 }
 
 // see is shown what comes of the stream.
@@ -55,9 +73,9 @@ func (s *sending) Close() error {
 	if s.kept != nil {
 		s.kept.Close()
 	}
-	if !s.over {
+	if over, _ := s.isOver(); !over {
 		s.child.Kill()
-		s.over, s.end = true, os.ErrClosed
+		s.isEnd(os.ErrClosed)
 		s.child.Wait()
 	}
 	return s.pipe.Close()

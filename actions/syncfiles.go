@@ -128,7 +128,14 @@ func (k *Kit) mountedAt(ctx context.Context, s *workflow.Session) (dir string, e
 	if err != nil {
 		return "", err
 	}
-	return f.Dir, k.holdTarget(ctx, s)
+	if err := k.holdTarget(ctx, s); err != nil {
+		return "", err
+	}
+	if _, err := mounts.Prove(f.Dir, run.Frozen.Dataset+"@"+f.Snapshot); errors.Is(err, mounts.ErrNotMounted) {
+		// Whoever mounted it may have mounted another since. No run waits for that.
+		return "", &workflow.Hopeless{Err: fmt.Errorf("%w: it was when this run began; zfs2cloud %s mounts the newest", err, StepMount)}
+	}
+	return f.Dir, nil
 }
 
 // syncing is a sync at work.

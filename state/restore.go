@@ -33,7 +33,9 @@ type Restore struct {
 // RestoreFiles says which files of a backup are restored.
 type RestoreFiles struct {
 	Paths []string `json:"paths"` // below the dataset's root, without a slash before or behind
-	Dir   string   `json:"dir"`   // the folder, absolute, that they are copied into
+	// Copied are the paths that were copied whole into the run's own folder, and may have been moved from there to their place.
+	Copied []string `json:"copied,omitempty"`
+	Dir    string   `json:"dir"` // the folder, absolute, that they are copied into
 }
 
 // Target names what a person asked to be made: a dataset, or a folder.

@@ -236,7 +236,7 @@ func (s *sight) whole(b state.Backup) bool {
 		}
 		base, ok := s.backupNamed(b.Job, b.Base.Name)
 		if !ok {
-			return true // no record says otherwise
+			return false // it was not there when the record was made again
 		}
 		b = base
 	}

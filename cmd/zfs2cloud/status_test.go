@@ -351,6 +351,23 @@ ok           tank/08   last good 35h ago
 `)
 }
 
+// The record was made again from what there was, and the full was not among it.
+func TestStatusWithoutABase(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.backup(taleJob, taleNow.Add(-2*time.Hour), state.Backup{Base: &state.Base{Name: "20261120030000-full"}}, workflow.BackupExport, workflow.BackupCommit)
+	c.put(func(tx *state.Tx) error {
+		j, _, err := tx.Job(taleJob)
+		j.Created = taleNow.AddDate(0, 0, -5)
+		return errors.Join(err, tx.PutJob(j))
+	})
+	got, _ := c.status(StatusCmd{})
+	if !strings.Contains(got, "LATE ") || strings.Contains(got, "GOOD") {
+		t.Error(got)
+	}
+}
+
 func TestStatusSeveral(t *testing.T) {
 	t.Parallel()
 	c := newTale(t)
