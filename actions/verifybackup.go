@@ -96,6 +96,12 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 	case record == nil && errors.Is(e.Why, catalog.ErrNotCommitted):
 		verdict.Skipped = e.Why.Error()
 		return verdict, nil
+	case record != nil && !workflow.BackupMachine.In(record.State, workflow.BackupCommitted):
+		verdict.Skipped, verdict.Gone = "no backup on record any more: it was pruned, or was seen to be gone, since this was begun", true
+		return verdict, nil
+	case record != nil && record.Going && (errors.Is(e.Why, catalog.ErrGone) || errors.Is(e.Why, catalog.ErrNotCommitted)):
+		verdict.Skipped, verdict.Gone = "a prune-remote that was cut off has begun to delete it", true
+		return verdict, nil
 	case errors.Is(e.Why, catalog.ErrGone):
 		verdict.found("", "%v", e.Why)
 		return verdict, nil

@@ -51,6 +51,8 @@ type Verdict struct {
 	Index string `json:"index,omitempty"`
 	// Skipped says why nothing was looked at; then nothing is known.
 	Skipped string `json:"skipped,omitempty"`
+	// Gone: it was skipped since it is no backup any more, which is nothing to complain of.
+	Gone bool `json:"gone,omitempty"`
 }
 
 func (v *Verdict) found(file, format string, args ...any) {
@@ -126,7 +128,7 @@ func (v *Verdict) proved() string {
 
 func skippedOf(verdicts []Verdict) (skipped []string) {
 	for _, v := range verdicts {
-		if v.Skipped != "" {
+		if v.Skipped != "" && !v.Gone {
 			skipped = append(skipped, v.Backup+", "+v.Skipped)
 		}
 	}
