@@ -63,10 +63,20 @@ func (x *streamExport) begin(ctx context.Context) (in *sending, n int, err error
 	return in, 0, err
 }
 
-// ofTheStream tells the errors of what is sent from those of what is done with it.
-func ofTheStream(err error) bool {
-	_, ofZFS := errors.AsType[*zfs.Error](err)
-	return ofZFS || errors.Is(err, stream.ErrDamaged) || errors.Is(err, stream.ErrCut) || errors.Is(err, stream.ErrMore)
+// onIsUseless tells whether the error of a send that was continued is a reason to send all again at once: what is sent is none, or
+// zfs gave it up before a chunk more was sealed. BEFORE is how many were. Whoever fails later, or was killed, goes on there.
+func (x *streamExport) onIsUseless(ctx context.Context, err error, before int) (bool, error) {
+	switch {
+	case !x.on || ctx.Err() != nil:
+		return false, nil
+	case errors.Is(err, stream.ErrDamaged), errors.Is(err, stream.ErrCut), errors.Is(err, stream.ErrMore):
+		return true, nil
+	}
+	if _, ofZFS := errors.AsType[*zfs.Error](err); !ofZFS || !refused(err) {
+		return false, nil
+	}
+	now, _, err := x.sealedBefore()
+	return now <= before, err
 }
 
 // whyNot says in a line why a send is not continued.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"zfs2cloud/actions/stream"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
+	"zfs2cloud/state/crash"
 	"zfs2cloud/state/durable"
 	"zfs2cloud/workflow"
 )
@@ -69,6 +71,10 @@ func (k *Kit) continueStream(ctx context.Context, s *workflow.Session, fx workfl
 			return sealed{}, err
 		}
 		x.notOn = notOn
+		before, _, err := x.sealedBefore()
+		if err != nil {
+			return sealed{}, err
+		}
 		done, err := x.send(ctx)
 		if err == nil {
 			holes, err := x.holes()
@@ -79,7 +85,11 @@ func (k *Kit) continueStream(ctx context.Context, s *workflow.Session, fx workfl
 			return done, err
 		}
 		k.stopAhead()
-		if x.on && ctx.Err() == nil && ofTheStream(err) {
+		useless, uerr := x.onIsUseless(ctx, err, before)
+		if uerr != nil {
+			return done, errors.Join(err, uerr)
+		}
+		if useless {
 			s.Log().Warn("the send could be continued, and then failed", "err", err)
 			notOn = err
 			continue
@@ -163,6 +173,9 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 		return done, err
 	}
 	if err := x.discardLost(ctx); err != nil {
+		return done, err
+	}
+	if err := x.removeDiscarded(folder); err != nil {
 		return done, err
 	}
 
@@ -314,6 +327,28 @@ func (x *streamExport) discard(from int, also func(*state.Run)) error {
 			}
 		}
 	})
+}
+
+// removeDiscarded removes the files of the chunks that an earlier pass discarded: nothing else makes room for those sealed anew.
+func (x *streamExport) removeDiscarded(folder *os.Root) error {
+	for block := 0; ; block++ {
+		chunks, err := chunksIn(x.s.View, x.backup.Job, x.backup.Name, block)
+		if err != nil || len(chunks) == 0 {
+			return err
+		}
+		for _, c := range chunks {
+			if c.Name == "" || !workflow.ChunkMachine.In(c.State, workflow.ChunkDiscarded) {
+				continue
+			}
+			if info, err := folder.Lstat(c.Name); err != nil || !info.Mode().IsRegular() {
+				continue // gone, or what somebody has put there
+			}
+			if err := folder.Remove(c.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return durable.Whole(folder, err)
+			}
+			crash.Point("unlink.after")
+		}
+	}
 }
 
 // hopeless tells the errors of zfs send that no trying again will mend, and says what can be done about the others.
