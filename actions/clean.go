@@ -241,5 +241,5 @@ func (k *Kit) removeObjects(ctx context.Context, fx workflow.Fx, place *remote.P
 	if err := place.RemoveFolder(ctx, fx, b.Name); err != nil && !errors.Is(err, remote.ErrNotEmpty) {
 		return err
 	}
-	return nil
+	return place.Check(ctx, fx)
 }

@@ -267,7 +267,8 @@ func going(tx *state.Tx, of state.Backup) error {
 	return tx.PutBackup(b)
 }
 
-// objects deletes some objects of a folder, a few at once.
+// objects deletes some objects of a folder, a few at once. What is not there any more is as good as deleted, but only where the
+// place is still there.
 func (p *remotePrune) objects(ctx context.Context, fx workflow.Fx, folder string, names []string) (stays string, err error) {
 	g, within := errgroup.WithContext(ctx)
 	g.SetLimit(p.kit.Settings.UploadJobs)
@@ -276,7 +277,10 @@ func (p *remotePrune) objects(ctx context.Context, fx workflow.Fx, folder string
 			return p.kit.retry(within, func(ctx context.Context) error { return p.place.Delete(ctx, fx, path.Join(folder, name)) })
 		})
 	}
-	return p.against(ctx, g.Wait())
+	if err := g.Wait(); err != nil {
+		return p.against(ctx, err)
+	}
+	return "", p.kit.retry(ctx, func(ctx context.Context) error { return p.place.Check(ctx, p.s.Look()) })
 }
 
 // against tells what the store has against a deletion from an end of our own.
