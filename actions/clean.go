@@ -108,7 +108,7 @@ func (k *Kit) guidOf(ctx context.Context, s *workflow.Session, run state.Run, sn
 }
 
 // ownBackup is the backup that a run began, if it is neither committed nor gone; or the one that it was to upload, if
-// that has lost a chunk and the run that could seal it again is over.
+// that has lost a chunk and the run that could seal it again is over, or if what it is based on can't be restored.
 func (k *Kit) ownBackup(s *workflow.Session, run state.Run) (b state.Backup, ok bool, err error) {
 	err = s.View(func(tx *state.Tx) error {
 		if b, ok, err = tx.Backup(run.Job, run.Backup); err != nil || !ok {
@@ -120,7 +120,12 @@ func (k *Kit) ownBackup(s *workflow.Session, run state.Run) (b state.Backup, ok 
 		}
 		maker, known, err := tx.Run(b.Run)
 		over := !known || workflow.Over(maker.State)
-		ok = over && workflow.BackupMachine.In(b.State, workflow.BackupExporting)
+		if ok = over && workflow.BackupMachine.In(b.State, workflow.BackupExporting); ok || !over || b.Base == nil || err != nil {
+			return err
+		}
+		backups, err := tx.Backups(run.Job)
+		base, known := baseOf(backups, b)
+		ok = !known || !sound(backups, base)
 		return err
 	})
 	return b, ok, err

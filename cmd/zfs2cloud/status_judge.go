@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -264,8 +265,43 @@ func (s *sight) maxAge(j state.Job) time.Duration {
 	return defaultMaxAge
 }
 
+// superseded tells whether the config of a job has made another job of the same dataset since, since its remote was changed. The one
+// that ran last is the one that it means.
+func (s *sight) superseded(j state.Job) (by state.Job, yes bool) {
+	ran := func(j state.Job) (at time.Time) {
+		if runs := s.jobRuns(j.ID); len(runs) > 0 {
+			at = runs[0].Started
+		}
+		return at
+	}
+	newest := ran(j)
+	for _, o := range s.jobs {
+		if o.ID != j.ID && o.Config == j.Config && o.DatasetGUID == j.DatasetGUID && ran(o).After(newest) {
+			by, yes, newest = o, true, ran(o)
+		}
+	}
+	return by, yes
+}
+
+// notUploaded are a job's backups that a typed export made, and nobody has uploaded.
+func (s *sight) notUploaded(j state.Job) (waiting []state.Backup) {
+	for _, b := range s.backups {
+		if b.Job != j.ID || b.Place == b.Dir || !workflow.BackupMachine.In(b.State, workflow.BackupExported) {
+			continue
+		}
+		needed := slices.ContainsFunc(s.jobRuns(j.ID), func(r state.Run) bool { return !workflow.Over(r.State) && (r.ID == b.Run || r.Backup == b.Name) })
+		if !needed {
+			waiting = append(waiting, b)
+		}
+	}
+	return waiting
+}
+
 // late tells whether a job should have had a backup since. One that was made while the clock was ahead tells nothing of that.
 func (s *sight) late(j state.Job) bool {
+	if _, yes := s.superseded(j); yes {
+		return false
+	}
 	var since time.Time
 	for _, b := range s.backups {
 		if at := asOf(b); b.Job == j.ID && at.After(since) && !at.After(s.now) && s.whole(b) {

@@ -368,6 +368,60 @@ func TestStatusWithoutABase(t *testing.T) {
 	}
 }
 
+// The remote in the config was changed after the first backups: the job of the old one is late no more.
+func TestStatusSuperseded(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, "08")
+	c.good("08", taleNow.AddDate(0, 0, -9))
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-2*time.Hour))
+	c.put(func(tx *state.Tx) error {
+		j, _, err := tx.Job(taleJob)
+		j.Place = "s3:new"
+		return errors.Join(err, tx.PutJob(j))
+	})
+	c.run(taleRun{state: []workflow.RunEvent{workflow.RunStart, workflow.RunSucceed}, bracket: closed})
+	c.says(`
+ok           tank/data to b2:acme/web1   last good 9 days ago
+note         its config backs up to s3:new now
+
+ok           tank/data to s3:new   last good 2h ago
+`)
+}
+
+// While a run of another job of the dataset is at work, a job is judged all the same.
+func TestStatusOfAnotherJobsRun(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-2*time.Hour))
+	c.run(taleRun{state: begun, bracket: closed, steps: uploading})
+	c.live(taleGUID, taleOwner, "7k3f", today("03:52:00"))
+	c.job("tank/data", taleGUID, "08")
+	c.put(func(tx *state.Tx) error {
+		j, _, err := tx.Job("08")
+		j.Config, j.Created = "/etc/other.ini", taleNow.AddDate(0, 0, -9)
+		return errors.Join(err, tx.PutJob(j))
+	})
+	if got, _ := c.status(StatusCmd{}); !strings.Contains(got, "\nLATE ") && !strings.HasPrefix(got, "LATE ") {
+		t.Error(got)
+	}
+}
+
+// A typed export that nobody uploads keeps its folder, its snapshot and its base.
+func TestStatusNotUploaded(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.Add(-2*time.Hour))
+	c.backup(taleJob, taleNow.Add(-5*time.Hour), state.Backup{Full: true, Dir: "/spool"}, workflow.BackupExport)
+	c.says(`
+ok           tank/data   last good 2h ago
+note         20261125023100-full is exported, not uploaded, and kept with all that it needs: zfs2cloud -c web.ini upload-intermediate-to-remote -s 20261125023100-full
+`)
+}
+
 func TestStatusSeveral(t *testing.T) {
 	t.Parallel()
 	c := newTale(t)

@@ -126,7 +126,7 @@ func (s *sight) jobBlock(j state.Job) block {
 	case b.rank <= rankStuck:
 	case locked:
 		b = s.lockedBlock(j, lock, b)
-	case !open && s.owners[j.DatasetGUID].alive:
+	case !open && s.owners[j.DatasetGUID].alive && s.owners[j.DatasetGUID].who.Run == "": // else it is at work for another job
 		b = s.ownedBlock(j)
 	case isBad && b.rank != rankRunning:
 		b = s.badBlock(j, bad, b)
@@ -146,6 +146,13 @@ func (s *sight) jobBlock(j state.Job) block {
 	}
 	for _, r := range others {
 		b.before(row{label: "also", text: s.aside(r)})
+	}
+	if now, yes := s.superseded(j); yes {
+		b.before(row{label: "note", text: "its config backs up to " + safe(now.Place) + " now"})
+	}
+	for _, backup := range s.notUploaded(j) {
+		b.before(row{label: "note", text: fmt.Sprintf("%s is exported, not uploaded, and kept with all that it needs: %s", backup.Name,
+			s.hint(j.Config, actions.StepUpload+" -s "+backup.Name))})
 	}
 	if n := len(j.Children); n > 0 {
 		b.before(row{label: "note", text: fmt.Sprintf("%s below it in no backup of this job: %s", counted(n, "dataset"), safe(strings.Join(j.Children, ", ")))})
