@@ -67,6 +67,10 @@ func (k *Kit) claimMountDir(ctx context.Context, s *workflow.Session, t target) 
 			if err := mounts.Sheltered(run.Frozen.IntermediateDir, os.Geteuid()); err != nil {
 				return "", err
 			}
+			left, err := k.leftMounts(s)
+			if err != nil {
+				return "", err
+			}
 			root, err := openDir(run.Frozen.IntermediateDir)
 			if err != nil {
 				return "", err
@@ -75,7 +79,10 @@ func (k *Kit) claimMountDir(ctx context.Context, s *workflow.Session, t target) 
 			for i := range claimTries {
 				dir := mountDir(run.Frozen.IntermediateDir, first.Add(time.Duration(i)*time.Second).Format(manifest.StampLayout))
 				if _, err := mounts.Prove(dir, snapshotName(run)); err == nil {
-					return dir, nil // somebody typed it
+					if run.Typed == StepMount || !slices.ContainsFunc(left, func(l leftMount) bool { return l.dir == dir && l.typed }) {
+						return dir, nil
+					}
+					continue // somebody typed it: it is his
 				}
 				name := filepath.Base(filepath.Dir(dir))
 				err := root.Mkdir(name, 0o700)
@@ -216,8 +223,8 @@ func mkdir(root *os.Root, name string) error {
 	return nil
 }
 
-// umount unmounts what the run mounted; typed, or where the sequence mounts nothing, all that is left mounted of the
-// dataset.
+// umount unmounts what the run mounted; typed, all that is left mounted of the dataset, and where the sequence mounts nothing, what
+// nobody has typed of that.
 func (k *Kit) umount(ctx context.Context, s *workflow.Session, _ []string) error {
 	dirs := []string{s.Run().Mount}
 	if dirs[0] == "" {
@@ -227,7 +234,9 @@ func (k *Kit) umount(ctx context.Context, s *workflow.Session, _ []string) error
 		}
 		dirs = nil
 		for _, l := range left {
-			dirs = append(dirs, l.dir)
+			if s.Run().Typed == StepUmount || !l.stays() {
+				dirs = append(dirs, l.dir)
+			}
 		}
 	}
 	for _, dir := range dirs {
@@ -345,6 +354,12 @@ type leftMount struct {
 	typed bool // somebody asked for it by a command: it is his
 }
 
+// stays tells whether it is there, and somebody's.
+func (l leftMount) stays() bool {
+	_, err := mounts.At(l.dir)
+	return l.typed && err == nil
+}
+
 // leftMounts are those of the dataset's snapshots in intermediate_basedir that runs left which are over, or of which
 // nothing is on record, and folders that were meant for one.
 func (k *Kit) leftMounts(s *workflow.Session) (left []leftMount, err error) {
@@ -403,10 +418,8 @@ func (k *Kit) clearLeft(ctx context.Context, s *workflow.Session) error {
 		return err
 	}
 	for _, l := range left {
-		if l.typed {
-			if _, err := mounts.At(l.dir); err == nil {
-				continue
-			}
+		if l.stays() {
+			continue
 		}
 		s.Log().Info("unmounts what an earlier run left", "dir", l.dir)
 		if err := k.unmountOnce(ctx, s, l.dir); err != nil {
