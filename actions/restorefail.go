@@ -139,10 +139,8 @@ func (t *takingBack) whatIsLeft(ctx context.Context) string {
 		whole++
 	}
 	// Who died behind a receive did not say any more that it was done. One that failed may have found at its end what is wrong.
-	if whole < len(rs.Chain) && rs.Chain[whole].SnapshotGUID != "" && workflow.StepMachine.In(t.run.Steps[whole].State, workflow.StepRunning) {
-		if _, err := t.kit.received(ctx, t.fx, into, rs.Chain[whole].Snapshot, rs.Chain[whole].SnapshotGUID); err == nil {
-			whole++
-		}
+	if whole < len(rs.Chain) && workflow.StepMachine.In(t.run.Steps[whole].State, workflow.StepRunning) && t.cameWhole(ctx, rs.Chain[whole]) {
+		whole++
 	}
 	if whole == 0 {
 		return t.takeBack(ctx)
@@ -154,9 +152,18 @@ func (t *takingBack) whatIsLeft(ctx context.Context) string {
 	return left
 }
 
+// cameWhole tells whether zfs has received a backup to its end.
+func (t *takingBack) cameWhole(ctx context.Context, l state.Link) bool {
+	if l.SnapshotGUID == "" {
+		return false
+	}
+	_, err := t.kit.received(ctx, t.fx, t.into, l.Snapshot, l.SnapshotGUID)
+	return err == nil
+}
+
 // takeBack destroys what a first receive left, which is known by its GUID: it has neither snapshots nor children, and
 // nobody mounted it. Most often there is none, since zfs clears up after itself:
-// a receive whose program was killed goes on in zfs for a moment.
+// a receive whose program was killed goes on in zfs for a moment, and may come to its end.
 func (t *takingBack) takeBack(ctx context.Context) string {
 	into := t.into
 	var err error
@@ -170,6 +177,8 @@ func (t *takingBack) takeBack(ctx context.Context) string {
 			return fmt.Sprintf("Nothing was restored; there is no %s.", into)
 		case destroyed:
 			return fmt.Sprintf("Nothing was restored; %s, half received, was destroyed again.", into)
+		case errors.Is(derr, zfs.ErrChildren) && t.cameWhole(ctx, t.run.Restore.Chain[0]):
+			return t.whatIsWhole(ctx, t.run.Restore.Chain[0])
 		}
 		err = derr
 		if !errors.Is(err, zfs.ErrBusy) && !errors.Is(err, errNotKnown) {

@@ -119,8 +119,18 @@ func (s *scratchDataset) dropPart(ctx context.Context) error {
 	return s.whenFree(ctx, func() error { return s.zfs().DropPartial(ctx, s.into) })
 }
 
-// destroy destroys one of the two datasets with its snapshots, among them those that something took of all the pool meanwhile.
-func (s *scratchDataset) destroy(ctx context.Context, d zfs.Dataset) error {
+// destroy destroys one of the two datasets with its snapshots, among them those that something took of all the pool meanwhile. A
+// receive whose program was killed goes on in zfs for a moment, and may come to its end only now: then there is a snapshot more.
+func (s *scratchDataset) destroy(ctx context.Context, d zfs.Dataset) (err error) {
+	for range busyTries {
+		if err = s.destroyOnce(ctx, d); !errors.Is(err, zfs.ErrChildren) || d == s.outer {
+			break
+		}
+	}
+	return err
+}
+
+func (s *scratchDataset) destroyOnce(ctx context.Context, d zfs.Dataset) error {
 	snapshots, err := s.snapshots(ctx, d)
 	if errors.Is(err, zfs.ErrNoDataset) {
 		return nil
