@@ -30,9 +30,11 @@ func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args 
 			return err
 		}
 	}
-	again, err := prunedFolders(run.Frozen.IntermediateDir, h.backups)
-	if err != nil {
-		return err
+	again := map[string]bool{}
+	if !inPlace {
+		if again, err = prunedFolders(run.Frozen.IntermediateDir, h.backups); err != nil {
+			return err
+		}
 	}
 	var removed, would int
 	for _, b := range slices.Backward(h.backups) { // what hangs on a base goes before it
@@ -92,7 +94,8 @@ func (k *Kit) stillThere(ctx context.Context, s *workflow.Session) error {
 }
 
 // prunedFolders are the names of backups whose folders are there, though they are on record as removed: a disk that was not
-// mounted then has come back with them.
+// mounted then has come back with them. Only of those that are safe on the remote, or were given up: what else is there somebody
+// may have put back.
 func prunedFolders(dir string, backups []state.Backup) (map[string]bool, error) {
 	again := map[string]bool{}
 	root, err := openDir(dir)
@@ -104,7 +107,7 @@ func prunedFolders(dir string, backups []state.Backup) (map[string]bool, error) 
 	}
 	defer root.Close()
 	for _, b := range backups {
-		if !b.Pruned || b.Dir != dir {
+		if !b.Pruned || b.Dir != dir || workflow.BackupMachine.In(b.State, workflow.BackupExpired) {
 			continue
 		}
 		mine, err := isFolderOf(root, b.Name, b.Job)
