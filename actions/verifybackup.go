@@ -96,7 +96,7 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 	case record == nil && errors.Is(e.Why, catalog.ErrNotCommitted):
 		verdict.Skipped = e.Why.Error()
 		return verdict, nil
-	case record != nil && !workflow.BackupMachine.In(record.State, workflow.BackupCommitted):
+	case record != nil && workflow.BackupMachine.In(record.State, workflow.BackupExpired):
 		verdict.Skipped, verdict.Gone = "no backup on record any more: it was pruned, or was seen to be gone, since this was begun", true
 		return verdict, nil
 	case record != nil && record.Going && (errors.Is(e.Why, catalog.ErrGone) || errors.Is(e.Why, catalog.ErrNotCommitted)):
