@@ -35,10 +35,14 @@ func (k *Kit) Clean(ctx context.Context, s *workflow.Session) error {
 		if err != nil {
 			return err
 		}
-		if ok {
-			if err := k.cleanBackup(ctx, s, b); err != nil {
-				return err
-			}
+		switch {
+		case ok:
+			err = k.cleanBackup(ctx, s, b)
+		case workflow.BackupMachine.In(b.State, workflow.BackupExported): // another run's, which this one was to upload
+			_, err = k.committedAfterAll(ctx, s, b)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if drilled(run) {
@@ -140,23 +144,12 @@ func (k *Kit) cleanBackup(ctx context.Context, s *workflow.Session, b state.Back
 			return abandon(tx, b, true)
 		})
 	}
+	if is, err := k.committedAfterAll(ctx, s, b); err != nil || is {
+		return err
+	}
 	place, err := k.Place(s.Run().Frozen, b.Job)
 	if err != nil {
 		return err
-	}
-	if len(b.Manifest) > 0 {
-		// The manifest was sealed, so it may have been stored.
-		there, err := k.manifestThere(ctx, s.Look(), place, b)
-		if err != nil {
-			return fmt.Errorf("can't tell whether %s is committed at %s, so nothing was deleted there: %w", b.Name, place, err)
-		}
-		if there {
-			s.Log().Info("the backup is committed, and stays", "backup", b.Name)
-			return record(ctx, s, "committed", func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
-				r.Notes = append(r.Notes, "its backup "+b.Name+" is committed, and stays")
-				return committed(tx, b.Job, b.Name, s.Now())
-			})
-		}
 	}
 	var gone bool
 	_, err = workflow.Once(ctx, s, workflow.Effect[[]string]{
@@ -171,6 +164,30 @@ func (k *Kit) cleanBackup(ctx context.Context, s *workflow.Session, b state.Back
 		},
 	})
 	return err
+}
+
+// committedAfterAll looks whether a backup is committed though no record says so: its manifest was sealed, so it may have been
+// stored. Then it is put on record.
+func (k *Kit) committedAfterAll(ctx context.Context, s *workflow.Session, b state.Backup) (bool, error) {
+	if len(b.Manifest) == 0 {
+		return false, nil
+	}
+	place, err := k.Place(s.Run().Frozen, b.Job)
+	if err != nil {
+		return false, err
+	}
+	there, err := k.manifestThere(ctx, s.Look(), place, b)
+	if err != nil {
+		return false, fmt.Errorf("can't tell whether %s is committed at %s, so nothing was deleted there: %w", b.Name, place, err)
+	}
+	if !there {
+		return false, nil
+	}
+	s.Log().Info("the backup is committed, and stays", "backup", b.Name)
+	return true, record(ctx, s, "committed", func(tx *state.Tx, r *state.Run, _ workflow.Nothing) error {
+		r.Notes = append(r.Notes, "its backup "+b.Name+" is committed, and stays")
+		return committed(tx, b.Job, b.Name, s.Now())
+	})
 }
 
 // abandon stores that a backup was given up, and whether all of it here is GONE: what is not, the next prune-intermediates removes.

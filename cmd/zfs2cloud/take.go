@@ -166,19 +166,40 @@ func (t *taken) find() (guid string, err error) {
 		t.gone = errors.Is(err, zfs.ErrNoDataset) || errors.Is(err, zfs.ErrNoPool)
 		err = t.app.noDataset(ctx, program, dataset, err)
 	}
-	verr := t.store.View(func(tx *state.Tx) error {
-		jobs, err := tx.Jobs()
-		for _, j := range jobs {
-			if j.Dataset == t.dataset {
-				guid = j.DatasetGUID
-			}
-		}
+	verr := t.store.View(func(tx *state.Tx) (err error) {
+		guid, err = lastOf(tx, t.dataset)
 		return err
 	})
 	if verr != nil {
 		t.app.Log.Warn("the database can't be read", "err", verr)
 	}
 	return guid, &refusal{Err: err, Next: t.app.again("check")}
+}
+
+// lastOf is the GUID of the dataset on record that has, or had, a name: the one with an application to be brought back, if there
+// were several, else the one that a run was of last; empty if there is none.
+func lastOf(tx *state.Tx, dataset string) (guid string, err error) {
+	jobs, err := tx.Jobs()
+	if err != nil {
+		return "", err
+	}
+	jobs = slices.DeleteFunc(jobs, func(j state.Job) bool { return j.Dataset != dataset })
+	slices.SortStableFunc(jobs, func(a, b state.Job) int { return a.Created.Compare(b.Created) })
+	if len(jobs) == 0 {
+		return "", nil
+	}
+	guid = jobs[len(jobs)-1].DatasetGUID
+	runs, err := tx.Runs() // the newest first
+	runs = slices.DeleteFunc(runs, func(r state.Run) bool {
+		return !slices.ContainsFunc(jobs, func(j state.Job) bool { return j.DatasetGUID == r.DatasetGUID })
+	})
+	if len(runs) > 0 {
+		guid = runs[0].DatasetGUID
+	}
+	if i := slices.IndexFunc(runs, func(r state.Run) bool { return workflow.BracketMachine.In(r.Bracket, workflow.BracketOpen) }); i >= 0 {
+		guid = runs[i].DatasetGUID
+	}
+	return guid, err
 }
 
 // left notes, where no database is needed, that this process ends by itself.
