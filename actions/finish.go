@@ -102,7 +102,7 @@ func keepLeft(tx *state.Tx, job string, left *state.Left) error {
 
 // mayHoldAsBase tells whether the job may have put its base hold on a snapshot: one that it made or exported.
 func (h holdings) mayHoldAsBase(snap zfs.SnapshotInfo, made bool) bool {
-	return made || slices.ContainsFunc(h.backups, func(b state.Backup) bool { return b.SnapshotGUID == snap.GUID.String() })
+	return made || anyOf(h.backups, snap.GUID.String())
 }
 
 // destroyLate destroys what an earlier attempt of this run made and nobody saw at the time, since the
@@ -124,7 +124,7 @@ func (k *Kit) destroyLate(ctx context.Context, s *workflow.Session) error {
 		if !local || !ok || m.Run != run.ID || m.Job != run.Job || snap.Snapshot.Name() == run.Snapshot {
 			continue
 		}
-		if slices.ContainsFunc(backups, func(b state.Backup) bool { return b.SnapshotGUID == snap.GUID.String() }) {
+		if anyOf(backups, snap.GUID.String()) {
 			continue
 		}
 		_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
@@ -208,10 +208,10 @@ func dropOldRuns(tx *state.Tx, present state.Run) error {
 // hasBackup tells whether a backup on record knows the run's snapshot too.
 func hasBackup(tx *state.Tx, r state.Run) (bool, error) {
 	backups, err := tx.Backups(r.Job)
-	for _, b := range backups {
-		if b.SnapshotGUID == r.SnapshotGUID {
-			return true, err
-		}
-	}
-	return false, err
+	return anyOf(backups, r.SnapshotGUID), err
+}
+
+// anyOf tells whether any of some backups is of the snapshot with a GUID.
+func anyOf(backups []state.Backup, guid string) bool {
+	return slices.ContainsFunc(backups, func(b state.Backup) bool { return b.SnapshotGUID == guid })
 }

@@ -175,16 +175,20 @@ next         nothing to do
 `)
 }
 
+// nightly are deaths in the export, one a night, from four days ago to so many.
+func nightly(to int) (deaths []state.Death) {
+	for day := 4; day >= to; day-- {
+		deaths = append(deaths, state.Death{At: today("03:58:00").AddDate(0, 0, -day), Where: "export-intermediate"})
+	}
+	return deaths
+}
+
 func TestStatusStuck(t *testing.T) {
 	t.Parallel()
 	c := newTale(t)
 	c.job("tank/data", taleGUID, taleJob)
 	c.good(taleJob, taleNow.AddDate(0, 0, -5))
-	var deaths []state.Death
-	for day := 4; day >= 0; day-- {
-		deaths = append(deaths, state.Death{At: today("03:58:00").AddDate(0, 0, -day), Where: "export-intermediate"})
-	}
-	c.run(taleRun{Run: state.Run{Deaths: deaths, Error: "killed 5 times without progress, last in export-intermediate"}, state: jammed, bracket: closed,
+	c.run(taleRun{Run: state.Run{Deaths: nightly(0), Error: "killed 5 times without progress, last in export-intermediate"}, state: jammed, bracket: closed,
 		steps: [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepDone, stepRunning}})
 	c.says(`
 STUCK        tank/data   run 7k3f was killed 5 times without progress:
@@ -204,11 +208,7 @@ func TestStatusStuckByTheNext(t *testing.T) {
 	c := newTale(t)
 	c.job("tank/data", taleGUID, taleJob)
 	c.good(taleJob, taleNow.Add(-27*time.Hour))
-	var deaths []state.Death
-	for day := 4; day >= 1; day-- {
-		deaths = append(deaths, state.Death{At: today("03:58:00").AddDate(0, 0, -day), Where: "export-intermediate"})
-	}
-	c.run(taleRun{Run: state.Run{Deaths: deaths, Updated: today("03:58:00")}, state: begun, bracket: closed,
+	c.run(taleRun{Run: state.Run{Deaths: nightly(1), Updated: today("03:58:00")}, state: begun, bracket: closed,
 		steps: [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepDone, stepRunning}})
 	c.says(`
 STUCK        tank/data   run 7k3f was killed 5 times without progress:
