@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 
 	"zfs2cloud/actions/chunk"
@@ -36,13 +37,38 @@ func goneOrChanged(b state.Backup, c state.Chunk) error {
 }
 
 // haveFile makes sure that a sealed chunk's file is there before it is sent, and of its size. Where the place
-// has no hash to tell by afterwards, it is read and compared as a whole.
-func (u *uploading) haveFile(ctx context.Context, fx workflow.Fx, c state.Chunk) error {
-	whole, err := u.kit.fileIs(ctx, u.backup, c, u.hash == "")
+// has no hash to tell by afterwards, it is read and compared as a whole; so it is where the chunk was sealed for another
+// place, and has no hash of this one's kind, which it then gets.
+func (u *uploading) haveFile(ctx context.Context, fx workflow.Fx, c *state.Chunk) error {
+	_, known := hashesOf(*c)[u.hash]
+	whole, err := u.kit.fileIs(ctx, u.backup, *c, u.hash == "")
+	if err == nil && whole && u.hash != "" && !known {
+		whole, err = u.hashFile(ctx, c)
+	}
 	if err != nil || whole {
 		return err
 	}
-	return u.sealAgain(fx, goneOrChanged(u.backup, c), c)
+	return u.sealAgain(fx, goneOrChanged(u.backup, *c), *c)
+}
+
+// hashFile computes the hash of a chunk's file that its place can be asked for, and tells whether the file is as it was sealed.
+func (u *uploading) hashFile(ctx context.Context, c *state.Chunk) (bool, error) {
+	f, err := os.Open(inDir(u.backup, c.Name))
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	digest, err := chunk.HashFile(ctx, f, chunk.Digest{Size: c.Size, SHA256: c.SHA256}, u.hash)
+	if errors.Is(err, chunk.ErrDiffers) {
+		return false, nil
+	}
+	if err == nil {
+		hashes := hashesOf(*c)
+		delete(hashes, "sha256")
+		maps.Copy(hashes, digest.Hashes)
+		c.Hashes = hashes
+	}
+	return err == nil, err
 }
 
 // fileIs tells whether a chunk's file is there as it was sealed, by its size or by all of it.

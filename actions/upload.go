@@ -12,11 +12,11 @@ import (
 	"zfs2cloud/workflow"
 )
 
-// hashKind is the best kind of hash that a run's place can be asked for; it is asked once.
+// hashKind is the best kind of hash that a run's place can be asked for; each place is asked once.
 func (k *Kit) hashKind(ctx context.Context, s *workflow.Session) (string, error) {
 	run := s.Run()
 	return workflow.Once(ctx, s, workflow.Effect[string]{
-		Name: "hash kind",
+		Name: "hash kind of " + run.Frozen.Remote,
 		Do: func(ctx context.Context, _ workflow.Fx) (kind string, err error) {
 			place, err := k.Place(run.Frozen, run.Job)
 			if err != nil {

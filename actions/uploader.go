@@ -213,7 +213,7 @@ func (p *uploader) store(ctx context.Context, c state.Chunk) (state.Chunk, error
 	fresh, unread := false, p.hash == ""
 	if workflow.ChunkMachine.In(c.State, workflow.ChunkSealed) {
 		if !p.inPlace() {
-			if err := p.haveFile(ctx, p.fx, c); err != nil {
+			if err := p.haveFile(ctx, p.fx, &c); err != nil {
 				return c, err
 			}
 		}

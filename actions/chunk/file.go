@@ -50,14 +50,23 @@ func Prove(r io.Reader, want Digest) (bool, error) {
 // CheckFile reads a whole file from its beginning and compares it with what was sealed: ErrDiffers (wrapped)
 // if it is another.
 func CheckFile(ctx context.Context, f io.ReadSeeker, cipher Digest) error {
+	_, err := HashFile(ctx, f, cipher)
+	return err
+}
+
+// HashFile is CheckFile, and has the file's digest with hashes of further KINDS.
+func HashFile(ctx context.Context, f io.ReadSeeker, cipher Digest, kinds ...string) (Digest, error) {
+	h, err := NewHasher(kinds...)
+	if err != nil {
+		return Digest{}, err
+	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
+		return Digest{}, err
 	}
-	h := newHasher()
 	if _, err := io.Copy(h, &reader{ctx: ctx, r: f}); err != nil {
-		return err
+		return Digest{}, err
 	}
-	return cipher.differs(h.Digest())
+	return h.Digest(), cipher.differs(h.Digest())
 }
 
 // OpenFile writes the plaintext of a chunk file to W. The whole file is proved before gpg sees a byte of it,
