@@ -159,6 +159,7 @@ func (t *taken) typed(p workflow.Planned) error {
 		}
 	}
 	p.Kind = t.kit.Steps()[p.Name].Kind
+	var givenUp state.Run
 	for _, r := range t.unfinished {
 		if r.Job != t.job.ID || r.Typed != p.Name {
 			continue
@@ -170,6 +171,9 @@ func (t *taken) typed(p workflow.Planned) error {
 		if err != nil || done && p.Name != actions.StepSnapshot {
 			return err
 		}
+		if !done {
+			givenUp = r
+		}
 	}
 	s, err := t.engine.Begin(state.Run{Job: t.job.ID, Config: t.settings.Path, Typed: p.Name, Frozen: actions.Freeze(t.settings),
 		Steps: t.kit.Plan([]workflow.Planned{p})})
@@ -179,7 +183,23 @@ func (t *taken) typed(p workflow.Planned) error {
 	if err := t.drive(s, false); err != nil {
 		return err
 	}
+	if p.Name == actions.StepUpload && givenUp.Backup > s.Run().Backup {
+		return t.notUploaded(givenUp.ID)
+	}
 	return t.foundBad(s.Run())
+}
+
+// notUploaded is the error of an upload that was given up, where all that could be uploaded in its place is older.
+func (t *taken) notUploaded(id string) error {
+	var r state.Run
+	err := t.store.View(func(tx *state.Tx) (err error) {
+		r, _, err = tx.Run(id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return &runError{Run: r, Err: fmt.Errorf("%s was not uploaded: %s", r.Backup, r.Why)}
 }
 
 // rightMode refuses what has no meaning in the mode that the config says.
