@@ -100,6 +100,7 @@ is() { [ "$(sha256sum <"$1")" = "$2  -" ]; }
 ordinary() { [ -f "$1" ] && [ ! -L "$1" ]; }
 
 # opened FILE LABEL MOST opens a message into $W/plain, by $pass with LABEL behind it. MOST is the most that may come out.
+# A gpg that did not look at it at all, such as one too old for its options, ends all.
 opened() {
 	# Made as zfs2cloud has it made: a passphrase's AES256 with SHA-256 and the highest count, then encrypted data with integrity.
 	case $(od -A n -t x1 -N 16 "$1" | tr -d ' \n') in
@@ -112,7 +113,11 @@ opened() {
 	printf '%s%s\n' "$pass" "$2" |
 		env -i PATH="$PATH" LC_ALL=C HOME=/nonexistent "$gpg" --batch --no-tty --no-options --no-greeting --homedir "$W/home" \
 			$alone --max-output "$3" --passphrase-fd 3 --status-fd 4 --decrypt --output - \
-			3<&0 <"$1" >"$W/plain" 4>"$W/said" 2>"$W/err" || return 1
+			3<&0 <"$1" >"$W/plain" 4>"$W/said" 2>"$W/err" || {
+			grep -q '^\[GNUPG:] [^F]' "$W/said" && return 1
+			why
+			stop "$gpg does not run as it should"
+		}
 	for said in DECRYPTION_OKAY GOODMDC PLAINTEXT; do
 		[ "$(grep -c -e "^\[GNUPG:] $said\$" -e "^\[GNUPG:] $said " "$W/said")" = 1 ] || return 1
 	done
@@ -156,6 +161,7 @@ open_manifest() {
 		known=$(printf '%s' "$passes" | grep -c '')
 		if [ "$key" -gt "$known" ]; then
 			if [ "$known" -gt 0 ]; then
+				! grep -q '^\[GNUPG:] PLAINTEXT ' "$W/said" || { why; stop "$object does not open to its end: it was changed by someone, or there is no room in $W"; }
 				say "$object does not open: wrong passphrase, or changed by someone."
 				why
 				prompt="Passphrase of $1, if it is an older one"
@@ -295,9 +301,13 @@ received() {
 	[ "$(cat "$W/guid")" = "$snapshot_guid" ] || stop "$new@$snapshot is another snapshot than that of $name: do not use it"
 }
 
+# made VALUE-OR-SOURCE: what zfs says of the property by which a dataset is known as one that this made. Its snapshots tell
+# nothing: the source itself has the same.
+made() { zfs get -H -o "$1" zfs2cloud:restored "$new" 2>/dev/null; }
+
 # may_go_on: $new is there. Only what this made earlier, and nobody has used since, is gone on with.
 may_go_on() {
-	received "$links" || stop "$new exists: a backup is only restored into a new dataset (or half of it is there, of a call that was cut off: zfs destroy takes that away)"
+	[ "$(made value)" = "$last" ] && [ "$(made source)" = local ] && received "$links" || stop "$new exists: a backup is only restored into a new dataset (or half of it is there, of a call that was cut off: zfs destroy takes that away)"
 	zfs get -H -p -r -o name,value guid "$new" >"$W/all" 2>"$W/err" || stop "zfs does not tell what is in $new: $(cat "$W/err")"
 	while IFS='	' read -r name value; do
 		case $name in
@@ -312,6 +322,11 @@ may_go_on() {
 		esac
 	done <"$W/all"
 	[ "$(zfs get -H -o value mounted "$new")" != yes ] || stop "$new exists, and is mounted: a backup is only restored into a new dataset"
+	# Of a volume only this tells that somebody has used it. zfs-fuse has no such property.
+	case $(zfs get -H -p -o value written "$new" 2>/dev/null) in
+	'' | 0) ;;
+	*) stop "$new exists, and was written to since it was restored: a backup is only restored into a new dataset" ;;
+	esac
 	say "GOES ON  $new has the beginning of this chain"
 }
 
@@ -381,12 +396,14 @@ receive() {
 	if [ -n "$options" ]; then
 		# What a stream brings along must not have it mounted or shared; and who looks into it must not change it meanwhile.
 		[ "$link" -ne "$links" ] || set -- "$@" -o readonly=on
+		[ "$link" -ne "$links" ] || set -- "$@" -o "zfs2cloud:restored=$last"
 		[ -n "$volume" ] || set -- "$@" -o canmount=noauto -x mountpoint -x sharenfs -x sharesmb
 	fi
 	rm -f "$W/all-passed"
 	pieces "$link" | zfs "$@" "$new" || stop "zfs receive failed: $new is as it was before $folder_now"
 	[ -e "$W/all-passed" ] || stop "zfs receive has ended before the stream of $folder_now has: do not use $new"
 	received "$link" || stop "$new has no snapshot of $folder_now: do not use it"
+	[ -n "$options" ] || [ "$link" -ne "$links" ] || zfs set "zfs2cloud:restored=$last" "$new" || stop "$new can not be marked as made by this"
 }
 
 # --- all of it ---------------------------------------------------------------------------------------------------
@@ -407,12 +424,18 @@ shift $((OPTIND - 1))
 new=$2
 
 [ "$(command -v printf)" = printf ] || stop 'this shell would show the passphrase to others (its printf is a program): use dash or bash'
+case $gpg in
+[!/]*/*) gpg=$PWD/$gpg ;; # the working folder will be another
+esac
 for program in "$gpg" zfs sha256sum od; do
 	command -v "$program" >/dev/null || stop "there is no $program in PATH ($PATH)"
 done
 case $("$gpg" --no-options --version 2>/dev/null) in
 'gpg (GnuPG) 1.'*) alone= ;;
-'gpg (GnuPG'*) alone='--no-autostart --no-keyring --no-symkey-cache --pinentry-mode loopback' ;;
+'gpg (GnuPG'*)
+	alone='--no-autostart --no-keyring --pinentry-mode loopback'
+	! "$gpg" --dump-options 2>/dev/null | grep -qx -e --no-symkey-cache || alone="$alone --no-symkey-cache" # since 2.2.7
+	;;
 *) stop "$gpg is not GnuPG" ;;
 esac
 
@@ -422,6 +445,9 @@ top=${top%??}
 newest=${top##*/}
 stamp_of "$newest" || stop "$(plain "$newest") is no backup's folder: that is named by 14 digits, and -full if it is a full"
 [ -z "$pass_file" ] || read_passes "$pass_file"
+for old in "$tmp"/restore.????????; do
+	[ ! -d "$old" ] || say "NOTE     $old has what a call that was cut off had opened, if none is at work: rm -r '$old'"
+done
 W=$(cd -P -- "$tmp" && mktemp -d "$(pwd -P)/restore.XXXXXXXX") || stop "no temporary folder in $tmp"
 trap '[ -z "$was" ] || stty "$was"; rm -rf "$W"' EXIT
 trap 'exit 130' INT
@@ -447,4 +473,6 @@ done
 if [ -n "$options" ]; then
 	zfs inherit -S readonly "$new" || say "NOTE     $new stays read-only: zfs inherit -S readonly '$new'"
 fi
-echo "RESTORED: $new is as of $newest. It is not mounted yet (zfs mount '$new')$raw"
+use="It is not mounted yet (zfs mount '$new')"
+[ "$(zfs get -H -o value type "$new")" != volume ] || use="It is a volume: /dev/zvol/$new"
+echo "RESTORED: $new is as of $newest. $use$raw"

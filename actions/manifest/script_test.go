@@ -87,6 +87,17 @@ func (k *kit) refuses(t *testing.T, what, folder, why string) {
 	}
 }
 
+// gpgIs has the script call another gpg, a shell script, until it is undone.
+func (k *kit) gpgIs(t *testing.T, text string) (undo func()) {
+	t.Helper()
+	path, was := filepath.Join(k.bin, "other-gpg"), k.gpg
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	k.gpg = path
+	return func() { k.gpg = was }
+}
+
 // shells are those in which the script has to work, as far as they are here.
 func shells() (all [][]string) {
 	for _, words := range [][]string{{"dash"}, {"bash", "--posix"}, {"busybox", "sh"}} {
@@ -163,9 +174,15 @@ func (k *kit) goesOn(t *testing.T, to string) {
 		t.Errorf("a snapshot of somebody's in it: %v\n%s", err, out)
 	}
 	zfstest.Run(t, "zfs", "destroy", "-r", to)
-	if out, err = k.run(t, newest, k.fs); err == nil || !strings.Contains(out, "is mounted") {
+	if out, err = k.run(t, newest, k.fs); err == nil || !strings.Contains(out, k.fs+" exists") {
 		t.Errorf("the source itself: %v\n%s", err, out)
 	}
+	copied := to + " by hand"
+	zfstest.Run(t, "sh", "-c", `zfs send "$0" | zfs receive -u "$1"`, k.fs+"@"+k.chain[0].Snapshot, copied)
+	if out, err = k.run(t, k.chain[0].Name, copied); err == nil || !strings.Contains(out, copied+" exists") {
+		t.Errorf("one that has the snapshot, is not mounted, and was not made by the script: %v\n%s", err, out)
+	}
+	zfstest.Run(t, "zfs", "destroy", "-r", copied)
 }
 
 // keepsSecrets: no program was given the passphrase in its arguments or its environment.
@@ -228,15 +245,18 @@ func TestScriptRefuses(t *testing.T) {
 		k.refuses(t, "the newest manifest "+what, newest.Name, "does not open")
 	}
 	// A system's gpg.conf may say ignore-mdc-error, and then the exit status does not tell.
-	lenient := *k
-	lenient.gpg = "lenient"
-	if err := errors.Join(os.WriteFile(path, flipped, 0o600), os.WriteFile(filepath.Join(k.bin, lenient.gpg), []byte("#!/bin/sh\nexec gpg --ignore-mdc-error \"$@\"\n"), 0o700)); err != nil {
+	if err := os.WriteFile(path, flipped, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	lenient.refuses(t, "the newest manifest flipped, and gpg told not to mind", newest.Name, "does not open")
+	undo := k.gpgIs(t, "exec gpg --ignore-mdc-error \"$@\"")
+	k.refuses(t, "the newest manifest flipped, and gpg told not to mind", newest.Name, "does not open")
+	undo()
 	if err := os.WriteFile(path, genuine, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	undo = k.gpgIs(t, "case $* in *--pinentry-mode*) exec gpg --no-such-option ;; esac\nexec gpg \"$@\"")
+	k.refuses(t, "a gpg that does not know an option", newest.Name, "does not run as it should")
+	undo()
 	k.refuses(t, "a folder that is not there", "20261127035200", "is no folder")
 	for _, odd := range []string{"./-rf", "20261127\n035200", "20261127035200-full-full"} {
 		if err := os.Mkdir(filepath.Join(b.dir, odd), 0o700); err != nil {
