@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"zfs2cloud/actions/manifest"
@@ -15,8 +16,9 @@ type Sheet struct {
 	Chain []*manifest.Manifest // of the newest backup, the full first
 	// ManifestSHA256 is that of the newest's manifest, as it is stored.
 	ManifestSHA256 string
-	// Script is the SHA-256 of the script that lies beside it, opened; "" if there is none.
-	Script string
+	// Script is the SHA-256 of the script, opened, and ScriptIn the folder that it lies in: that of the newest, or, if it is not
+	// there, of one that it is based on, since all have the same. "" if none has it.
+	Script, ScriptIn string
 }
 
 // Newest is the newest backup.
@@ -53,15 +55,25 @@ func (c *Catalog) Sheet(ctx context.Context) (*Sheet, error) {
 	if s.Chain, err = c.Chain(ctx, name); err != nil {
 		return nil, fmt.Errorf("backup %s at %s: %w", name, c.Remote, err)
 	}
-	if _, there := e.Objects[manifest.ScriptFile]; !there || c.sealer.Kind() == settings.None {
+	if c.sealer.Kind() == settings.None {
 		return s, nil
 	}
-	object, err := c.object(ctx, path.Join(name, manifest.ScriptFile))
-	if err != nil {
-		return nil, err
-	}
-	if s.Script, err = manifest.OpenScript(ctx, c.sealer, object); err != nil {
-		return nil, fmt.Errorf("backup %s at %s: its %w", name, c.Remote, err)
+	for _, m := range slices.Backward(s.Chain) {
+		if e, err = c.Entry(ctx, m.Name); err != nil {
+			return nil, err
+		}
+		if _, there := e.Objects[manifest.ScriptFile]; !there {
+			continue
+		}
+		object, err := c.object(ctx, path.Join(m.Name, manifest.ScriptFile))
+		if err != nil {
+			return nil, err
+		}
+		if s.Script, err = manifest.OpenScript(ctx, c.sealer, object); err != nil {
+			return nil, fmt.Errorf("backup %s at %s: its %w", m.Name, c.Remote, err)
+		}
+		s.ScriptIn = m.Name
+		break
 	}
 	return s, nil
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	htmltemplate "html/template"
 	"io"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -47,7 +49,7 @@ type sheet struct {
 	Newest, Kind, Created      string
 	Based                      string // the folders that it is based on, the full first
 	Manifest, ManifestSHA256   string
-	Script, ScriptSHA256       string // no hash: there is no script
+	Script, ScriptSHA256       string // its path; no hash: there is no script
 	Bytes, StreamBytes, Piece  string
 	List, Fetch, Restore, Into string // commands, and the dataset that they make
 }
@@ -74,10 +76,22 @@ func (c *RecoverySheetCmd) Run(a *App) error {
 			"\nNothing was printed: a sheet would vouch for an older state than there was. Next: " + a.again("verify")}
 	}
 	s := c.sheet(a, from.kit.Settings, from.catalog.Remote.String(), found)
+	if in := found.ScriptIn; s.Encrypted && in != s.Newest {
+		fmt.Fprintf(a.Err, "%s\n", noScript(s.Newest, in))
+	}
 	if c.HTML == "" {
 		return sheetTextTemplate.Execute(a.Out, s)
 	}
 	return writeSheet(a.Err, c.HTML, s)
+}
+
+// noScript says that the newest backup has no script beside it, which the page can't tell the reason of.
+func noScript(newest, in string) string {
+	text := fmt.Sprintf("%s has no %s: an older version made it, or somebody took it away", newest, manifest.ScriptFile)
+	if in != "" {
+		text += "; the page names that of " + in
+	}
+	return text
 }
 
 // sheet puts what was found in words.
@@ -93,8 +107,8 @@ func (c *RecoverySheetCmd) sheet(a *App, cfg *settings.Settings, place string, f
 		Host: safe(m.Host), Dataset: safe(m.Dataset), Job: m.Job, Remote: safe(place), Conf: safe(rcloneConf(cfg)), Here: a.Host, Local: filepath.IsAbs(place),
 		Encrypted: m.Encryption() != settings.None, Raw: strings.Contains(strings.Join(m.SendFlags, ""), "w"),
 		Newest: m.Name, Kind: string(m.Kind), Created: m.Created.UTC().Format(sheetTime), Based: based(folders),
-		Manifest: manifest.FileName(m.Encryption()), ManifestSHA256: found.ManifestSHA256, Script: manifest.ScriptFile, ScriptSHA256: found.Script,
-		Bytes: size(files), StreamBytes: size(stream), Piece: size(piece),
+		Manifest: manifest.FileName(m.Encryption()), ManifestSHA256: found.ManifestSHA256, Script: path.Join(found.ScriptIn, manifest.ScriptFile), ScriptSHA256: found.Script,
+		Bytes: toFetch(files, folders), StreamBytes: size(stream), Piece: size(piece),
 		Restore: "zfs2cloud restore --remote " + shellQuote(place) + " \\\n  ", Into: "newpool/data",
 	}
 	if !s.Encrypted {
@@ -106,8 +120,8 @@ func (c *RecoverySheetCmd) sheet(a *App, cfg *settings.Settings, place string, f
 		return s
 	}
 	s.Restore += "--rclone-config rclone.conf "
-	s.List = "rclone lsf " + shellQuote(place)
-	s.Fetch = "rclone copy -P --include " + shellQuote(include(folders)) + " \\\n  " + shellQuote(place) + " ."
+	s.List = "rclone --config rclone.conf lsf " + shellQuote(place)
+	s.Fetch = "rclone --config rclone.conf copy -P --include " + shellQuote(include(folders)) + " \\\n  " + shellQuote(place) + " ."
 	return s
 }
 
@@ -123,8 +137,16 @@ func based(folders []string) string {
 	return strings.Join(before, ", ")
 }
 
-// include is the pattern by which rclone finds the folders of a chain: of a long one by what their names begin with, though others
-// may begin so, too.
+// toFetch is the size of a chain, which the pattern of a long one finds more than.
+func toFetch(bytes int64, folders []string) string {
+	if len(folders) > mostNamed {
+		return "at least " + size(bytes)
+	}
+	return size(bytes)
+}
+
+// include is the pattern by which rclone finds the folders of a chain: those of a long one by the months that are in their
+// names, or the years, though others are of these, too.
 func include(folders []string) string {
 	switch {
 	case len(folders) == 1:
@@ -132,12 +154,20 @@ func include(folders []string) string {
 	case len(folders) <= mostNamed:
 		return "/{" + strings.Join(folders, ",") + "}/**"
 	}
-	first, last := folders[0], folders[len(folders)-1] // they are sorted
-	n := 0
-	for n < min(len(first), len(last)) && first[n] == last[n] {
-		n++
+	var times []string
+	for _, digits := range []int{len("200601"), len("2006")} {
+		times = nil
+		for _, name := range folders { // they are sorted
+			times = append(times, name[:digits])
+		}
+		if times = slices.Compact(times); len(times) <= mostNamed {
+			break
+		}
 	}
-	return "/" + first[:n] + "*/**"
+	if len(times) == 1 {
+		return "/" + times[0] + "*/**"
+	}
+	return "/{" + strings.Join(times, ",") + "}*/**"
 }
 
 // writeSheet writes the page for a browser.

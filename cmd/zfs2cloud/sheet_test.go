@@ -16,10 +16,10 @@ func longSheet() sheet {
 		Printed: "29 Nov 2026 03:52 UTC", Tool: "zfs2cloud 0.1", Host: "web1.example.org", Dataset: "tank/data/of customers", Job: strings.Repeat("5f0c", 8),
 		Remote: "b2:acme-backups/web1/tank-data", Conf: "/etc/zfs2cloud/rclone.conf", Here: "web1.example.org", Encrypted: true, Raw: true,
 		Newest: "20261129035200", Kind: "incremental", Created: "29 Nov 2026 03:52 UTC", Based: "20261101035200-full, 20261102035200, 20261103035200, 20261104035200, 20261105035200",
-		Manifest: "manifest.json.gpg", ManifestSHA256: strings.Repeat("0123abcd", 8), Script: "restore.sh.gpg", ScriptSHA256: strings.Repeat("cdef4567", 8),
+		Manifest: "manifest.json.gpg", ManifestSHA256: strings.Repeat("0123abcd", 8), Script: "20261129035200/restore.sh.gpg", ScriptSHA256: strings.Repeat("cdef4567", 8),
 		Bytes: "42.8 GiB", StreamBytes: "1.02 TiB", Piece: "1.00 GiB",
-		List: "rclone lsf b2:acme-backups/web1/tank-data", Into: "newpool/data",
-		Fetch:   "rclone copy -P --include '/{20261101035200-full,20261129035200}/**' \\\n  b2:acme-backups/web1/tank-data .",
+		List: "rclone --config rclone.conf lsf b2:acme-backups/web1/tank-data", Into: "newpool/data",
+		Fetch:   "rclone --config rclone.conf copy -P --include '/{20261101035200-full,20261129035200}/**' \\\n  b2:acme-backups/web1/tank-data .",
 		Restore: "zfs2cloud restore --remote b2:acme-backups/web1/tank-data \\\n  --rclone-config rclone.conf ",
 	}
 }
@@ -80,10 +80,17 @@ func TestSheetOfALongChain(t *testing.T) {
 	for day := 1; day <= 20; day++ {
 		chain = append(chain, fmt.Sprintf("202612%02d035200", day))
 	}
-	for n, want := range map[int]string{1: "/20261130035200-full/**", 2: "/{20261130035200-full,20261201035200}/**", 21: "/20261*/**"} {
+	for n, want := range map[int]string{1: "/20261130035200-full/**", 2: "/{20261130035200-full,20261201035200}/**", 21: "/{202611,202612}*/**"} {
 		if got := include(chain[:n]); got != want {
 			t.Errorf("%d: %s", n, got)
 		}
+	}
+	long := []string{"20251130035200-full"}
+	for month := 1; month <= 8; month++ {
+		long = append(long, fmt.Sprintf("2026%02d01035200", month))
+	}
+	if got := include(long); got != "/{2025,2026}*/**" {
+		t.Error(got)
 	}
 	if got := based(chain); got != "20261130035200-full, and 19 more, which its RESTORE.txt names" {
 		t.Error(got)
