@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"zfs2cloud/actions/stream"
+	"zfs2cloud/workflow"
 )
 
 // StreamCmd is `zfs2cloud stream`.
@@ -67,15 +68,17 @@ func (a *App) inspect(in io.Reader) (s stream.Summary, err error) {
 	case <-done:
 		return s, err
 	case <-a.Stop.Soft().Done():
-		return stream.Summary{}, errors.New("interrupted")
+		return stream.Summary{}, workflow.ErrInterrupted
 	}
 }
 
 // kindOf says what a stream is.
 func kindOf(s stream.Summary) string {
 	switch {
-	case len(s.Streams) == 0:
+	case len(s.Streams) == 0 && s.Wrapper:
 		return "properties"
+	case len(s.Streams) == 0:
+		return "none"
 	case len(s.Streams) > 1:
 		return "package"
 	case s.Streams[0].From != 0:
@@ -154,7 +157,7 @@ func sumsOf(s stream.Summary, wrong error) string {
 // since not every reader of JSON has numbers of 64 bits.
 type inspected struct {
 	Version int                `json:"version"`
-	Kind    string             `json:"kind"` // full, incremental, package, properties
+	Kind    string             `json:"kind"` // full, incremental, package, properties, none
 	Wrapper bool               `json:"wrapper"`
 	Streams []inspectedStream  `json:"streams"`
 	Bytes   uint64             `json:"bytes"`
@@ -165,13 +168,13 @@ type inspected struct {
 }
 
 type inspectedStream struct {
-	Snapshot string    `json:"snapshot"`
-	GUID     string    `json:"guid"`
-	BaseGUID *string   `json:"base_guid"`
-	Created  time.Time `json:"created"`
-	Volume   bool      `json:"volume"`
-	Features []string  `json:"features"`
-	Flags    uint32    `json:"flags"` // DRR_FLAG_…
+	Snapshot string     `json:"snapshot"`
+	GUID     string     `json:"guid"`
+	BaseGUID *string    `json:"base_guid"`
+	Created  *time.Time `json:"created"` // null if BEGIN, which has no sum of its own, has none that there is
+	Volume   bool       `json:"volume"`
+	Features []string   `json:"features"`
+	Flags    uint32     `json:"flags"` // DRR_FLAG_…
 }
 
 type tallied struct {
@@ -187,8 +190,11 @@ func (a *App) printInspected(s stream.Summary, wrong error) error {
 		out.Why = &why
 	}
 	for _, b := range s.Streams {
-		one := inspectedStream{Snapshot: b.Name, GUID: strconv.FormatUint(b.To, 10), Created: b.Creation, Volume: b.Volume,
+		one := inspectedStream{Snapshot: b.Name, GUID: strconv.FormatUint(b.To, 10), Volume: b.Volume,
 			Features: append([]string{}, b.Features.Names()...), Flags: b.Flags}
+		if y := b.Creation.UTC().Year(); y >= 1970 && y <= 9999 {
+			one.Created = &b.Creation
+		}
 		if b.From != 0 {
 			base := strconv.FormatUint(b.From, 10)
 			one.BaseGUID = &base
