@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -19,6 +20,7 @@ import (
 // App is what every command may need of the process that it runs in.
 type App struct {
 	ConfigFlag string // as typed, for hints
+	ConfigEnv  string // what the environment of cron or of a service names instead, absolute: who reads its mail has another
 	Config     string // absolute
 	DryRun     bool
 	Verbose    int
@@ -55,12 +57,13 @@ func nonce() string {
 // basics is what can be known of the config before anything else; an error leaves the defaults.
 func (a *App) basics() (config.Basics, error) { return config.Peek(a.Config, a.Env) }
 
-// again is a command line to type, with the -c that was given.
+// again is a command line to type, with the -c that it needs.
 func (a *App) again(command string) string {
-	if a.ConfigFlag == "" {
+	file := cmp.Or(a.ConfigFlag, a.ConfigEnv)
+	if file == "" {
 		return "zfs2cloud " + command
 	}
-	return "zfs2cloud -c " + shellQuote(a.ConfigFlag) + " " + command
+	return "zfs2cloud -c " + shellQuote(file) + " " + command
 }
 
 func hookDir(store *state.Store) string { return filepath.Join(filepath.Dir(store.Path()), "hooks") }

@@ -74,6 +74,9 @@ func realMain(args []string, a *App) int {
 // prepare fills in what the flags and the machine tell.
 func (a *App) prepare(cli CLI) error {
 	a.ConfigFlag, a.Config = cli.Config, config.Find(cli.Config, a.Env.Getenv)
+	if a.ConfigFlag == "" && !a.Terminal && a.Config != config.DefaultPath {
+		a.ConfigEnv = a.Config
+	}
 	a.DryRun, a.Verbose = cli.DryRun, cli.Verbose
 	if f, ok := a.Err.(*os.File); ok && inJournal(f, a.Env.Getenv("JOURNAL_STREAM")) {
 		a.Journal, a.Err = true, &lineWriter{to: f, form: toJournal}

@@ -219,7 +219,7 @@ func (c *RestoreCmd) asPython(a *App) error {
 		c.Remote, c.Backup = filepath.Dir(dir), filepath.Base(dir)
 		c.chain = append(c.chain, c.Backup)
 	}
-	a.ConfigFlag = "" // the Python tool read no config here
+	a.ConfigFlag, a.ConfigEnv = "", "" // the Python tool read no config here
 	return nil
 }
 

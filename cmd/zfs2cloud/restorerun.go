@@ -72,7 +72,7 @@ func (a *App) resumeRestore(r state.Run, force bool) error {
 	source := Source{Remote: from.Remote, RcloneConfig: from.RcloneConf, PassphraseFile: from.PassphraseFile, Encryption: from.Encryption}
 	of := *a
 	if of.Config = r.Config; from.Remote != "" {
-		of.ConfigFlag = ""
+		of.ConfigFlag, of.ConfigEnv = "", ""
 	}
 	ctx := a.Stop.Soft()
 	place, err := source.open(ctx, &of, func(*readable) error { return nil })

@@ -158,6 +158,7 @@ func (s Source) settings(a *App) (c *settings.Settings, err error) {
 	case s.Remote != "" && a.ConfigFlag != "":
 		return nil, &refusal{Err: errors.New("-c names a config, --remote is for doing without: give one of the two")}
 	case s.Remote != "":
+		a.ConfigEnv = ""
 		c, err = config.Bare(s.Remote, rcloneConf, a.Env)
 	default:
 		c, err = s.configured(a, rcloneConf)
