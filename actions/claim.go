@@ -115,5 +115,8 @@ func ownObjects(b state.Backup, chunks []state.Chunk) (names []string) {
 	for _, c := range chunks {
 		names = append(names, c.Name)
 	}
+	if len(b.Manifest) > 0 { // what lies under its name was seen to be none
+		names = append(names, manifestName(b))
+	}
 	return append(names, b.Claims...)
 }

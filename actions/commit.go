@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
@@ -189,20 +190,36 @@ func (u *uploading) store(ctx context.Context, fx workflow.Fx) error {
 		}
 	}
 	err = u.kit.retry(ctx, firstFresh(!there[manifestName(u.backup)], func(ctx context.Context, fresh bool) error {
-		return u.place.PutBytes(ctx, fx, name, u.backup.Manifest, fresh)
+		return u.putManifest(ctx, fx, name, fresh)
 	}))
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
 	stored, err := u.manifestThere(ctx, u.backup)
 	if err == nil && !stored {
-		err = fmt.Errorf("the manifest was stored at %s and is not there", u.place)
+		err = fmt.Errorf("%s at %s: %w", name, u.place, errLost)
 	}
 	return err
 }
 
+// putManifest stores the manifest. What lies under its name and is none makes way, as it does for a chunk.
+func (u *uploading) putManifest(ctx context.Context, fx workflow.Fx, name string, fresh bool) error {
+	err := u.place.PutBytes(ctx, fx, name, u.backup.Manifest, fresh)
+	var conflict *remote.Conflict
+	if !errors.As(err, &conflict) {
+		return err
+	}
+	if there, err := u.manifestThere(ctx, u.backup); there || err != nil {
+		return err
+	}
+	if err := u.place.Delete(ctx, fx, name); err != nil {
+		return err
+	}
+	return u.place.PutBytes(ctx, fx, name, u.backup.Manifest, false)
+}
+
 // manifestThere tells whether exactly a backup's manifest is at its place. Another one under its name is an
-// error.
+// error; what a cut upload left there, or a store altered, is none.
 func (u *uploading) manifestThere(ctx context.Context, b state.Backup) (bool, error) {
 	return u.kit.manifestThere(ctx, u.s.Look(), u.place, b)
 }
@@ -218,8 +235,37 @@ func (k *Kit) manifestThere(ctx context.Context, look workflow.World, place remo
 		return false, nil
 	case err != nil:
 		return false, err
-	case !bytes.Equal(got.Bytes(), b.Manifest):
-		return false, fmt.Errorf("%s of %s at %s is not the one that this run sealed", manifestName(b), b.Name, place)
+	case bytes.Equal(got.Bytes(), b.Manifest):
+		return true, nil
+	}
+	torn, err := k.torn(ctx, look, b, got.Bytes())
+	if !torn {
+		not := fmt.Errorf("%s of %s at %s is not the one that this run sealed", manifestName(b), b.Name, place)
+		return false, errors.Join(not, err)
+	}
+	k.Log.Warn("what lies under the name of a manifest is none: an upload was cut off, or the store altered it", "backup", b.Name, "bytes", got.Len())
+	return false, nil
+}
+
+// torn tells whether an object that is not a backup's manifest is none at all: the beginning of it, or what does not open
+// where the manifest itself does.
+func (k *Kit) torn(ctx context.Context, look workflow.World, b state.Backup, object []byte) (bool, error) {
+	if bytes.HasPrefix(b.Manifest, object) {
+		return true, nil
+	}
+	sealer, err := k.sealer(look, b.Encryption)
+	if err == nil {
+		_, _, err = manifest.Open(ctx, sealer, b.Manifest, b.Name)
+	}
+	if err != nil {
+		return false, err
+	}
+	_, _, err = manifest.Open(ctx, sealer, object, b.Name)
+	if err == nil || errors.Is(err, manifest.ErrFormat) {
+		return false, nil
+	}
+	if ctx.Err() != nil || chunk.CouldNotRun(err) {
+		return false, err
 	}
 	return true, nil
 }

@@ -144,7 +144,7 @@ func (k *Kit) uploadAndCommit(ctx context.Context, s *workflow.Session, b state.
 		if !errors.Is(err, errLost) {
 			return err
 		}
-		s.Log().Warn("a chunk that was stored is not there; it is sent again", "err", err)
+		s.Log().Warn("what was stored is not there; it is sent again", "err", err)
 	}
 	return err
 }

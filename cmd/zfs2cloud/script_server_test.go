@@ -97,10 +97,10 @@ func cmdLink(ts *testscript.TestScript, args []string) {
 }
 
 // server deny STATUS CODE [writes]: an S3 server answers all, or all that changes something, with an error.
-// server lose|shorten|alter N: it spoils the N-th chunk from now once it has said that it has it.
+// server lose|shorten|alter N|manifest: it spoils the N-th chunk from now, or the next manifest, once it has said that it has it.
 // server better: it is honest again.
 func cmdServer(ts *testscript.TestScript, args []string) {
-	const usage = "server deny status code [writes], server lose|shorten|alter n, server better"
+	const usage = "server deny status code [writes], server lose|shorten|alter n|manifest, server better"
 	f := fixtureOf(ts)
 	need(ts, f.server != nil && f.server.s3 != nil && len(args) > 0, usage+", after serve s3")
 	switch {
@@ -110,10 +110,12 @@ func cmdServer(ts *testscript.TestScript, args []string) {
 		status, err := strconv.Atoi(args[1])
 		ts.Check(err)
 		f.server.mood.Deny(status, args[2], strings.Join(args[3:], "") == "writes")
+	case len(args) == 2 && args[1] == "manifest":
+		f.server.mood.Spoil(f.server.s3, args[0], "manifest.json", 1)
 	case len(args) == 2:
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
-		f.server.mood.Spoil(f.server.s3, args[0], n)
+		f.server.mood.Spoil(f.server.s3, args[0], ".zfs.", n)
 	default:
 		ts.Fatalf("usage: %s", usage)
 	}

@@ -17,7 +17,8 @@ type Mood struct {
 	mu     sync.Mutex
 	deny   *denial
 	spoil  string // what becomes of an object
-	soon   int    // so many objects from now
+	like   string // what its name has in it
+	soon   int    // so many of these from now
 	server *S3
 }
 
@@ -48,11 +49,12 @@ func (m *Mood) Deny(status int, code string, writes bool) {
 	m.deny = &denial{status, code, writes}
 }
 
-// Spoil has the server lose, shorten or alter a chunk after it has said that it has it: the N-th from now.
-func (m *Mood) Spoil(s *S3, how string, n int) {
+// Spoil has the server lose, shorten or alter an object after it has said that it has it: the N-th from now of which the name
+// has LIKE in it.
+func (m *Mood) Spoil(s *S3, how, like string, n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.server, m.spoil, m.soon = s, how, n
+	m.server, m.spoil, m.like, m.soon = s, how, like, n
 }
 
 // Better has the server be honest again.
@@ -72,11 +74,11 @@ func (m *Mood) denies(r *http.Request) *denial {
 	return m.deny
 }
 
-// told spoils a chunk of which a client was just told that it is there: rclone asks after each upload.
+// told spoils an object of which a client was just told that it is there: rclone asks after each upload.
 func (m *Mood) told(place string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.spoil == "" || !strings.Contains(path.Base(place), ".zfs.") {
+	if m.spoil == "" || !strings.Contains(path.Base(place), m.like) {
 		return
 	}
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(place, "/"), "/")
