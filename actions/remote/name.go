@@ -54,8 +54,9 @@ func tempName(name string) string {
 	return path.Join(path.Dir(name), tempPrefix+path.Base(name))
 }
 
-// partial is how rclone names an upload under way since 1.63.
-var partial = regexp.MustCompile(`\.[0-9a-f]{8}\.partial$`)
+// partial is how rclone names an upload under way: by a word that can be spoken and a digit (1.63 to 1.67), or a hex number (since
+// 1.68, to 1.71 without leading zeros).
+var partial = regexp.MustCompile(`\.([a-z]{7}[0-9]|[0-9a-f]{1,8})\.partial$`)
 
 // isLeftover tells whether a base name is one of an unfinished upload, ours or rclone's.
 func isLeftover(base string) bool { return durable.IsTemp(base) || partial.MatchString(base) }

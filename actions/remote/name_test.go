@@ -1,11 +1,32 @@
 package remote
 
 import (
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
 	"unicode"
 )
+
+// Each rclone names an upload under way in its own way. What one that was killed left is none of the objects, and is tidied away:
+// else it stays, and keeps the folder from being removed.
+func TestLeftovers(t *testing.T) {
+	t.Parallel()
+	base := path.Base(aName)
+	for name, want := range map[string]bool{
+		path.Base(tempName(base)):      true,
+		base + ".fecaxoj3.partial":     true, // 1.63 to 1.67
+		base + ".b3f5c7.partial":       true, // 1.68 to 1.71
+		base + ".00b3f5c7.partial":     true, // since 1.72
+		base + ".fecaxoj3.partial.gpg": false,
+		base + ".partial":              false,
+		base:                           false,
+	} {
+		if isLeftover(name) != want {
+			t.Errorf("%s: %v", name, !want)
+		}
+	}
+}
 
 // What passes as a name stays within its folder, is no flag, and can be shown.
 func FuzzValidName(f *testing.F) {
