@@ -234,7 +234,7 @@ func (r *rclone) Tidy(ctx context.Context, w workflow.World, folder string) erro
 		return err
 	}
 	known, err := r.features(ctx, w)
-	if err != nil || known.Features.BucketBased {
+	if err != nil || known.hides() {
 		return err
 	}
 	all, err := r.listAll(ctx, w, folder, "")

@@ -151,7 +151,21 @@ func TestCostOfPut(t *testing.T) {
 	if got := w.verbs(); !slices.Equal(got, []string{"lsjson", "copyto", "moveto"}) {
 		t.Errorf("a store that doesn't: %v", got)
 	}
-	lists(t, r, w, "", "[a b]")
+	known.Features.BucketBased, known.Features.CanHaveEmptyDirectories = true, true
+	if err := r.Put(t.Context(), w, "c", from, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.verbs(); !slices.Equal(got, []string{"lsjson", "copyto", "moveto"}) {
+		t.Errorf("one that only says so (SMB): %v", got)
+	}
+	lists(t, r, w, "", "[a b c]")
+	left := filepath.Join(dir, "folder", "d.fecaxoj3.partial")
+	if err := errors.Join(os.Mkdir(filepath.Dir(left), 0o700), os.WriteFile(left, nil, 0o600), r.Tidy(t.Context(), w, "folder")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(left); !os.IsNotExist(err) {
+		t.Errorf("what a killed upload left there: %v", err)
+	}
 }
 
 func TestLog(t *testing.T) {

@@ -19,16 +19,16 @@ const maxFeatures = 1 << 20
 type features struct {
 	Hashes   []string
 	Features struct {
-		// BucketBased stores show an object when it is whole.
-		BucketBased bool
+		// BucketBased stores show an object when it is whole. SMB says that it is one, too, but has folders.
+		BucketBased, CanHaveEmptyDirectories bool
 		// SlowHash: a hash is computed by reading the object (local, SFTP), not kept with it.
 		SlowHash bool
 		// ListR: the store lists all below a name in one go.
 		ListR bool
 		// Move and Copy: by the server.
 		Move, Copy bool
-		// PartialUploads: an upload can be seen before it is whole. Since 1.63, where rclone itself uploads
-		// under a temporary name then; before, the key is not there.
+		// PartialUploads: an upload can be seen before it is whole, as far as rclone knows (of WebDAV it does not). Since 1.63, where
+		// rclone itself uploads under a temporary name then; before, the key is not there.
 		PartialUploads *bool
 	}
 }
@@ -56,10 +56,13 @@ func (r *rclone) features(ctx context.Context, w workflow.World) (*features, err
 	return r.knows, nil
 }
 
+// hides tells whether the store shows an object when it is whole.
+func (f *features) hides() bool { return f.Features.BucketBased && !f.Features.CanHaveEmptyDirectories }
+
 // viaTemp tells whether an upload needs a temporary name of ours: rclone has none, the store doesn't
 // hide what isn't whole, and it can rename.
 func (f *features) viaTemp() bool {
-	return f.Features.PartialUploads == nil && !f.Features.BucketBased && (f.Features.Move || f.Features.Copy)
+	return f.Features.PartialUploads == nil && !f.hides() && (f.Features.Move || f.Features.Copy)
 }
 
 func (r *rclone) Put(ctx context.Context, w workflow.World, name string, from Source, progress func(int64)) error {
