@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 
@@ -132,6 +133,10 @@ func (c *Catalog) readAtOnce(ctx context.Context, names []string) error {
 		lists, err = c.Remote.ListBackups(ctx, c.Look)
 		return err
 	})
+	if errors.Is(err, remote.ErrTooBig) {
+		c.means.Log.Info("folders are listed one by one", "err", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,14 @@
 package catalog
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
+	"zfs2cloud/workflow"
 )
 
 // Two markers are two jobs, also before the second has a backup.
@@ -42,4 +45,28 @@ func TestCannotLook(t *testing.T) {
 	if _, err := s.open(t); err == nil {
 		t.Error("a folder that is gone has a catalog")
 	}
+}
+
+// A remote with more objects than are listed at once is read folder by folder. (It once could not be listed, nor restored from.)
+func TestTooManyAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, settings.None)
+	s.fill(t, 1, fewFolders)
+	c := s.catalog(t)
+	c.Remote = crowded{c.Remote}
+	all, err := c.ReadAll(t.Context())
+	if err != nil || len(all) != 1+fewFolders {
+		t.Fatalf("%d folders, %v", len(all), err)
+	}
+	for _, e := range all {
+		if e.Why != nil {
+			t.Errorf("%s: %v", e.Name, e.Why)
+		}
+	}
+}
+
+type crowded struct{ remote.Remote }
+
+func (c crowded) ListBackups(context.Context, workflow.World) (map[string][]remote.Object, error) {
+	return nil, &remote.Error{Op: "list all backups of", Remote: c.String(), Err: remote.ErrTooBig}
 }
