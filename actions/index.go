@@ -105,7 +105,7 @@ func (u *uploading) storeIndex(ctx context.Context, fx workflow.Fx, taken bool) 
 		return nil
 	case here:
 		err := u.kit.retry(ctx, firstFresh(!taken, func(ctx context.Context, fresh bool) error { return u.put(ctx, fx, c, fresh, nil) }))
-		if err != nil {
+		if err != nil && !errors.Is(err, errStays) {
 			return fmt.Errorf("index: %w", err)
 		}
 	}

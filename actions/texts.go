@@ -40,7 +40,7 @@ func (u *uploading) storeTexts(ctx context.Context, fx workflow.Fx, sealer chunk
 }
 
 // replace stores a text over an older version of it. SAME is asked whether what is there, which is not these bytes, will do:
-// what was sealed by a process that died is as good, and a store that lets nothing be deleted would take no other.
+// what was sealed by a process that died is as good. At a store that lets nothing be deleted the older one stays: it is for people.
 func (u *uploading) replace(ctx context.Context, fx workflow.Fx, name string, text []byte, same func(context.Context) (bool, error)) error {
 	fresh := u.shown != nil && !u.shown[path.Base(name)]
 	return u.retry(ctx, firstFresh(fresh, func(ctx context.Context, fresh bool) error {
@@ -52,7 +52,11 @@ func (u *uploading) replace(ctx context.Context, fx workflow.Fx, name string, te
 		if does, err := same(ctx); does || err != nil {
 			return err
 		}
-		if err := u.place.Delete(ctx, fx, name); err != nil {
+		err = u.place.Delete(ctx, fx, name)
+		if errors.Is(err, remote.ErrDenied) {
+			return u.kit.note(u.s, "%s at %s is of an earlier attempt, and can't be replaced: %v", name, u.place, err)
+		}
+		if err != nil {
 			return err
 		}
 		return u.place.PutBytes(ctx, fx, name, text, false)

@@ -324,11 +324,18 @@ func (u *uploading) put(ctx context.Context, fx workflow.Fx, c state.Chunk, fres
 		return err
 	}
 	u.s.Log().Warn("something else lies under the name of a chunk, and is replaced", "name", name, "err", err)
-	if err := u.place.Delete(ctx, fx, name); err != nil {
+	err = u.place.Delete(ctx, fx, name)
+	if errors.Is(err, remote.ErrDenied) {
+		return fmt.Errorf("%w: %w", errStays, err)
+	}
+	if err != nil {
 		return err
 	}
 	return u.place.Put(ctx, fx, name, from, progress)
 }
+
+// errStays is the error of an object that is in the way at a store that lets nothing be deleted.
+var errStays = errors.New("something else lies under its name, and stays there")
 
 // stat looks for one chunk by itself.
 func (u *uploading) stat(ctx context.Context, c state.Chunk) (o remote.Object, there bool, err error) {

@@ -233,9 +233,13 @@ func (p *uploader) store(ctx context.Context, c state.Chunk) (state.Chunk, error
 	if there, err := p.went(ctx, c, unread); there || err != nil {
 		return c, err
 	}
-	return c, p.kit.retry(ctx, firstFresh(fresh, func(ctx context.Context, fresh bool) error {
+	err := p.kit.retry(ctx, firstFresh(fresh, func(ctx context.Context, fresh bool) error {
 		return p.put(ctx, p.fx, c, fresh, func(n int64) { p.progress(c.N, n) })
 	}))
+	if errors.Is(err, errStays) {
+		err = p.sealAgain(p.fx, err, c) // which gives it another name
+	}
+	return c, err
 }
 
 // went tells whether a chunk went up before its file was lost, or changed: then that can't be sent again, and need not

@@ -96,11 +96,11 @@ func cmdLink(ts *testscript.TestScript, args []string) {
 	ts.Check(f.server.link.Set(fault, bytes, always))
 }
 
-// server deny STATUS CODE [writes]: an S3 server answers all, or all that changes something, with an error.
+// server deny STATUS CODE [writes|deletes]: an S3 server answers all, or all that changes or deletes something, with an error.
 // server lose|shorten|alter N|manifest: it spoils the N-th chunk from now, or the next manifest, once it has said that it has it.
 // server better: it is honest again.
 func cmdServer(ts *testscript.TestScript, args []string) {
-	const usage = "server deny status code [writes], server lose|shorten|alter n|manifest, server better"
+	const usage = "server deny status code [writes|deletes], server lose|shorten|alter n|manifest, server better"
 	f := fixtureOf(ts)
 	need(ts, f.server != nil && f.server.s3 != nil && len(args) > 0, usage+", after serve s3")
 	switch {
@@ -109,7 +109,7 @@ func cmdServer(ts *testscript.TestScript, args []string) {
 	case args[0] == "deny" && len(args) >= 3:
 		status, err := strconv.Atoi(args[1])
 		ts.Check(err)
-		f.server.mood.Deny(status, args[2], strings.Join(args[3:], "") == "writes")
+		f.server.mood.Deny(status, args[2], strings.Join(args[3:], ""))
 	case len(args) == 2 && args[1] == "manifest":
 		f.server.mood.Spoil(f.server.s3, args[0], "manifest.json", 1)
 	case len(args) == 2:

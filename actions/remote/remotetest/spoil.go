@@ -25,7 +25,7 @@ type Mood struct {
 type denial struct {
 	status int
 	code   string
-	writes bool // only what changes something
+	only   string // "writes", what changes something, or "deletes"; all if empty
 }
 
 // Wrap is to be given to ServeS3.
@@ -42,11 +42,11 @@ func (m *Mood) Wrap(next http.Handler) http.Handler {
 	})
 }
 
-// Deny has the server answer every request with an error, or only those that change something.
-func (m *Mood) Deny(status int, code string, writes bool) {
+// Deny has the server answer every request with an error, or ONLY "writes", which change something, or "deletes".
+func (m *Mood) Deny(status int, code, only string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.deny = &denial{status, code, writes}
+	m.deny = &denial{status, code, only}
 }
 
 // Spoil has the server lose, shorten or alter an object after it has said that it has it: the N-th from now of which the name
@@ -68,7 +68,7 @@ func (m *Mood) denies(r *http.Request) *denial {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	changes := r.Method != http.MethodGet && r.Method != http.MethodHead
-	if m.deny == nil || m.deny.writes && !changes {
+	if m.deny == nil || m.deny.only == "writes" && !changes || m.deny.only == "deletes" && r.Method != http.MethodDelete {
 		return nil
 	}
 	return m.deny
