@@ -102,13 +102,16 @@ var (
 	sayNoRemote = regexp.MustCompile(`didn't find section in config file`)
 	sayFull     = regexp.MustCompile(`(?i)no space left|remaining disk space|disk (quota|full)|quota ?exceeded|over ?quota|` +
 		`insufficient[_ ]?(storage|space)|out of (storage|space)|storage ?(limit|full)|\b507 |status code: 507`)
+	// Google calls what is asked in a minute a quota as well.
+	sayRate   = regexp.MustCompile(`(?i)rateLimitExceeded|quota metric`)
 	sayDenied = regexp.MustCompile(`(?i)permission denied|operation not permitted|read-only file system|access ?denied|` +
 		`unauthori[sz]ed|forbidden|invalid_?grant|InvalidAccessKeyId|SignatureDoesNotMatch|expired_?(access_)?token|` +
 		`unable to authenticate|bad_auth_token`)
 	sayTooOld = regexp.MustCompile(`unknown (shorthand )?(flag|command)`)
-	sayPasses = regexp.MustCompile(`(?i)\b429 too many|too ?many ?requests|rate ?limit|slow ?down|` +
+	sayPasses = regexp.MustCompile(`(?i)\b429 too many|too[ _]?many[ _]?(requests|write_operations)|rate ?limit|quota metric|slow ?down|` +
 		`\b(408|500|502|503|504) [a-z]|(error|status|status ?code|http)[:= ]+(408|429|500|502|503|504)\b|` +
-		`time-?out|timed out|deadline exceeded|connection (reset|refused|closed)|broken pipe|unexpected eof|` +
+		`time-?out|timed out|deadline exceeded|connection (reset|refused|closed|lost|(was )?abort)|use of closed (network )?connection|` +
+		`server closed idle connection|connection broken|broken pipe|unexpected eof|: eof\b|\bgoaway\b|\bstream error|bad record mac|` +
 		`no such host|name resolution|server misbehaving|network is (unreachable|down)|no route to host|` +
 		`internal ?error|service ?unavailable|temporarily|corrupted on transfer`)
 )
@@ -124,7 +127,7 @@ func rcloneError(err error) (kind error, passes bool) {
 	switch {
 	case sayNoRemote.MatchString(text):
 		return ErrNoRemote, false
-	case sayFull.MatchString(text):
+	case sayFull.MatchString(text) && !sayRate.MatchString(text):
 		return ErrFull, false
 	case sayTooOld.MatchString(text):
 		return ErrTooOld, false
