@@ -106,10 +106,11 @@ func ofOneRun(claims []string) bool {
 	return !slices.ContainsFunc(claims, func(claim string) bool { return runOf(claim) != runOf(claims[0]) })
 }
 
-// ownObjects are the names that a backup that was never committed may have at its remote, and that are its own alone.
-func ownObjects(b state.Backup, chunks []state.Chunk) (names []string) {
+// ownObjects are the names that a backup that was never committed may have at its remote, and that are its own alone. The claims
+// go last.
+func ownObjects(b state.Backup, chunks []state.Chunk) (names, claims []string) {
 	if b.Contested {
-		return b.Claims[len(b.Claims)-1:] // the last process found that the others may be another host's as well
+		return nil, b.Claims[len(b.Claims)-1:] // the last process found that the others may be another host's as well
 	}
 	names = append(names, beside(b)...)
 	for _, c := range chunks {
@@ -118,5 +119,5 @@ func ownObjects(b state.Backup, chunks []state.Chunk) (names []string) {
 	if len(b.Manifest) > 0 { // what lies under its name was seen to be none
 		names = append(names, manifestName(b))
 	}
-	return append(names, b.Claims...)
+	return names, b.Claims
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/zfs"
@@ -219,8 +222,15 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 		if err == nil && !b.Contested {
 			err = fx.Note(func(tx *state.Tx, _ *state.Run) error { return unclaimed(tx, b) })
 		}
+		if ctx.Err() != nil {
+			return nil, false, err
+		}
 		if err != nil {
-			notes = append(notes, fmt.Sprintf("what it had uploaded to %s/%s could not be removed: %v", place, b.Name, err))
+			next := "; prune-remote -y tries again"
+			if b.Contested { // what lies there is another host's as well
+				next = ""
+			}
+			notes = append(notes, fmt.Sprintf("what it had uploaded to %s/%s could not be removed: %v%s", place, b.Name, err, next))
 		}
 	}
 	foreign, err := removeFolder(b, chunks, append(beside(b), manifestName(b))...)
@@ -248,20 +258,35 @@ func (k *Kit) removeObjects(ctx context.Context, fx workflow.Fx, place *remote.P
 	if !sent {
 		return nil
 	}
-	there, err := listing(ctx, fx, place, b.Name, "")
+	there, err := k.listing(ctx, fx, place, b.Name)
 	if err != nil || there == nil {
 		return err
 	}
-	for _, name := range ownObjects(b, chunks) {
-		if _, ok := there[name]; !ok {
-			continue
-		}
-		if err := place.Delete(ctx, fx, path.Join(b.Name, name)); err != nil {
+	names, claims := ownObjects(b, chunks)
+	for _, some := range [][]string{names, claims} {
+		some = slices.DeleteFunc(slices.Clone(some), func(name string) bool {
+			_, ok := there[name]
+			return !ok
+		})
+		if err := k.deleteObjects(ctx, fx, place, b.Name, some); err != nil {
 			return err
 		}
 	}
-	if err := place.RemoveFolder(ctx, fx, b.Name); err != nil && !errors.Is(err, remote.ErrNotEmpty) {
+	err = k.retry(ctx, func(ctx context.Context) error { return place.RemoveFolder(ctx, fx, b.Name) })
+	if err != nil && !errors.Is(err, remote.ErrNotEmpty) {
 		return err
 	}
-	return place.Check(ctx, fx)
+	return k.retry(ctx, func(ctx context.Context) error { return place.Check(ctx, fx) })
+}
+
+// deleteObjects deletes some objects of a folder, a few at once.
+func (k *Kit) deleteObjects(ctx context.Context, fx workflow.Fx, place *remote.Place, folder string, names []string) error {
+	g, within := errgroup.WithContext(ctx)
+	g.SetLimit(k.Settings.UploadJobs)
+	for _, name := range names {
+		g.Go(func() error {
+			return k.retry(within, func(ctx context.Context) error { return place.Delete(ctx, fx, path.Join(folder, name)) })
+		})
+	}
+	return g.Wait()
 }

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
 
 	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/manifest"
@@ -248,7 +245,7 @@ func (p *remotePrune) delete(ctx context.Context, b state.Backup, own []string) 
 			if stays, err := p.objects(ctx, fx, b.Name, own); stays != "" || err != nil {
 				return stays, err
 			}
-			err := p.place.RemoveFolder(ctx, fx, b.Name)
+			err := p.kit.retry(ctx, func(ctx context.Context) error { return p.place.RemoveFolder(ctx, fx, b.Name) })
 			if err != nil && !errors.Is(err, remote.ErrNotEmpty) {
 				return p.against(ctx, err)
 			}
@@ -267,17 +264,10 @@ func going(tx *state.Tx, of state.Backup) error {
 	return tx.PutBackup(b)
 }
 
-// objects deletes some objects of a folder, a few at once. What is not there any more is as good as deleted, but only where the
-// place is still there.
+// objects deletes some objects of a folder. What is not there any more is as good as deleted, but only where the place is still
+// there.
 func (p *remotePrune) objects(ctx context.Context, fx workflow.Fx, folder string, names []string) (stays string, err error) {
-	g, within := errgroup.WithContext(ctx)
-	g.SetLimit(p.kit.Settings.UploadJobs)
-	for _, name := range names {
-		g.Go(func() error {
-			return p.kit.retry(within, func(ctx context.Context) error { return p.place.Delete(ctx, fx, path.Join(folder, name)) })
-		})
-	}
-	if err := g.Wait(); err != nil {
+	if err := p.kit.deleteObjects(ctx, fx, p.place, folder, names); err != nil {
 		return p.against(ctx, err)
 	}
 	return "", p.kit.retry(ctx, func(ctx context.Context) error { return p.place.Check(ctx, p.s.Look()) })
