@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
@@ -61,6 +62,35 @@ func TestTooManyAtOnce(t *testing.T) {
 	for _, e := range all {
 		if e.Why != nil {
 			t.Errorf("%s: %v", e.Name, e.Why)
+		}
+	}
+}
+
+// The Python tool's stamps are in local time. (restore --at took one of an evening east of Greenwich for that of the next night.)
+func TestAsOf(t *testing.T) {
+	local := time.Local
+	t.Cleanup(func() { time.Local = local })
+	evening := time.Date(2026, 11, 1, 22, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		zone   int // hours
+		python bool
+		at     time.Time
+		want   bool
+	}{
+		{0, true, evening, true},
+		{0, true, evening.Add(-time.Second), false},
+		{5, false, evening.Add(-time.Second), false},
+		{5, true, evening.Add(-5 * time.Hour), true},
+		{5, true, evening.Add(-5*time.Hour - time.Second), false},
+		{-5, false, evening.Add(time.Hour), true},
+		{-5, true, evening.Add(time.Hour), false},
+		{-5, true, evening.Add(5 * time.Hour), true},
+		{-5, true, evening, true}, // the very stamp
+	} {
+		time.Local = time.FixedZone("", c.zone*60*60)
+		e := &Entry{Name: "20261101220000-full", Python: c.python}
+		if got := e.asOf(c.at); got != c.want {
+			t.Errorf("%+v: %v", c, got)
 		}
 	}
 }

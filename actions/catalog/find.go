@@ -55,7 +55,7 @@ func (c *Catalog) latest(ctx context.Context, at time.Time) (name string, newer 
 	}
 	for _, e := range all {
 		switch {
-		case !at.IsZero() && !asOf(e.Name, at):
+		case !at.IsZero() && !e.asOf(at):
 		case !errors.Is(e.Why, ErrNotCommitted):
 			return e.Name, newer, nil
 		default:
@@ -68,9 +68,13 @@ func (c *Catalog) latest(ctx context.Context, at time.Time) (name string, newer 
 	return "", nil, Refuse("%s has no backup", c.Remote)
 }
 
-// asOf tells whether a folder's stamp is not later than a moment.
-func asOf(folder string, at time.Time) bool {
-	stamp, ok := manifest.StampOf(folder)
+// asOf tells whether a folder's stamp is not later than a moment. That of the Python tool is in local time; but who names a moment by
+// one means it as it stands there.
+func (e *Entry) asOf(at time.Time) bool {
+	stamp, ok := manifest.StampOf(e.Name)
+	if e.Python && ok && !stamp.Equal(at) {
+		stamp = time.Date(stamp.Year(), stamp.Month(), stamp.Day(), stamp.Hour(), stamp.Minute(), stamp.Second(), 0, time.Local)
+	}
 	return ok && !stamp.After(at)
 }
 
