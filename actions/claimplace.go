@@ -101,7 +101,7 @@ func (k *Kit) noStranger(ctx context.Context, s *workflow.Session, place *remote
 		if known || job.Newest != nil && name <= job.Newest.Name {
 			continue
 		}
-		objects, err := listing(ctx, s.Look(), place, name, "")
+		objects, err := k.listing(ctx, s.Look(), place, name)
 		if err != nil {
 			return err
 		}
