@@ -1,0 +1,54 @@
+package actions
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/settings"
+	"zfs2cloud/state"
+)
+
+// An object of which a store that has hashes has none was compared with nothing but its size: what was sent is as good as its file.
+func TestArrivedWithoutHash(t *testing.T) {
+	t.Parallel()
+	text := []byte("as it was sealed")
+	sum := sha256.Sum256(text)
+	b := state.Backup{Name: fullName, Dir: t.TempDir()}
+	c := state.Chunk{Name: "chunk", Size: int64(len(text)), SHA256: hex.EncodeToString(sum[:]), Hashes: map[string]string{"md5": "5f"}}
+	if err := os.Mkdir(filepath.Join(b.Dir, b.Name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name   string
+		kind   string // of hash, that the store has
+		object remote.Object
+		file   string
+		want   bool
+	}{
+		{"hashed", "md5", remote.Object{Size: c.Size, Hashes: c.Hashes}, "is changed since", true},
+		{"of another hash", "md5", remote.Object{Size: c.Size, Hashes: map[string]string{"md5": "a0"}}, string(text), false},
+		{"without hash", "md5", remote.Object{Size: c.Size}, string(text), true},
+		{"without hash, its file changed", "md5", remote.Object{Size: c.Size}, "as it was changed", false},
+		{"without hash, its file changed, of that size", "md5", remote.Object{Size: c.Size}, "As it was sealed", false},
+		{"without hash, its file gone", "md5", remote.Object{Size: c.Size}, "", false},
+		{"of another size", "md5", remote.Object{Size: 1}, string(text), false},
+		{"of a store without any, where the file was read before", "", remote.Object{Size: c.Size}, "As it was sealed", true},
+	} {
+		if err := os.WriteFile(inDir(b, c.Name), []byte(row.file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if row.file == "" {
+			if err := os.Remove(inDir(b, c.Name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := &uploader{uploading: &uploading{kit: restoreKit("a passphrase", settings.GPG), backup: b, hash: row.kind}}
+		if got, err := p.arrived(t.Context(), row.object, c); got != row.want || err != nil {
+			t.Errorf("%s: %v, %v", row.name, got, err)
+		}
+	}
+}
