@@ -44,7 +44,7 @@ var Keys = []Key{
 		Unit: "1 to 200 bytes", Default: "none", Secret: true, read: readPassphraseInline},
 	{Name: "encryption_passphrase_file", Meaning: "a file with the passphrase, taken as it is less one final newline",
 		Unit: "path", Default: "none", read: readPassphraseFile},
-	{Name: "encryption_passphrase_command", Meaning: "a command that prints the passphrase, less one final newline",
+	{Name: "encryption_passphrase_command", Meaning: "a command that prints the passphrase, less one final newline; ./ is this file's folder",
 		Unit: "words, no shell", Default: "none", mayHold: true, read: readPassphraseCommand},
 	{Name: "incremental_strategy", Meaning: "what an incremental is based on",
 		Unit: "since_last_full, since_last_incremental, never_incremental", Default: "since_last_full", read: readStrategy},
@@ -193,6 +193,11 @@ func readPassphraseCommand(l *loader, f field) {
 	if err != nil {
 		l.notWords(f, err)
 		return
+	}
+	if len(all) > 0 && strings.Contains(all[0], "/") { // else it is looked for in PATH, which is root's own
+		f.value = all[0]
+		all[0] = l.place(f, true)
+		l.script(f, all[0])
 	}
 	l.s.Passphrase.Command = all
 }

@@ -245,3 +245,28 @@ func TestPassphraseFileInConfig(t *testing.T) {
 	p.write("pass", "abc\n", 0o604)
 	p.bad(text, "can be read by others", "Next: chmod 600 "+p.path("pass"))
 }
+
+// A program beside the config is meant by ./, whatever folder cron or a user stands in, and it is root's, or ours.
+func TestPassphraseCommandInConfig(t *testing.T) {
+	p := newPlace(t)
+	p.script("get-pass")
+	with := func(command string) string {
+		return strings.Replace(minimal(), "encryption_passphrase = secret", "encryption_passphrase_command = "+command, 1)
+	}
+	for written, want := range map[string]string{
+		"pass show zfs2cloud": "pass|show|zfs2cloud", "./get-pass a/b": p.path("get-pass") + "|a/b", "'" + p.path("get-pass") + "'": p.path("get-pass"),
+	} {
+		if s := p.good(with(written)); strings.Join(s.Passphrase.Command, "|") != want || len(s.Warnings) > 0 {
+			t.Errorf("%s: %q, %v", written, s.Passphrase.Command, s.Warnings)
+		}
+	}
+	p.bad(with("/nowhere/x"), "[main] encryption_passphrase_command\n", "no such file: /nowhere/x")
+	p.write("get-pass", "", 0o644)
+	p.bad(with("./get-pass"), "is not executable", "Next: chmod +x "+p.path("get-pass"))
+	p.write("get-pass", "", 0o757)
+	p.bad(with("./get-pass"), "can be written by others", "Next: chmod go-w "+p.path("get-pass"))
+	asRoot(t)
+	p.script("get-pass")
+	try(t, os.Chown(p.path("get-pass"), 1000, 1000))
+	p.bad(with("./get-pass"), "belongs to", "Next: chown root "+p.path("get-pass"))
+}
