@@ -283,6 +283,7 @@ type noHost struct{}
 
 func (noHost) Sweep(context.Context, string) error                { return nil }
 func (noHost) WaitGone(context.Context, workflow.ProcessID) error { return nil }
+func (noHost) EndGroup(workflow.ProcessID) error                  { return nil }
 
 func shaOf(t testing.TB, file string) string {
 	t.Helper()

@@ -59,6 +59,9 @@ func (k *Kit) hook(ctx context.Context, s *workflow.Session, _ []string) error {
 			defer done()
 			h := hookCall{argv: append([]string{step.Name}, step.Args...), env: env, log: k.hookLog(run.DatasetGUID, step.Name), timeout: run.Frozen.HookTimeout}
 			output, err := h.run(stop, fx, func(mark *state.HookMark) error {
+				if mark != nil {
+					mark.Phase = s.Phase()
+				}
 				return fx.Note(func(_ *state.Tx, r *state.Run) error {
 					r.Hook = mark
 					return nil

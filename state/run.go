@@ -41,8 +41,11 @@ type Run struct {
 	// Mount is the folder where the run has its snapshot mounted, or is about to. A typed mount outlives its run.
 	Mount string `json:"mount,omitempty"`
 
-	Hook  *HookMark `json:"hook,omitempty"`  // the hook at work
-	Waits *Wait     `json:"waits,omitempty"` // of its owner; until then only
+	Hook *HookMark `json:"hook,omitempty"` // the hook at work
+	// CutOff is one that was to stop the application, outlived its process, and could not be ended before the application was
+	// started.
+	CutOff *HookMark `json:"cut_off,omitempty"`
+	Waits  *Wait     `json:"waits,omitempty"` // of its owner; until then only
 
 	High       Progress `json:"high"`         // over the run's whole life
 	HighAtLast Progress `json:"high_at_last"` // when it was last asked whether there was progress
@@ -93,6 +96,7 @@ type HookMark struct {
 	Start   uint64    `json:"start"` // clock ticks since boot
 	Boot    string    `json:"boot"`
 	Started time.Time `json:"started"`
+	Phase   string    `json:"phase,omitempty"` // pre, post or step
 }
 
 // Progress is a high-water mark.

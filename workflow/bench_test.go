@@ -26,6 +26,8 @@ type bench struct {
 	clean  int
 	orphan int
 	wedged error    // of an orphan that can't be ended
+	lasts  error    // of a hook that was cut off, and whose end is waited for in vain
+	defies error    // of one that can't be ended
 	hooked []string // scripts that a note told of
 	lives  int
 }
@@ -46,7 +48,15 @@ func (w still) Now() time.Time { return time.Date(2026, 11, 25, 3, 52, 0, 0, tim
 type benchHost struct{ b *bench }
 
 func (h benchHost) Sweep(context.Context, string) error       { h.b.orphan++; return h.b.wedged }
-func (h benchHost) WaitGone(context.Context, ProcessID) error { return nil }
+func (h benchHost) WaitGone(context.Context, ProcessID) error { return h.b.lasts }
+
+func (h benchHost) EndGroup(id ProcessID) error {
+	h.b.did = append(h.b.did, fmt.Sprint("end-", id.PID))
+	if h.b.defies == nil {
+		h.b.lasts = nil
+	}
+	return h.b.defies
+}
 
 // engine is a process: another one each time it is called.
 func (b *bench) engine(db string) *Engine {

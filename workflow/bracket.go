@@ -91,8 +91,12 @@ func (e *Engine) runPost(s *Session) error {
 	if !ok || !BracketMachine.In(run.Bracket, BracketOpen) {
 		return nil
 	}
-	if err := e.waitForCutOffHook(context.Background(), s); err != nil {
-		e.Log.Warn("the application is brought back all the same", "run", run.ID, "err", err)
+	if still, note := e.endCutOffHook(run); note != "" {
+		// If this can't be stored, nothing is that follows, and the rest is done without it.
+		_ = s.update(func(_ *state.Tx, r *state.Run) error {
+			r.CutOff, r.Notes = still, append(r.Notes, note)
+			return nil
+		})
 	}
 	there := e.snapshotThere(s, b)
 	var errs []error
@@ -220,18 +224,45 @@ const hookEndTime = time.Minute
 
 // waitForCutOffHook waits for the process of a hook that outlived the one that started it, but not for
 // what it left behind: that is the application.
-func (e *Engine) waitForCutOffHook(ctx context.Context, s *Session) error {
-	h := s.Run().Hook
-	if h == nil {
-		return nil
-	}
+func (e *Engine) waitForCutOffHook(ctx context.Context, r state.Run) error {
 	ctx, cancel := context.WithTimeout(ctx, hookEndTime)
 	defer cancel()
-	id := ProcessID{PID: h.PID, Start: h.Start, Boot: h.Boot}
-	if err := e.Host.WaitGone(ctx, id); err != nil {
-		return fmt.Errorf("a script that was started %s is still at work, as pid %d: %w", h.Started.Local().Format(time.DateTime), h.PID, err)
+	for _, h := range []*state.HookMark{r.CutOff, r.Hook} {
+		if h == nil {
+			continue
+		}
+		if err := e.Host.WaitGone(ctx, hookID(h)); err != nil {
+			return fmt.Errorf("a script that was started %s is still at work, as pid %d: %w", h.Started.Local().Format(time.DateTime), h.PID, err)
+		}
 	}
 	return nil
+}
+
+func hookID(h *state.HookMark) ProcessID { return ProcessID{PID: h.PID, Start: h.Start, Boot: h.Boot} }
+
+// endCutOffHook waits for a hook that was cut off, before the application is started. One that was to stop the application and
+// needs longer is ended: minutes later it would stop what was started meanwhile. It returns the mark of one that goes on all the
+// same, and what a person should know of it. A second stop signal ends the wait, and so the hook.
+func (e *Engine) endCutOffHook(r state.Run) (still *state.HookMark, note string) {
+	ctx, done := e.Stop.Hook()
+	defer done()
+	err := e.waitForCutOffHook(ctx, r)
+	if err == nil {
+		return nil, ""
+	}
+	e.Log.Warn("the application is brought back all the same", "run", r.ID, "err", err)
+	for _, h := range []*state.HookMark{r.CutOff, r.Hook} {
+		if h == nil || h.Phase != "pre" {
+			continue
+		}
+		what := fmt.Sprintf("a script that was started %s, to stop the application, outlived its run", h.Started.Local().Format(time.DateTime))
+		if err := e.Host.EndGroup(hookID(h)); err != nil {
+			still, note = h, fmt.Sprintf("%s; it can't be ended, and may stop the application behind the back of what started it: %v", what, err)
+			continue
+		}
+		note = what + ", and was ended before the application was started"
+	}
+	return still, note
 }
 
 // BracketError says that the application could not be brought back.

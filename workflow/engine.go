@@ -44,6 +44,8 @@ type Host interface {
 	Sweep(ctx context.Context, kids string) error
 	// WaitGone waits for the end of a process that is no child of ours.
 	WaitGone(ctx context.Context, id ProcessID) error
+	// EndGroup ends a hook that is no child of ours, with its process group, and waits for its end.
+	EndGroup(id ProcessID) error
 }
 
 // Watch is told what goes on, for a terminal. Each is optional.
@@ -260,7 +262,7 @@ func (e *Engine) perform(s *Session, i int) error {
 		defer done()
 	}
 	if Kind(step.Kind) == Hook && !BracketMachine.In(run.Bracket, BracketOpen) {
-		err = e.waitForCutOffHook(ctx, s)
+		err = e.waitForCutOffHook(ctx, s.Run())
 	}
 	if err == nil {
 		err = def.Run(ctx, s, step.Args)

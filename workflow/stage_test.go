@@ -106,6 +106,8 @@ func (g *stage) Sweep(context.Context, string) error { return nil }
 
 func (g *stage) WaitGone(context.Context, ProcessID) error { return nil }
 
+func (g *stage) EndGroup(ProcessID) error { return nil }
+
 // command is a process from its start to its end, as package main has it: it owns the dataset or leaves, takes over
 // what is there, and then does what it is for.
 func (g *stage) command(name string, outcomes []outcome) (exit int) {

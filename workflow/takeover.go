@@ -99,6 +99,9 @@ func (e *Engine) takeOver(id string) error {
 	})
 	switch {
 	case err != nil:
+		if BracketMachine.In(found.Bracket, BracketOpen) {
+			e.endCutOffHook(found)
+		}
 		return errors.Join(err, e.rescue(found))
 	case closes:
 		return e.recoverBracket(e.session(taken))

@@ -103,6 +103,71 @@ func TestBracketIsClosedFromAnotherDatabase(t *testing.T) {
 	}
 }
 
+// A hook that was to stop the application, was cut off and is still at work, is ended before the application is started, and no
+// hook that starts it ever is. One that defies that is not begun a second time beside itself.
+func TestCutOffHookStopsNothingLater(t *testing.T) {
+	for _, c := range []struct {
+		dies, phase    string
+		defies, unread bool
+		want           string
+	}{
+		{"stop", "pre", false, false, "end-7 start"},
+		{"stop", "pre", true, false, "end-7 start"},
+		{"stop", "pre", false, true, "end-7 start start"}, // by what was read of the run, and by its note
+		{"start", "post", false, false, "start"},
+		{"stop", "", false, false, "start"}, // of a version that noted no phase
+	} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			b := newBench(t)
+			b.on[c.dies] = func(string) error { panic(crash{}) }
+			s, err := b.begin(b.engine("state.db"))
+			if err != errCrashed {
+				t.Fatal(err)
+			}
+			b.did, b.on[c.dies], b.lasts = nil, nil, context.DeadlineExceeded
+			if c.defies {
+				b.defies = errors.New("it hangs in the kernel")
+			}
+			e := b.engine("state.db")
+			err = e.Store.Update(func(tx *state.Tx) error {
+				r, _, err := tx.Run(s.Run().ID)
+				r.Hook = &state.HookMark{PID: 7, Phase: c.phase}
+				return errors.Join(err, tx.PutRun(r))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.unread { // what is stored can be read, and nothing more be stored
+				e.Afresh = func(*state.Run) { _ = os.Chmod(b.dir, 0o777) }
+			}
+			runs, err := e.Takeover(context.Background())
+			if (err != nil) != c.unread {
+				t.Fatal(err)
+			}
+			b.did = append(b.did, b.hooked...)
+			b.want(c.want)
+			if c.unread {
+				return
+			}
+			if noted := len(runs[0].Notes) == 1; noted != (c.phase == "pre") || (runs[0].CutOff != nil) != c.defies {
+				t.Errorf("notes %q, cut off %+v", runs[0].Notes, runs[0].CutOff)
+			}
+			if !c.defies {
+				return
+			}
+			b.did = nil
+			if _, err := b.next(true); err == nil || slices.Contains(b.did, "stop") {
+				t.Errorf("%v, did %q", err, b.did)
+			}
+			b.lasts, b.did = nil, nil
+			if _, err := b.next(true); err != nil {
+				t.Error(err)
+			}
+			b.want("stop snap start hold export upload unlock finish")
+		})
+	}
+}
+
 // A process that lost its run to another can store nothing any more.
 func TestALostRunStoresNothing(t *testing.T) {
 	b := newBench(t)

@@ -155,9 +155,38 @@ func TestHookOutlivesUs(t *testing.T) {
 	h.kill(t)
 	wantStays(t, own)
 	wantStays(t, daemon)
-	must(t, KillGroup(own))
+	must(t, EndGroup(own))
 	wantGone(t, own)
 	wantGone(t, daemon)
+}
+
+// Whom SIGTERM does not end, SIGKILL does, and whoever is in the group.
+func TestEndGroupInsists(t *testing.T) {
+	t.Parallel()
+	fifo, w := pipe(t)
+	name := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), w.Fd())
+	h := startHelper(t, "open", filepath.Join(t.TempDir(), "out"), script(t, `trap '' TERM; sleep 1000 & echo $! >`+name+`; wait; wait`))
+	own, child := h.process(t), pidFrom(t, fifo)
+	h.kill(t)
+	must(t, EndGroup(own))
+	wantGone(t, own)
+	wantGone(t, child)
+}
+
+// A hook that has ended is not ended again: what is left of its group is the application.
+func TestEndGroupLeavesAHooksDaemonAlone(t *testing.T) {
+	t.Parallel()
+	out := hookFile(t)
+	c, err := new(World).Start(t.Context(), workflow.Spec{Hook: true, Stdout: out, Argv: []string{script(t, "sleep 1000 & echo $!\n")}})
+	must(t, err)
+	must(t, c.Release())
+	must(t, c.(*child).awaitExit()) // a zombie: it still leads its group
+	must(t, EndGroup(c.ID()))
+	must(t, c.Wait())
+	f, err := os.Open(out.Name())
+	must(t, err)
+	defer f.Close()
+	wantStays(t, pidFrom(t, f))
 }
 
 func TestHooksDaemonIsLeftAlone(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -110,25 +111,49 @@ func WaitGone(ctx context.Context, id workflow.ProcessID) error {
 	return p.gone(ctx)
 }
 
-// KillGroup sends SIGKILL to the group that this process leads. If the process has ended, or leads no
-// group, nothing is signalled; the former is os.ErrProcessDone.
-func KillGroup(id workflow.ProcessID) error {
+// EndGroup ends a process that need not be our child, with the group that it leads, as the end of its context ends a
+// child: SIGTERM, SIGKILL where that is not enough, ErrUnkillable. Of a process that has ended, or leads no group,
+// nobody is signalled; the latter is an error.
+func EndGroup(id workflow.ProcessID) error {
 	p, err := pinID(id)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	st, err := readStat(id.PID)
-	if err != nil {
+	for _, try := range []struct {
+		sig   unix.Signal
+		grace time.Duration
+	}{{unix.SIGTERM, termGrace}, {unix.SIGKILL, killGrace}} {
+		if err = p.endGroup(try.sig, try.grace); !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
+	return fmt.Errorf("process %d: %w", id.PID, ErrUnkillable)
+}
+
+// endGroup signals the group that the process leads, unless the process has ended, and waits for its end.
+func (p *pin) endGroup(sig unix.Signal, grace time.Duration) error {
+	st, err := readStat(p.pid)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && (st.state == 'Z' || st.state == 'X'):
+		return nil // what is left of its group is no longer its own
+	case err != nil:
 		return err
+	case st.group != p.pid:
+		return fmt.Errorf("process %d leads no group", p.pid)
 	}
-	if st.group != id.PID {
-		return fmt.Errorf("process %d leads no group", id.PID)
+	err = p.signal(sig, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+	if errors.Is(err, unix.EINVAL) {
+		// Before Linux 6.9 a group goes by its number. It was this process's a moment ago.
+		err = unix.Kill(-p.pid, sig)
 	}
-	err = p.signal(unix.SIGKILL, unix.PIDFD_SIGNAL_PROCESS_GROUP)
-	if !errors.Is(err, unix.EINVAL) {
-		return err
+	if err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("end the group of process %d: %w", p.pid, err)
 	}
-	// Before Linux 6.9 a group goes by its number. It was this process's a moment ago.
-	return unix.Kill(-id.PID, unix.SIGKILL)
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	return p.gone(ctx)
 }

@@ -389,3 +389,5 @@ func (h host) Sweep(ctx context.Context, kids string) error {
 func (h host) WaitGone(ctx context.Context, id workflow.ProcessID) error {
 	return proc.WaitGone(ctx, id)
 }
+
+func (h host) EndGroup(id workflow.ProcessID) error { return proc.EndGroup(id) }
