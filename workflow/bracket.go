@@ -143,12 +143,23 @@ func (e *Engine) rescue(r state.Run) error {
 		if StepMachine.In(step.State, StepDone) {
 			continue
 		}
-		if err := e.Hook(context.Background(), append([]string{step.Name}, step.Args...), bareEnv(r.ID, r.Frozen.Dataset), r.Frozen.HookTimeout); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", step.Name, err))
+		if err := e.bareHook(append([]string{step.Name}, step.Args...), bareEnv(r.ID, r.Frozen.Dataset), r.Frozen.HookTimeout); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if len(errs) > 0 {
 		return &BracketError{Run: r.ID, Err: errors.Join(errs...)}
+	}
+	return nil
+}
+
+// bareHook runs a post-snapshot operation where there is no session. A stop signal that is not the first ends it, and not those
+// that come after it.
+func (e *Engine) bareHook(argv, env []string, timeout time.Duration) error {
+	ctx, done := e.Stop.Hook()
+	defer done()
+	if err := e.Hook(ctx, argv, env, timeout); err != nil {
+		return fmt.Errorf("%s: %w", argv[0], err)
 	}
 	return nil
 }

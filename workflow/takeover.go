@@ -297,12 +297,10 @@ func (e *Engine) closeNote(n bracketNote) error {
 	env := bareEnv(n.Run, n.Dataset)
 	r = state.Run{Config: n.Config, Frozen: state.Frozen{HookTimeout: n.Timeout}}
 	e.afresh(&r)
-	ctx, done := e.Stop.Hook()
-	defer done()
 	var errs []error
 	for _, argv := range n.Post {
-		if err := e.Hook(ctx, argv, env, r.Frozen.HookTimeout); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", argv[0], err))
+		if err := e.bareHook(argv, env, r.Frozen.HookTimeout); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if len(errs) > 0 {

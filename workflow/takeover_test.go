@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,57 @@ func TestRescue(t *testing.T) {
 			}
 			if !slices.Equal(b.hooked, []string{"start"}) || slices.Contains(b.did, "start") {
 				t.Errorf("did %q, and without the database %q", b.did, b.hooked)
+			}
+		})
+	}
+}
+
+// A second stop signal ends a script that hangs where the database can't be written, or tells nothing, and the next is run.
+func TestStopWithoutDatabase(t *testing.T) {
+	for _, noted := range []bool{false, true} {
+		t.Run(fmt.Sprint("noted ", noted), func(t *testing.T) {
+			b := newBench(t)
+			e := b.engine("state.db")
+			signals := func(e *Engine) {
+				e.Hook = func(ctx context.Context, argv, _ []string, _ time.Duration) error {
+					b.hooked = append(b.hooked, argv[0])
+					if argv[0] == "tell" {
+						return ctx.Err()
+					}
+					e.Stop.Signal()
+					e.Stop.Signal()
+					select {
+					case <-ctx.Done():
+					case <-time.After(10 * time.Second):
+						t.Error("it is not ended")
+					}
+					return ctx.Err()
+				}
+			}
+			signals(e)
+			b.on["snap"] = func(when string) error {
+				if when == "do" {
+					b.spoil()
+				}
+				if noted {
+					panic(crash{})
+				}
+				return nil
+			}
+			s, err := e.Begin(state.Run{Frozen: state.Frozen{Dataset: "tank/data"}, Steps: plan([]Planned{{Name: "stop", Kind: Hook},
+				{Name: "snap", Kind: Snapshot}, {Name: "start", Kind: Hook}, {Name: "tell", Kind: Hook}})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = b.drive(e, s)
+			if noted {
+				e = b.engine("other.db")
+				signals(e)
+				_, err = e.Takeover(e.Stop.Soft())
+			}
+			var open *BracketError
+			if !errors.As(err, &open) || !slices.Equal(b.hooked, []string{"start", "tell"}) || strings.Contains(err.Error(), "tell: ") {
+				t.Errorf("%v; ran %q", err, b.hooked)
 			}
 		})
 	}
