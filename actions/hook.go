@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"zfs2cloud/actions/proc"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -167,7 +168,9 @@ func openHookLog(name string) (f *os.File, begin int64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	begin, err = f.Seek(0, io.SeekEnd)
+	if err = proc.MakeRoom(f); err == nil {
+		begin, err = f.Seek(0, io.SeekEnd)
+	}
 	if err != nil {
 		return nil, 0, errors.Join(err, f.Close())
 	}

@@ -46,11 +46,15 @@ func (f onFailure) call(code int, r state.Run, text string) error {
 	stdin := strings.TrimRight(text, "\n") + "\n" + firstLine(text) + "\n"
 	spec := workflow.Spec{Argv: []string{f.script}, Env: f.env(code, r), Stdin: strings.NewReader(stdin)}
 	output, err := os.CreateTemp("", "zfs2cloud-on_failure-")
-	if err != nil {
-		f.app.Log.Warn("what on_failure prints is not kept", "err", err)
-	} else {
+	if err == nil {
 		defer output.Close()
 		os.Remove(output.Name())
+		err = proc.MakeRoom(output)
+	}
+	if err != nil {
+		f.app.Log.Warn("what on_failure prints is not kept", "err", err)
+		output = nil
+	} else {
 		spec.Stdout, spec.Stderr = output, output
 	}
 	err = proc.Run(ctx, f.app.World, spec)
