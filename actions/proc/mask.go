@@ -8,7 +8,7 @@ import (
 const masked = "***"
 
 // telling are the parts of names whose values are secrets, or may be. Too many masked words harm nobody.
-const telling = `(?:pass|secret|key|token|cred|auth|bearer|header|cookie|sas|signature)`
+const telling = `(?:pass|secret|key|token|cred|grant|auth|bearer|header|cookie|sas|signature)`
 
 var (
 	// https://user:password@host: everything up to the last @ before the path.

@@ -150,7 +150,11 @@ func readRemote(l *loader, f field) {
 		return
 	}
 	before, _, colon := strings.Cut(remote, ":")
+	secret := secretParameter(remote)
 	switch {
+	case secret != "":
+		l.bad(f, printable(secret)+" looks like a secret, and a remote is stored, printed, and seen by every user as rclone's argument",
+			"write NAME:PATH, and that into a section [NAME] of rclone.conf, or into a variable RCLONE_CONFIG_NAME_… that rclone_env names")
 	case strings.HasPrefix(remote, "-") || remote == ":" || remote == "":
 		l.bad(f, "not a remote", "write NAME:PATH with a name that rclone knows, or an absolute path")
 	case colon && !strings.Contains(before, "/"):

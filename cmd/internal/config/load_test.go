@@ -454,9 +454,20 @@ func TestPeek(t *testing.T) {
 	}
 }
 
+// A remote is stored, printed and rclone's argument: none with a secret in it is taken.
+func TestRemoteWithASecret(t *testing.T) {
+	p := newPlace(t)
+	p.bad(minimal("remote = ':s3,access_key_id=AK,secret_access_key=hidden:bucket/x'"), "line 5  [main] remote = ':s3,***\n",
+		"secret_access_key looks like a secret", "a section [NAME] of rclone.conf, or into a variable RCLONE_CONFIG_NAME_… that rclone_env names")
+	if s := p.good(minimal("remote = ':s3,provider=AWS,env_auth=true:bucket/x'")); s.Remote != ":s3,provider=AWS,env_auth=true:bucket/x" {
+		t.Error(s.Remote)
+	}
+}
+
 func TestShowMasks(t *testing.T) {
 	p := newPlace(t)
-	s := p.good(minimal("rclone_args = --b2-key=hidden", "remote = ':s3,secret_access_key=hidden:bucket/x'"))
+	s := p.good(minimal("rclone_args = --b2-key=hidden --azureblob-sas-url 'https://x/?sig=hidden'", "rclone_global_flags = --s3-endpoint=https://u:hidden@x --http-cookie hidden",
+		"remote = ':s3,access_key_id=hidden:bucket/x'")) // a secret is refused there: it would be stored
 	for _, kv := range Show(s) {
 		if strings.Contains(kv.Value, "secret") && kv.Key != "remote" || strings.Contains(kv.Value, "hidden") {
 			t.Errorf("%+v", kv)
@@ -474,7 +485,7 @@ func TestShowMasks(t *testing.T) {
 	// No problem shows a secret either.
 	for _, text := range []string{"encryption_passphrase = hidden$\n", "encryption_passphrse = hidden\n", "encryption_passphrase = hidden%\n",
 		"encryption_passphrase = hidden\n  # x\n  hidden\n", "encryption_passphrase = `hidden`\n", "encryption_passphrase = hidden\nencryption = none\n",
-		"remote = ':s3,secret_access_key=hidden:b' x\n", "rclone_args = --b2-key hidden $X\n", "rclone_global_flags = --b2-key=hidden%\n",
+		"remote = ':s3,secret_access_key=hidden:b' x\n", "remote = ':s3,secret_access_key=hidden:b'\n", "remote = \"a,key=hidden/x:b\"\n", "rclone_args = --b2-key hidden $X\n", "rclone_global_flags = --b2-key=hidden%\n",
 		"encryption_passphrase_command = echo hidden | head\n"} {
 		err := p.bad("[main]\nzfs_fs = a\nintermediate_basedir = /s\n" + text)
 		if strings.Contains(err.Error(), "hidden") {

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
+	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/settings"
 )
 
@@ -162,32 +164,32 @@ func ruleFor(name string) flagRule {
 	return flagRules[at]
 }
 
-// maskFlags hides the values of flags that look like a secret's: --b2-key=… and --b2-key ….
-func maskFlags(argv []string) []string {
-	out := slices.Clone(argv)
-	hide := false
-	for i, word := range argv {
-		name, _, joined := strings.Cut(word, "=")
-		switch {
-		case !strings.HasPrefix(word, "-"):
-			if hide {
-				out[i] = masked
-			}
-			hide = false
-		case secretFlag(name) && joined:
-			out[i], hide = name+"="+masked, false
-		default:
-			hide = secretFlag(name)
-		}
-	}
-	return out
-}
+// parameter is one of a remote that is described in place: rclone's docs, "Connection strings". A quote inside a quoted value is
+// doubled.
+var parameter = regexp.MustCompile(`^,([^=,:]*)(?:=("(?:[^"]|"")*(?:"|$)|'(?:[^']|'')*(?:'|$)|[^,:]*))?`)
 
-func secretFlag(name string) bool {
-	for _, part := range []string{"pass", "key", "secret", "token", "auth", "header", "credentials"} {
-		if strings.Contains(name, part) {
-			return true
-		}
+// noSecrets are names that look like a secret's and are none, of rclone 1.60's and 1.76's.
+var noSecrets = regexp.MustCompile(`(?i)^(?:auth|auth_owner_only|resource_key)$|_(?:id|file|name|version|expiry|duration|command|agent|md5|algorithms|exchange)$|(?:auth|token)_url$`)
+
+// secretParameter names the first parameter of a remote described in place that looks like a secret's, or whose value has one, as an
+// address with a password; empty if there is none.
+func secretParameter(remote string) string {
+	name := strings.TrimPrefix(remote, ":")
+	at := strings.IndexAny(name, ",:/")
+	if at < 0 {
+		return ""
 	}
-	return false
+	for rest := name[at:]; ; {
+		m := parameter.FindStringSubmatch(rest)
+		if m == nil {
+			return ""
+		}
+		whole, name, value := m[0], m[1], m[2]
+		inValue := proc.Mask([]string{value})[0] != value
+		inName := proc.Mask([]string{"--" + name + "=" + value})[0] != "--"+name+"="+value
+		if inValue || inName && !noSecrets.MatchString(name) && value != "" && value != "true" && value != "false" {
+			return name
+		}
+		rest = rest[len(whole):]
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/settings"
 )
 
@@ -87,9 +88,9 @@ func shown(s *settings.Settings, key string) string {
 	case "rclone_bwlimit":
 		return s.RcloneBwlimit
 	case "rclone_global_flags":
-		return quoteWords(maskFlags(s.RcloneGlobalFlags))
+		return quoteWords(proc.Mask(s.RcloneGlobalFlags))
 	case "rclone_args":
-		return quoteWords(maskFlags(s.RcloneArgs))
+		return quoteWords(proc.Mask(s.RcloneArgs))
 	case "rclone_env":
 		return strings.Join(s.RcloneEnv, " ")
 	case "rclone_idle_timeout":

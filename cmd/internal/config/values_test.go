@@ -147,10 +147,22 @@ func TestObjectFlags(t *testing.T) {
 	}
 }
 
-func TestMaskFlags(t *testing.T) {
-	got := maskFlags([]string{"--b2-key=secret", "--sftp-pass", "secret", "--transfers", "4", "--header", "Authorization: secret"})
-	want := []string{"--b2-key=***", "--sftp-pass", "***", "--transfers", "4", "--header", "***"}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q", got)
+// A parameter of a remote that is described in place may be a secret by its name, or by what stands in its value.
+func TestSecretParameter(t *testing.T) {
+	for remote, want := range map[string]string{
+		":s3,secret_access_key=x:b/p": "secret_access_key", ":s3,provider=AWS,access_key_id=AK,session_token='a:b,c':b": "session_token",
+		"b2,account=a,key=K/x:b": "key", `:sftp,host=h,pass="a,b:""c":p`: "pass", ":sftp,pass=a": "pass", ":storj,access_grant=x:b": "access_grant",
+		":azureblob,sas_url='https://h/?sv=1':c": "sas_url", ":webdav,url='https://u:p@h/x':": "url", ":http,url='https://h/x?token=t':": "url",
+		":crypt,remote='b2:x',password=y,password2=z:": "password", ":drive,service_account_credentials='{}':": "service_account_credentials",
+		":sftp,key_file=/root/key,key_file_pass=x:p": "key_file_pass", `:s3,secret_access_key="x`: "secret_access_key",
+
+		"b2:bucket/path": "", "/mnt/usb": "", "/mnt/a,pass=b:c": "", "b2:bucket/a,pass=b": "", "usb/x,key=y": "", ":local:/x": "", ":": "",
+		":s3,provider=AWS,env_auth=true,region=x:b": "", ":s3,env_auth:b": "", "s3,sse_kms_key_id=arn:b": "", ":s3,access_key_id=AK:b": "",
+		":sftp,host=h,key_file=/root/key,key_use_agent=true,ask_password=false:p": "", ":swift,auth='https://h/v3':c": "",
+		":s3,endpoint='http://x/':acme": "", ":sftp,key_exchange='a b',host_key_algorithms=c:p": "",
+	} {
+		if got := secretParameter(remote); got != want {
+			t.Errorf("%s: %q, want %q", remote, got, want)
+		}
 	}
 }
