@@ -47,6 +47,9 @@ type Spec struct {
 	// and waits behind a gate until Release, so that it can be put on record before it does anything.
 	// Stdout must be nil or a file, never a pipe. It gets stderr as well.
 	Hook bool
+	// Leaves marks a program that may leave behind what is to live on, such as a vault's agent: it inherits nothing by which
+	// that would be taken for an orphan of ours.
+	Leaves bool
 }
 
 // Child is a started program.

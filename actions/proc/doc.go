@@ -8,7 +8,7 @@
 // one goroutine, locked to a thread that never ends, starts all children. It does not reach
 // grandchildren, nor what a set-user-id program such as sudo becomes. Therefore ordinary children also
 // inherit the file World.Kids, on which the caller holds an open-file-description lock: whoever outlived
-// a dead run still holds it, and Sweep finds and ends them.
+// a dead run still holds it, and Sweep finds and ends them. (Not those that may leave an agent behind: Spec.Leaves.)
 //
 // Their environment is built, never inherited. Their stderr is always drained, and its end kept for the
 // error. What copies their output is ours; Wait doesn't hang on it when a grandchild keeps a pipe open.

@@ -95,7 +95,7 @@ func (w *World) startOrdinary(path string, s workflow.Spec) (*child, error) {
 		return nil, err
 	}
 	files = append(files, s.Extra...)
-	if w.Kids != nil {
+	if w.Kids != nil && !s.Leaves {
 		files = append(files, w.Kids)
 	}
 	sys := &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}

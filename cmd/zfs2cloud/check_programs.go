@@ -12,7 +12,6 @@ import (
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/settings"
-	"zfs2cloud/cmd/internal/config"
 	"zfs2cloud/workflow"
 )
 
@@ -30,9 +29,7 @@ func (c *checkup) lookGPG(ctx context.Context, f facts) (facts, []finding) {
 	if err != nil {
 		return f, []finding{c.find(noticeGPG, args{"err": err.Error()})}
 	}
-	pass, warnings, err := config.ReadPassphrase(ctx, c.settings.Passphrase, func(ctx context.Context, argv []string) ([]byte, error) {
-		return proc.Output(ctx, c.app.World, workflow.Spec{Argv: argv})
-	})
+	pass, warnings, err := c.app.readPassphrase(ctx, c.settings)
 	if err != nil {
 		return f, []finding{c.find(noticePassphrase, args{"err": err.Error()})}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"zfs2cloud/actions"
 	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/secret"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/cmd/internal/config"
@@ -340,9 +342,7 @@ func (a *App) passphrase(ctx context.Context, c *settings.Settings, kit *actions
 	if c.Encryption == settings.None {
 		return nil
 	}
-	pass, warnings, err := config.ReadPassphrase(ctx, c.Passphrase, func(ctx context.Context, argv []string) ([]byte, error) {
-		return proc.Output(ctx, a.World, workflow.Spec{Argv: argv})
-	})
+	pass, warnings, err := a.readPassphrase(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -351,6 +351,18 @@ func (a *App) passphrase(ctx context.Context, c *settings.Settings, kit *actions
 	}
 	kit.Passphrase = pass
 	return nil
+}
+
+// vaultTime bounds encryption_passphrase_command where hook_timeout sets nothing: a person may have to unlock a vault.
+const vaultTime = 5 * time.Minute
+
+func (a *App) readPassphrase(ctx context.Context, c *settings.Settings) (secret.Bytes, []settings.Warning, error) {
+	return config.ReadPassphrase(ctx, c.Passphrase, func(ctx context.Context, argv []string) ([]byte, error) {
+		limit := cmp.Or(c.HookTimeout, vaultTime)
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it gave none in %s; hook_timeout sets another time", limit))
+		defer cancel()
+		return proc.Output(ctx, a.World, workflow.Spec{Argv: argv, Leaves: true})
+	})
 }
 
 // How long a process may take to die that no longer has any descriptors, and how often that is asked.

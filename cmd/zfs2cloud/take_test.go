@@ -2,9 +2,14 @@ package main
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"zfs2cloud/actions/proc"
+	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -51,4 +56,26 @@ func TestLastOf(t *testing.T) {
 		})
 	}
 	wants("4802") // the one whose application is stopped
+}
+
+// The command that prints the passphrase may leave an agent behind, which is no orphan of ours, and does not keep a run for ever.
+func TestPassphraseCommand(t *testing.T) {
+	t.Parallel()
+	kids, err := os.Create(filepath.Join(t.TempDir(), "kids"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kids.Close()
+	a := &App{World: &proc.World{Kids: kids}}
+	c := &settings.Settings{HookTimeout: 100 * time.Millisecond}
+	c.Passphrase.Command = []string{"sleep", "600"}
+	_, _, err = a.readPassphrase(t.Context(), c)
+	if err == nil || !strings.Contains(err.Error(), "encryption_passphrase_command: it gave none in 100ms; hook_timeout sets another time") {
+		t.Error(err)
+	}
+	c.HookTimeout = 0
+	c.Passphrase.Command = []string{"sh", "-c", "readlink /proc/$$/fd/3 || echo none"}
+	if pass, _, err := a.readPassphrase(t.Context(), c); err != nil || string(pass) != "none" {
+		t.Errorf("it has %s, %v", string(pass), err)
+	}
 }

@@ -82,7 +82,7 @@ var Keys = []Key{
 		Unit: "duration (10m, 2h), or none", Default: "15m", read: readRcloneIdle},
 	{Name: "on_failure", Meaning: "a script that gets the error on standard input; ./ is this file's folder",
 		Unit: "path", Default: "none", read: readOnFailure, optEmpty: true},
-	{Name: "hook_timeout", Meaning: "a hook is ended after this", Unit: "duration (90s, 2h) or seconds",
+	{Name: "hook_timeout", Meaning: "a hook is ended after this, and encryption_passphrase_command; that after 5m if there is none", Unit: "duration (90s, 2h) or seconds",
 		Default: "none", read: readHookTimeout},
 	{Name: "backup_max_age", Meaning: "a last good backup older than this is late", Unit: "duration (36h, 2d)",
 		Default: "36h", read: readMaxAge},
