@@ -54,7 +54,7 @@ type Spec struct {
 
 // Child is a started program.
 type Child interface {
-	// ID tells the process from any other that ever had or will have its number.
+	// ID tells the process from any other that ever had or will have its number. Of one that is no hook, PID alone may be known.
 	ID() ProcessID
 	// Release opens the gate of a hook. A child that is no hook has none.
 	Release() error

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -73,6 +74,28 @@ var helpers = map[string]func([]string) error{
 			return err
 		}
 		return runHook(args)
+	},
+	// hidden is an ordinary user, from whom /proc hides the processes of others, as the first argument says. He runs the
+	// second, which is root's for as long as it lives, and asks what the group of a program of his own has moved.
+	"hidden": func(args []string) error {
+		if err := unix.Mount("proc", "/proc", "proc", 0, "hidepid="+args[0]); err != nil {
+			fmt.Println("skip", err)
+			return nil
+		}
+		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
+			return err
+		}
+		if err := Run(context.Background(), new(World), workflow.Spec{Argv: []string{args[1], "0.1"}}); err != nil {
+			return err
+		}
+		c, err := new(World).Start(context.Background(), workflow.Spec{Argv: []string{"sleep", "1000"}})
+		if err != nil {
+			return err
+		}
+		defer c.Wait()
+		defer c.Kill()
+		_, err = Moved(c.ID().PID)
+		return err
 	},
 	// core runs a hook after it took the core files from itself.
 	"core": func(args []string) error {

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"zfs2cloud/workflow"
 )
@@ -90,6 +94,29 @@ func TestEndGroupOfNoLeader(t *testing.T) {
 	must(t, EndGroup(c.ID()))
 	wantGone(t, member)
 	_ = c.Wait()
+}
+
+// As for a user with "sudo zfs", where /proc is mounted with hidepid.
+func TestWhereProcHidesOthers(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, who can mount, and become another")
+	}
+	dir := t.TempDir()
+	must(t, os.Chmod(filepath.Dir(dir), 0o755))
+	program := filepath.Join(dir, "sleep")
+	must(t, exec.Command("cp", "/bin/sleep", program).Run())
+	must(t, os.Chmod(program, 0o755|fs.ModeSetuid))
+	for _, hidepid := range []string{"1", "2"} {
+		cmd := helperCommand("hidden", hidepid, program)
+		cmd.SysProcAttr = &unix.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+		out, err := cmd.Output()
+		if err != nil {
+			t.Errorf("hidepid=%s: %v, %s", hidepid, err, out)
+		} else if len(out) > 0 {
+			t.Skipf("%s", out)
+		}
+	}
 }
 
 func TestBootTime(t *testing.T) {

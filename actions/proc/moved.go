@@ -13,7 +13,8 @@ import (
 
 // Moved is how many bytes the processes of a group have read and written so far, to files, pipes and sockets
 // alike: rchar and wchar of proc_pid_io(5). It falls when one of them ends. A program that waits for a server
-// moves none (rclone 1.60: one byte in half a minute), and one that is stopped, or locked up, moves none.
+// moves none (rclone 1.60: one byte in half a minute), and one that is stopped, or locked up, moves none. Processes that
+// /proc hides from us (hidepid) are not of the group, unless it is the one that leads it.
 func Moved(group int) (int64, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -26,6 +27,9 @@ func Moved(group int) (int64, error) {
 			continue
 		}
 		st, err := readStat(pid)
+		if errors.Is(err, fs.ErrPermission) && pid != group {
+			continue
+		}
 		if err == nil && st.group == group {
 			var n int64
 			n, err = movedBy(pid)

@@ -137,6 +137,10 @@ func (w *World) fork(path string, s workflow.Spec, argv []string, files []*os.Fi
 		undying: make(chan struct{}),
 	}
 	c.id, err = IDOf(process.Pid)
+	if err != nil && !s.Hook {
+		// A set-user-id program, such as sudo, is hidden from an ordinary user where /proc is mounted with hidepid.
+		c.id, err = workflow.ProcessID{PID: process.Pid}, nil
+	}
 	if err != nil {
 		c.Kill()
 		return nil, errors.Join(err, c.Wait())
