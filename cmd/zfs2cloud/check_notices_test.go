@@ -142,6 +142,7 @@ func programCases() []noticeCase {
 		{"no gpg", func(b *bench) { b.viaGPG(); b.env["GPG_PATH"] = "/nonexistent/gpg" }, []string{"gpg"}, nil},
 		{"an empty passphrase", func(b *bench) { b.viaGPG(); b.write("pass", "\n") }, []string{"passphrase"}, nil},
 		{"a passphrase from Windows", func(b *bench) { b.viaGPG(); b.write("pass", "horse\r\n") }, []string{"passphrase-warning"}, []string{"CR LF"}},
+		{"a passphrase from an editor", func(b *bench) { b.viaGPG(); b.write("pass", "\ufeffhorse\n") }, []string{"passphrase-warning"}, []string{"U+FEFF"}},
 		{"a gpg that does nothing", func(b *bench) {
 			b.viaGPG()
 			b.env["GPG_PATH"] = b.script("gpg", `[ "$1" = --version ] && exec gpg --version; cat >/dev/null; exit 0`)

@@ -226,6 +226,9 @@ func (a *App) askPassphrase(ctx context.Context, prompt string) (secret.Bytes, e
 	fmt.Fprint(a.Err, prompt)
 	typed, err := a.answer(ctx, func(fd int) ([]byte, error) { return term.ReadPassword(fd) })
 	fmt.Fprintln(a.Err)
+	if text := config.UnseenTyped(typed); text != "" {
+		fmt.Fprintln(a.Err, "warning:", text)
+	}
 	return typed, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -218,6 +219,24 @@ func TestReadPassphrase(t *testing.T) {
 		if err != nil || string(got) != want || (len(warnings) > 0) != strings.HasSuffix(content, "\r\n") {
 			t.Errorf("%q: %q, %v, %v", content, string(got), warnings, err)
 		}
+	}
+	for content, named := range map[string]string{
+		"\ufeffabc\n": "U+FEFF", "a\u200bb": "U+200B", "abc\u2060\r\n": "U+2060", "\ufeff\u200b\n": "U+FEFF", "a\u00a0b\u0301\n": "",
+	} {
+		got, warnings, err := ReadPassphrase(context.Background(), settings.Passphrase{File: p.write("pass", content, 0o600)}, nil)
+		if err != nil || string(got) != strings.TrimRight(content, "\r\n") {
+			t.Errorf("%q: %q, %v", content, string(got), err)
+		}
+		if text := fmt.Sprint(warnings); strings.Contains(text, "nobody sees") != (named != "") || !strings.Contains(text, named) {
+			t.Errorf("%q: %s", content, text)
+		}
+	}
+	inline := p.good(strings.Replace(minimal(), "= secret", "= sec\u200dret", 1)).Passphrase
+	if got, warnings, err := ReadPassphrase(context.Background(), inline, nil); err != nil || string(got) != "sec\u200dret" || len(warnings) != 1 {
+		t.Errorf("%q, %v, %v", string(got), warnings, err)
+	}
+	if text := UnseenTyped([]byte("a\u200bb")); !strings.HasPrefix(text, "the passphrase has U+200B, ") || UnseenTyped([]byte("ab")) != "" {
+		t.Error(text)
 	}
 	p.write("pass", "abc", 0o644)
 	_, _, err := ReadPassphrase(context.Background(), settings.Passphrase{File: p.path("pass")}, nil)

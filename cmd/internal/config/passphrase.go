@@ -26,7 +26,7 @@ func ReadPassphrase(ctx context.Context, p settings.Passphrase,
 	run func(ctx context.Context, argv []string) ([]byte, error)) (secret.Bytes, []settings.Warning, error) {
 	switch {
 	case len(p.Inline) > 0:
-		return p.Inline, nil, checkPassphrase(p.Inline)
+		return p.Inline, unseen("encryption_passphrase", p.Inline), checkPassphrase(p.Inline)
 	case p.File != "":
 		name := cmp.Or(p.Named, "encryption_passphrase_file")
 		data, st, err := readOwned(p.File, os.Getuid(), 1<<16)
@@ -59,7 +59,27 @@ func literal(key string, data []byte) (secret.Bytes, []settings.Warning, error) 
 	if err := checkPassphrase(data); err != nil {
 		return nil, warnings, fmt.Errorf("%s: %w", key, err)
 	}
-	return secret.Bytes(data), warnings, nil
+	return secret.Bytes(data), append(warnings, unseen(key, data)...), nil
+}
+
+// unseen warns of what an editor or a web page left in a passphrase and nobody sees: with it, backups open to the file alone, and
+// not to who types what he reads. It is not taken off: older backups may have it.
+func unseen(key string, p []byte) []settings.Warning {
+	at := bytes.IndexFunc(p, func(r rune) bool { return unicode.Is(unicode.Cf, r) })
+	if at < 0 {
+		return nil
+	}
+	r, _ := utf8.DecodeRune(p[at:])
+	return []settings.Warning{{Section: mainSection, Key: key,
+		Text: fmt.Sprintf("has U+%04X, which nobody sees: it is part of the passphrase, and who types that without it opens no backup", r)}}
+}
+
+// UnseenTyped is what to tell who typed, or pasted, a passphrase with what nobody sees; empty if there is nothing.
+func UnseenTyped(p []byte) string {
+	for _, w := range unseen("the passphrase", p) {
+		return w.Key + " " + w.Text
+	}
+	return ""
 }
 
 // checkPassphrase accepts what every gpg takes in the same way: it would cut at NUL or LF without a word.
