@@ -43,6 +43,7 @@ type question struct {
 	now        time.Time
 	full, incr bool // the step's flags
 	flags      []string
+	encryption string // the run's, which seals
 }
 
 // choose decides between full and incremental. WHOLE tells whether a committed backup is still whole where
@@ -71,8 +72,8 @@ func (k *Kit) choose(q question, whole func(state.Backup) (bool, error), opens f
 	if age := q.now.Sub(born); age > time.Duration(k.Settings.FullEveryDays)*24*time.Hour && !q.incr {
 		return full("the last full, %s, is older than %d days", fullBackup.Name, k.Settings.FullEveryDays)
 	}
-	if fullBackup.Encryption != string(k.Settings.Encryption) {
-		return full("encryption was %s, is %s", fullBackup.Encryption, k.Settings.Encryption)
+	if fullBackup.Encryption != q.encryption {
+		return full("encryption was %s, is %s", fullBackup.Encryption, q.encryption)
 	}
 	from, txg, mark, err := q.byGUID(base.SnapshotGUID)
 	switch {

@@ -148,8 +148,10 @@ func TestChoose(t *testing.T) {
 			q.backups = slices.Clone(q.backups[:1])
 			q.backups[0].Name, q.now = "20370101000000-full", at("20261201030001")
 		}, why: "older than 30 days"},
-		"older than its base":   {change: func(q *question, _ *settings.Settings) { q.target.CreateTXG = 50 }, why: "not older"},
-		"encryption changed":    {change: func(_ *question, s *settings.Settings) { s.Encryption = settings.None }, why: "encryption was gpg"},
+		"older than its base": {change: func(q *question, _ *settings.Settings) { q.target.CreateTXG = 50 }, why: "not older"},
+		"encryption changed":  {change: func(q *question, _ *settings.Settings) { q.encryption = "none" }, why: "encryption was gpg, is none"},
+		"encryption changed since the run began": {change: func(_ *question, s *settings.Settings) { s.Encryption = settings.None },
+			base: "20261101030000-full"},
 		"passphrase changed":    {opens: no, why: "passphrase has changed"},
 		"gone from the remote":  {whole: no, why: "no longer whole", expired: "20261101030000-full"},
 		"can't look":            {whole: func(state.Backup) (bool, error) { return false, unknown }, err: unknown},
@@ -168,7 +170,7 @@ func TestChoose(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			q := question{backups: backups, snapshots: append(snapshots[:3:3], target), target: target, now: day, flags: []string{"-e"},
+			q := question{backups: backups, snapshots: append(snapshots[:3:3], target), target: target, now: day, flags: []string{"-e"}, encryption: "gpg",
 				bookmarks: func() ([]zfs.BookmarkInfo, error) { return nil, nil }, canSend: func(zfs.SendArgs) error { return nil }}
 			k := &Kit{Settings: &settings.Settings{Strategy: settings.SinceLastFull, FullEveryDays: 30, Encryption: settings.GPG}}
 			if c.change != nil {

@@ -155,7 +155,8 @@ func (k *Kit) exportChoice(ctx context.Context, s *workflow.Session, args []stri
 				return choice{}, err
 			}
 			program := k.zfs(s.Look())
-			q := question{job: job, backups: backups, snapshots: snapshots, target: snapshots[i], now: s.Now(), flags: run.Frozen.SendFlags,
+			q := question{job: job, backups: backups, snapshots: snapshots, target: snapshots[i], now: s.Now(),
+				flags: run.Frozen.SendFlags, encryption: run.Frozen.Encryption,
 				full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i"),
 				bookmarks: func() ([]zfs.BookmarkInfo, error) { return program.Bookmarks(ctx, snapshots[i].Snapshot.Dataset()) },
 				canSend:   func(a zfs.SendArgs) error { return program.CanSend(ctx, a) }}

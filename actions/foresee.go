@@ -65,7 +65,7 @@ func (f *Foresight) choice(ctx context.Context, args []string) (choice, error) {
 	frozen := Freeze(k.Settings)
 	// A snapshot that is yet to be taken is newer than any.
 	q := question{job: f.job, backups: f.holdings.backups, snapshots: f.snapshots, target: zfs.SnapshotInfo{CreateTXG: ^uint64(0)}, now: f.look.Now(),
-		flags: frozen.SendFlags, full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i"),
+		flags: frozen.SendFlags, encryption: frozen.Encryption, full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i"),
 		bookmarks: func() ([]zfs.BookmarkInfo, error) { return k.zfs(f.look).Bookmarks(ctx, f.dataset) },
 		canSend: func(a zfs.SendArgs) error {
 			if len(f.snapshots) == 0 {
