@@ -72,7 +72,7 @@ func FindJob(store *state.Store, info zfs.Info, dataset string, c *settings.Sett
 			case j.DatasetGUID != guid:
 			case j.Place == place:
 				here = &j
-			case j.Config == c.Path && !j.Used && !fixed[j.ID]:
+			case j.Config == c.Path && !j.Used && fixed[j.ID] == "":
 				moved = &j
 			}
 		}
@@ -87,7 +87,7 @@ func FindJob(store *state.Store, info zfs.Info, dataset string, c *settings.Sett
 			return tx.PutJob(job)
 		}
 		job = *moved
-		job.Place, job.Dataset, job.MaxAge = place, dataset, c.BackupMaxAge
+		job.Place, job.Dataset, job.MaxAge, job.Fresh = place, dataset, c.BackupMaxAge, true // nobody has looked at that place yet
 		return moveJob(tx, job)
 	})
 	return job, err
@@ -109,13 +109,13 @@ func dropEmpty(tx *state.Tx, job *state.Job) error {
 	return tx.DropJob(job.ID)
 }
 
-// fixedJobs are those with an unfinished run that can't be moved to the place of a config.
-func fixedJobs(tx *state.Tx, uploads bool) (map[string]bool, error) {
-	fixed := map[string]bool{}
+// fixedJobs are those with an unfinished run that can't be moved to the place of a config, and that run.
+func fixedJobs(tx *state.Tx, uploads bool) (map[string]string, error) {
+	fixed := map[string]string{}
 	runs, err := tx.Runs()
 	for _, r := range runs {
 		if !workflow.Over(r.State) && (r.Frozen.Remote == "" || !uploads) {
-			fixed[r.Job] = true
+			fixed[r.Job] = r.ID
 		}
 	}
 	return fixed, err
@@ -147,6 +147,54 @@ func moveJob(tx *state.Tx, job state.Job) error {
 		}
 	}
 	return tx.PutJob(job)
+}
+
+// carryOver goes on with the job on record that the place belongs to, whatever it was called until now, in the fresh one's stead.
+func (f *finding) carryOver(store *state.Store) (Settled, error) {
+	_, uploads := PlaceOf(f.kit.Settings)
+	job, was := f.here, f.here.Place
+	job.Place, job.Dataset, job.Config, job.PoolGUID, job.MaxAge = f.fresh.Place, f.fresh.Dataset, f.fresh.Config, f.fresh.PoolGUID, f.fresh.MaxAge
+	err := store.Update(func(tx *state.Tx) error {
+		fixed, err := fixedJobs(tx, uploads)
+		if err != nil {
+			return err
+		}
+		if run := fixed[job.ID]; run != "" {
+			return &RunStays{Place: job.Place, Was: was, Run: run}
+		}
+		b := rebuilding{tx: tx, f: f, job: job}
+		if err := errors.Join(moveJob(tx, job), b.earlier(), tx.DropJob(f.fresh.ID)); err != nil || uploads {
+			return err
+		}
+		return moveFolders(tx, job, was)
+	})
+	return Settled{Job: job, Was: was}, err
+}
+
+// moveFolders stores that what was in a job's intermediate_basedir, its place, is found there by the place's present name.
+func moveFolders(tx *state.Tx, job state.Job, was string) error {
+	backups, err := tx.Backups(job.ID)
+	if err != nil {
+		return err
+	}
+	for _, b := range backups {
+		if b.Dir != was {
+			continue
+		}
+		b.Dir = job.Place
+		if err := tx.PutBackup(b); err != nil {
+			return err
+		}
+	}
+	foreign, err := tx.Foreigns(job.ID)
+	for _, g := range foreign {
+		if g.Folder == nil || g.Folder.Dir != was || err != nil {
+			continue
+		}
+		g.Folder.Dir = job.Place
+		err = tx.PutForeign(g)
+	}
+	return err
 }
 
 // KnownJob finds the job of a config without making one: for those who only look.

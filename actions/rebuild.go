@@ -31,6 +31,7 @@ import (
 type Settled struct {
 	Job     state.Job
 	Rebuilt bool
+	Was     string       // the name by which the place of a job on record was known until now; that job is Job
 	Newest  state.Backup // the newest that can be restored; of a job without any: none
 	Backups int
 	// Unread are backups at the place whose manifests don't open, Unfinished are uploads that were never committed.
@@ -61,6 +62,21 @@ func (e *ShowsNothing) Error() string {
 	return fmt.Sprintf("%s, %s is a snapshot of a job that is not on record in it, and %s shows no backup", lost, e.Snapshot, e.Place)
 }
 
+// RunStays is the error of a place that is known by another name now, where an unfinished run of its job can't go on by that.
+type RunStays struct{ Place, Was, Run string }
+
+func (e *RunStays) Error() string {
+	return fmt.Sprintf("%s is where the backups of this dataset went as %s until now, and run %s, which is unfinished, knows it by that name alone", e.Place, e.Was, e.Run)
+}
+
+// OtherConfig is the error of a place that is that of another config's job of this dataset, by another name.
+type OtherConfig struct{ Place, Was, Config string }
+
+func (e *OtherConfig) Error() string {
+	return fmt.Sprintf("%s is where the backups of this dataset by %s go, as %s: if that config is no longer used, this one can go on with them; else give each a path of its own",
+		e.Place, e.Config, e.Was)
+}
+
 // UnfinishedRun is the error of a fresh job of which a run is unfinished: it can't become another one.
 type UnfinishedRun struct{ Run string }
 
@@ -68,7 +84,8 @@ func (e *UnfinishedRun) Error() string {
 	return fmt.Sprintf("run %s was begun as that of a new job, and is unfinished: no older job was looked for", e.Run)
 }
 
-// Settle looks for an older job at the place of a fresh one, and makes its record again. The error says that it could
+// Settle looks for an older job at the place of a fresh one, and makes its record again, or, if it has one, goes on with that: the
+// same disk is mounted elsewhere, say, or a remote was renamed. The error says that it could
 // not be looked for, where there is a sign that there is one: then nothing may be begun. Who INSISTs gets an answer where
 // a run would rather ask: the job of another host is taken over, and a place that shows nothing is believed.
 func (k *Kit) Settle(ctx context.Context, w workflow.World, store *state.Store, job state.Job, insist bool) (Settled, error) {
@@ -101,6 +118,10 @@ func (k *Kit) Settle(ctx context.Context, w workflow.World, store *state.Store, 
 			return settled, err
 		}
 		return settled, settle(store, &settled.Job)
+	case f.here.ID != "" && f.here.Config != job.Config && !insist:
+		return settled, &OtherConfig{job.Place, f.here.Place, f.here.Config}
+	case f.here.ID != "":
+		return f.carryOver(store)
 	}
 	ours, err := f.ours(insist)
 	if err != nil || !ours {
@@ -141,10 +162,11 @@ type finding struct {
 	kit   *Kit
 	now   time.Time
 	fresh state.Job
-	known map[string]bool // jobs on record
-	marks []marked        // the dataset's snapshots that bear the mark of a job not on record
+	known map[string]state.Job // jobs on record
+	marks []marked             // the dataset's snapshots that bear the mark of a job not on record
 
-	id      string // of the job that the place belongs to
+	here    state.Job // the job on record, of this dataset, that the place belongs to
+	id      string    // of the job, not on record, that the place belongs to
 	entries []*catalog.Entry
 	mine    []*catalog.Entry // whose manifests prove them to be that job's, of this dataset; the newest first
 
@@ -160,14 +182,14 @@ type marked struct {
 // readRecord tells whether the fresh job is one of its own, whatever its place shows, since it has stored something, and which run
 // of it may do so yet. Runs that were given up, since the place could not be reached or is another's, left nothing.
 func (f *finding) readRecord(store *state.Store) (begun bool, unfinished string, err error) {
-	f.known = map[string]bool{}
+	f.known = map[string]state.Job{}
 	err = store.View(func(tx *state.Tx) error {
 		jobs, err := tx.Jobs()
 		if err != nil {
 			return err
 		}
 		for _, j := range jobs {
-			f.known[j.ID] = true
+			f.known[j.ID] = j
 		}
 		runs, err := tx.Runs()
 		if err != nil {
@@ -193,14 +215,15 @@ func (f *finding) readMarks(ctx context.Context, w workflow.World) error {
 	snapshots, err := f.kit.zfs(workflow.Look{World: w}).Snapshots(ctx, dataset)
 	for _, snap := range snapshots {
 		text, local := snap.Mark()
-		if m, ok := parseMark(text); local && ok && !f.known[m.Job] {
+		m, ok := parseMark(text)
+		if _, known := f.known[m.Job]; local && ok && !known {
 			f.marks = append(f.marks, marked{m, snap})
 		}
 	}
 	return err
 }
 
-// readPlace looks whether the place is that of one job that is not on record, and reads all its manifests.
+// readPlace looks whether the place is that of one job. If that is not on record, all its manifests are read.
 func (f *finding) readPlace(ctx context.Context, w workflow.World) (there bool, err error) {
 	r, err := f.kit.Remote(f.fresh.Place)
 	if err != nil {
@@ -213,8 +236,14 @@ func (f *finding) readPlace(ctx context.Context, w workflow.World) (there bool, 
 	if err != nil || len(c.Jobs) == 0 {
 		return false, err
 	}
-	if len(c.Jobs) > 1 || f.known[c.Jobs[0]] {
+	if len(c.Jobs) > 1 {
 		return true, nil // a stranger's
+	}
+	if j, known := f.known[c.Jobs[0]]; known {
+		if j.DatasetGUID == f.fresh.DatasetGUID {
+			f.here = j
+		}
+		return true, nil // else another dataset's
 	}
 	f.id = c.Jobs[0]
 	if err := c.Unlock(f.kit.Settings.Encryption); err != nil {

@@ -69,7 +69,11 @@ func (b *rebuilding) earlier() error {
 	for _, k := range backups {
 		err := b.tx.DropBackup(k.Job, k.Name)
 		k.Job, k.Place = b.job.ID, b.job.Place
-		if err := errors.Join(err, b.tx.PutBackup(k)); err != nil {
+		_, taken, terr := b.tx.Backup(k.Job, k.Name)
+		if err = errors.Join(err, terr); err == nil && !taken {
+			err = b.tx.PutBackup(k)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -85,6 +85,8 @@ var (
 		"if a disk of its own belongs there, mount it"}
 	noticeStranger = notice{"remote-stranger", "remote", isError, "$place belongs to $theirs, not to $mine",
 		"give each dataset a remote path of its own"}
+	noticeRemoteRenamed = notice{"remote-renamed", "remote", isWarning, "$place is where the backups of this job went until now, as $was",
+		"nothing was written; the next run goes on with them"}
 	noticeRemoteUnsure = notice{"remote-unsure", "remote", isWarning, "$place belongs to $theirs; whether that is this one can't be told while ZFS or the database does not answer",
 		"nothing was written"}
 	noticeMarkerGone = notice{"remote-marker", "remote", isError, "$place was used by this job before, and shows its marker no longer ($marker)",
@@ -131,7 +133,7 @@ func notices() []notice {
 		noticeZFS, noticeDataset, noticePermissions, noticeBookmark, noticePermissionsUnknown, noticeChildren,
 		noticeStateNotLocal, noticeStateUnsafe, noticeStateShared, noticeStateParent, noticeState,
 		noticeEncryptionNone, noticeGPG, noticePassphrase, noticePassphraseWarning, noticeCanary, noticeRclone,
-		noticeRemote, noticeRemoteUnknown, noticeRemoteRoot, noticeRemoteOnRoot, noticeStranger, noticeRemoteUnsure, noticeMarkerGone,
+		noticeRemote, noticeRemoteUnknown, noticeRemoteRoot, noticeRemoteOnRoot, noticeStranger, noticeRemoteRenamed, noticeRemoteUnsure, noticeMarkerGone,
 		noticeRemoteDiffers, noticeRemoteLeft,
 		noticeBasedir, noticeBasedirReadonly, noticeBasedirOwner, noticeSpace,
 		noticeNoHooks, noticeLocked, noticeLockFile, noticeUnfinished, noticeStuck, noticeForeignRun, noticeAppStopped,

@@ -201,6 +201,12 @@ func remoteCases() []noticeCase {
 			b.must(os.WriteFile(filepath.Join(b.remote, strangersMarker), nil, 0o600))
 			b.env["ZFS_PATH"] = "/nonexistent/zfs"
 		}, []string{"zfs", "remote-unsure"}, []string{"5f0c5f0c", "nothing was written"}},
+		{"a job's own remote by another name", func(b *bench) {
+			job := putJob(b, true)
+			job.Place, job.Config = "box:gone", b.app.Config
+			b.must(b.store().Update(func(tx *state.Tx) error { return tx.PutJob(job) }))
+			b.must(os.WriteFile(filepath.Join(b.remote, "zfs2cloud-job-"+job.ID), nil, 0o600))
+		}, []string{"remote-renamed"}, []string{"until now, as box:gone", "nothing was written"}},
 		{"a remote that lost its marker", func(b *bench) { putJob(b, true) }, []string{"remote-marker"}, []string{"nothing was written"}},
 		{"a remote that gives back other bytes", func(b *bench) { b.viaRclone(`case "$*" in *" cat "*|"cat "*) rclone "$@" | tr c k; exit; esac`) },
 			[]string{"remote-differs"}, nil},

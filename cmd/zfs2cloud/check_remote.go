@@ -91,6 +91,8 @@ func (t *remoteTrial) strangers(ctx context.Context) []finding {
 		return nil
 	case errors.As(err, &stranger) && !t.facts.known && (t.facts.info.GUID == 0 || !t.facts.stateReads):
 		return []finding{t.find(noticeRemoteUnsure, args{"place": t.place, "theirs": t.owner(stranger.Theirs)})}
+	case errors.As(err, &stranger) && !(t.facts.known && t.facts.job.Used) && t.renamed(stranger.Theirs) != "":
+		return []finding{t.find(noticeRemoteRenamed, args{"place": t.place, "was": t.renamed(stranger.Theirs)})}
 	case errors.As(err, &stranger):
 		return []finding{t.find(noticeStranger, args{"place": t.place, "theirs": t.owner(stranger.Theirs), "mine": mine})}
 	case !errors.Is(err, remote.ErrMarkerGone):
@@ -109,6 +111,16 @@ func (t *remoteTrial) owner(id string) string {
 		}
 	}
 	return "job " + id
+}
+
+// renamed is the place of a job on record, of this config and dataset, that the place shows to be this one by another name; else "".
+func (t *remoteTrial) renamed(id string) string {
+	for _, j := range t.facts.jobs {
+		if j.ID == id && j.DatasetGUID == t.facts.info.GUID.String() && j.Config == t.settings.Path {
+			return j.Place
+		}
+	}
+	return ""
 }
 
 // mounted warns of a local place on the disk of /, where a disk of its own is perhaps not mounted.

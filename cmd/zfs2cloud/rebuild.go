@@ -67,8 +67,13 @@ func (t *taken) settle(insist bool) error {
 	var other *actions.OtherHost
 	var nothing *actions.ShowsNothing
 	var unfinished *actions.UnfinishedRun
+	var stays *actions.RunStays
+	var config *actions.OtherConfig
 	switch {
-	case errors.As(err, &other):
+	case errors.As(err, &stays):
+		return &refusal{Err: fmt.Errorf("%w\nPut the old name back, then: %s\n  or give the run up, and go on by the new name: %s", err,
+			t.app.again("resume "+stays.Run), t.app.again("abort "+stays.Run))}
+	case errors.As(err, &other), errors.As(err, &config):
 		return &refusal{Err: err, Next: t.app.again("rebuild-state")}
 	case errors.As(err, &unfinished):
 		return &refusal{Err: err, Next: t.app.again("abort " + unfinished.Run)}
@@ -79,6 +84,9 @@ func (t *taken) settle(insist bool) error {
 		return &refusal{Err: err, Next: t.app.again("check")}
 	}
 	t.job = s.Job
+	if s.Was != "" {
+		fmt.Fprintf(t.app.Err, "%s%s is where its backups went until now, as %s: it goes on with them\n", t.app.subject(t), safe(t.job.Place), safe(s.Was))
+	}
 	if s.Rebuilt {
 		t.tellRebuilt(s)
 	}
