@@ -48,6 +48,11 @@ func (k *Kit) Clean(ctx context.Context, s *workflow.Session) error {
 			return err
 		}
 	}
+	if run.Folder != "" {
+		if err := k.leaveFolder(ctx, s, run); err != nil {
+			return err
+		}
+	}
 	if drilled(run) {
 		if err := k.dropScratch(ctx, s); err != nil && !errors.Is(err, zfs.ErrNoPool) {
 			return err
@@ -61,6 +66,27 @@ func (k *Kit) Clean(ctx context.Context, s *workflow.Session) error {
 		// A run after the pool was imported again lets go of what those before it held.
 		return k.note(s, "whatever it held stays held: %v", err)
 	}
+	return err
+}
+
+// leaveFolder takes back the run's claim of a folder for a backup that it did not come to begin.
+func (k *Kit) leaveFolder(ctx context.Context, s *workflow.Session, run state.Run) error {
+	_, err := workflow.Once(ctx, s, workflow.Effect[string]{
+		Name: "leave " + run.Folder,
+		Do: func(context.Context, workflow.Fx) (note string, err error) {
+			if err := dropClaim(run); err != nil {
+				note = fmt.Sprintf("%s, which holds nothing, could not be removed: %v", path.Join(run.Frozen.IntermediateDir, run.Folder), err)
+			}
+			return note, nil
+		},
+		Result: func(_ *state.Tx, r *state.Run, note string) error {
+			r.Folder = ""
+			if note != "" {
+				r.Notes = append(r.Notes, note)
+			}
+			return nil
+		},
+	})
 	return err
 }
 

@@ -132,10 +132,11 @@ func (k *Kit) snapshots(ctx context.Context, s *workflow.Session, run state.Run)
 	return k.zfs(s.Look()).Snapshots(ctx, dataset)
 }
 
-// exportChoice decides, once a run, between full and incremental.
+// exportChoice decides between full and incremental. That stands once the backup is begun; until then the passphrase may change, or
+// what it was to be based on go.
 func (k *Kit) exportChoice(ctx context.Context, s *workflow.Session, args []string, t target) (choice, error) {
 	return workflow.Once(ctx, s, workflow.Effect[choice]{
-		Name: "choice",
+		Name: "choice", Afresh: s.Run().Backup == "",
 		Do: func(ctx context.Context, _ workflow.Fx) (choice, error) {
 			run := s.Run()
 			job, backups, err := jobOf(s.View, run.Job)
@@ -241,7 +242,7 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 				return b, &workflow.Hopeless{Err: err}
 			}
 			var err error
-			if b.Name, err = k.claimName(s, run, t.Stamp, c.Full, fx.Again); err != nil {
+			if b.Name, err = k.claimName(s, fx, t.Stamp, c.Full); err != nil {
 				return b, k.givenUpDir(run.Frozen.IntermediateDir, err)
 			}
 			sealer, err := k.sealer(fx, run.Frozen.Encryption)
@@ -272,7 +273,7 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 			if err := workflow.BackupMachine.Born(tx, &b.State); err != nil {
 				return err
 			}
-			r.Backup = v.Name
+			r.Backup, r.Folder = v.Name, ""
 			return tx.PutBackup(b)
 		},
 	})
@@ -283,7 +284,8 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 // or, where another job that shares intermediate_basedir has a folder of that name, one of the seconds after it: cron
 // starts several jobs in the same second. So it is where a backup of the snapshot was given up, and what it had uploaded
 // could not be removed.
-func (k *Kit) claimName(s *workflow.Session, run state.Run, stamp string, full, again bool) (string, error) {
+func (k *Kit) claimName(s *workflow.Session, fx workflow.Fx, stamp string, full bool) (string, error) {
+	run := s.Run()
 	first, ok := manifest.ParseStamp(stamp)
 	if !ok {
 		return "", fmt.Errorf("stamp %q is not a time", stamp)
@@ -297,7 +299,16 @@ func (k *Kit) claimName(s *workflow.Session, run state.Run, stamp string, full, 
 		if err != nil {
 			return "", err
 		}
-		err = claimFolder(run.Frozen.IntermediateDir, name, run.Job, again)
+		if name != run.Folder {
+			if err := dropClaim(run); err != nil {
+				return "", err
+			}
+			run.Folder = "" // it was an earlier process's; one that is found to be a stranger's is left alone
+			if err := fx.Note(func(_ *state.Tx, r *state.Run) error { r.Folder = name; return nil }); err != nil {
+				return "", err
+			}
+		}
+		err = claimFolder(run.Frozen.IntermediateDir, name, run.Job, fx.Again)
 		if !errors.Is(err, errStrangers) {
 			return name, err
 		}

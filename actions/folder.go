@@ -192,6 +192,26 @@ func removeFolder(b state.Backup, chunks []state.Chunk, more ...string) (foreign
 	return nil, durable.SyncDir(root, ".")
 }
 
+// dropClaim removes the folder that a run has claimed for a backup that never was on record, unless there is more in it than the claim.
+func dropClaim(run state.Run) error {
+	if run.Folder == "" {
+		return nil
+	}
+	root, err := openDir(run.Frozen.IntermediateDir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	mine, err := isFolderOf(root, run.Folder, run.Job)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !mine {
+		return nil
+	}
+	if err == nil {
+		_, err = removeFolder(state.Backup{Job: run.Job, Name: run.Folder, Dir: run.Frozen.IntermediateDir}, nil)
+	}
+	return err
+}
+
 // isChunkOf tells whether a file has the name of one of a backup's chunks.
 func isChunkOf(b state.Backup, name string) bool {
 	stamp, _, _ := manifest.ParseFolder(b.Name)

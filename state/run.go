@@ -35,6 +35,8 @@ type Run struct {
 	Snapshot     string `json:"snapshot,omitempty"` // the part after @
 	SnapshotGUID string `json:"snapshot_guid,omitempty"`
 	Backup       string `json:"backup,omitempty"` // name of the backup that it makes or uploads
+	// Folder is the one in intermediate_basedir that it may have claimed for a backup that is not on record yet.
+	Folder string `json:"folder,omitempty"`
 	// KeepsHold: a typed snapshot, whose hold outlives its run until the snapshot is exported; or a typed mount, until it
 	// is unmounted.
 	KeepsHold bool `json:"keeps_hold,omitempty"`
