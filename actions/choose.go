@@ -26,6 +26,8 @@ type choice struct {
 	Base   *state.Base `json:"base,omitempty"`
 	// Flags of zfs send: those of a chain are those of its full.
 	Flags []string `json:"flags"`
+	// Stamp is the first that the backup's name may have; empty: the snapshot's.
+	Stamp string `json:"stamp,omitempty"`
 	// Expired are backups that were found to be no longer whole where they were committed.
 	Expired []string `json:"expired,omitempty"`
 	// Bad is the backup that it would have been based on, or hung on, if that had not been found bad.

@@ -202,6 +202,34 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// Names of backups grow, whatever those of snapshots do; but one snapshot's name is its own.
+func TestStampFor(t *testing.T) {
+	backups, snapshots := aChain(t)
+	ahead := slices.Clone(backups)
+	ahead[2].Name = "20370101000000"
+	for name, c := range map[string]struct {
+		stamp   string
+		target  zfs.SnapshotInfo
+		backups []state.Backup
+		want    string
+	}{
+		"as it is":                 {"20261104030000", snapshotNamed(t, "x", 14, 400), backups, "20261104030000"},
+		"no backup yet":            {"20261104030000", snapshotNamed(t, "x", 14, 400), nil, "20261104030000"},
+		"the clock was ahead":      {"20261104030000", snapshotNamed(t, "x", 14, 400), ahead, "20370101000001"},
+		"the second is taken":      {"20261103030000", snapshotNamed(t, "x", 14, 400), backups, "20261103030001"},
+		"exported before":          {"20261103030000", snapshots[2], backups, "20261103030000"},
+		"an older one, exported":   {"20261102030000", snapshots[1], ahead, "20261102030000"},
+		"an older one, not as yet": {"20261101120000", snapshotNamed(t, "x", 15, 150), backups, "20261101120000"},
+		"the newest was given up":  {"20261104030000", snapshotNamed(t, "x", 14, 400), append(backups[:2:2], backupIn(t, ahead[2], workflow.BackupAbandon)), "20261104030000"},
+		"the newest's one is gone": {"20261104030000", snapshotNamed(t, "x", 14, 400), append(ahead[:2:2], state.Backup{Name: "20370101000000", SnapshotGUID: "99", State: ahead[2].State}), "20370101000001"},
+	} {
+		q := question{backups: c.backups, snapshots: append(snapshots[:3:3], c.target), target: c.target}
+		if got := stampFor(c.stamp, q); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
 func TestNextStamp(t *testing.T) {
 	now := time.Date(2026, 11, 25, 4, 52, 0, 999, time.FixedZone("CET", 3600))
 	for newest, want := range map[string]string{

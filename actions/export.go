@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,7 +162,9 @@ func (k *Kit) exportChoice(ctx context.Context, s *workflow.Session, args []stri
 				full: slices.Contains(args, "-f"), incr: slices.Contains(args, "-i"),
 				bookmarks: func() ([]zfs.BookmarkInfo, error) { return program.Bookmarks(ctx, snapshots[i].Snapshot.Dataset()) },
 				canSend:   func(a zfs.SendArgs) error { return program.CanSend(ctx, a) }}
-			return k.choose(q, k.wholeAt(ctx, s.Look(), place, s.View), k.opensAt(ctx, s.Look(), place))
+			c, err := k.choose(q, k.wholeAt(ctx, s.Look(), place, s.View), k.opensAt(ctx, s.Look(), place))
+			c.Stamp = stampFor(t.Stamp, q)
+			return c, err
 		},
 		Result: func(tx *state.Tx, r *state.Run, c choice) error {
 			for _, name := range c.Expired {
@@ -242,7 +245,7 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 				return b, &workflow.Hopeless{Err: err}
 			}
 			var err error
-			if b.Name, err = k.claimName(s, fx, t.Stamp, c.Full); err != nil {
+			if b.Name, err = k.claimName(s, fx, cmp.Or(c.Stamp, t.Stamp), c.Full); err != nil {
 				return b, k.givenUpDir(run.Frozen.IntermediateDir, err)
 			}
 			sealer, err := k.sealer(fx, run.Frozen.Encryption)
@@ -280,7 +283,29 @@ func (k *Kit) beginBackup(ctx context.Context, s *workflow.Session, t target, c 
 	return err
 }
 
-// claimName claims a folder for the backup of a snapshot, and with it the backup's name. It is the snapshot's stamp,
+// stampFor is the stamp of the snapshot to be sent, or a second after the newest backup of another one that is not newer: names of
+// backups grow, and a chain is told by that. Those of snapshots need not, where the clock was wrong once, or another program gives them.
+func stampFor(stamp string, q question) string {
+	first, ok := manifest.ParseStamp(stamp)
+	newest := ""
+	for _, b := range q.backups {
+		if b.SnapshotGUID == q.target.GUID.String() || workflow.BackupMachine.In(b.State, workflow.BackupAbandoned) {
+			continue // what notTaken says of its name is true
+		}
+		later := slices.ContainsFunc(q.snapshots, func(o zfs.SnapshotInfo) bool {
+			return o.GUID.String() == b.SnapshotGUID && o.CreateTXG > q.target.CreateTXG
+		})
+		if made, _, is := manifest.ParseFolder(b.Name); is && !later {
+			newest = max(newest, made)
+		}
+	}
+	if !ok {
+		return stamp
+	}
+	return nextStamp(first, newest)
+}
+
+// claimName claims a folder for the backup of a snapshot, and with it the backup's name. It is the snapshot's stamp (but see stampFor),
 // or, where another job that shares intermediate_basedir has a folder of that name, one of the seconds after it: cron
 // starts several jobs in the same second. So it is where a backup of the snapshot was given up, and what it had uploaded
 // could not be removed.
