@@ -26,7 +26,7 @@ func (c *ResumeCmd) Run(a *App) error {
 	if a.DryRun {
 		return a.foreseeRest("resume", c.ID)
 	}
-	t, err := a.take(grip{insist: c.Force})
+	t, err := a.takeRun(c.ID, grip{insist: c.Force}, false)
 	defer t.close()
 	if err == nil {
 		err = c.resume(t)
@@ -38,7 +38,11 @@ func (c *ResumeCmd) resume(t *taken) error {
 	if err := t.mayRun(); err != nil {
 		return err
 	}
-	if err := t.load(); err != nil {
+	load := t.load
+	if t.former {
+		load = t.configured // a run of it needs no job of the config's
+	}
+	if err := load(); err != nil {
 		return err
 	}
 	if err := t.noOldLock(); err != nil {
@@ -46,6 +50,13 @@ func (c *ResumeCmd) resume(t *taken) error {
 	}
 	r, ok, err := t.choose("resume", c.ID)
 	if err != nil || !ok {
+		return err
+	}
+	err = t.store.View(func(tx *state.Tx) (err error) {
+		t.job, _, err = tx.Job(r.Job)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if workflow.RunMachine.In(r.State, workflow.RunStuck) && !c.Force {
@@ -69,11 +80,12 @@ func (c *ResumeCmd) resume(t *taken) error {
 	return t.foundBad(s.Run())
 }
 
-// choose finds the unfinished run that is meant by a command. None is said, and is no error.
+// choose finds the unfinished run that is meant by a command. One that is named may be of a job that the config made before its remote,
+// or its dataset, was changed: what it needs of that is frozen. None is said, and is no error.
 func (t *taken) choose(command, id string) (state.Run, bool, error) {
 	for _, r := range t.unfinished {
 		switch {
-		case id == r.ID && r.Job != t.job.ID:
+		case id == r.ID && r.Job != t.job.ID && r.Config != t.settings.Path:
 			return r, false, &refusal{Err: fmt.Errorf("run %s is of another job, that of %s", r.ID, r.Config), Next: "zfs2cloud -c " + shellQuote(r.Config) + " " + command + " " + r.ID}
 		case id == r.ID, id == "" && r.Job == t.job.ID:
 			return r, true, nil
@@ -159,7 +171,7 @@ func (c *AbortCmd) Run(a *App) error {
 	if c.SkipHooks {
 		how.leave = func(run string) bool { return c.ID == "" || c.ID == run }
 	}
-	t, err := a.takeRun(c.ID, how)
+	t, err := a.takeRun(c.ID, how, true)
 	defer t.close()
 	if err == nil {
 		err = c.abort(t)

@@ -58,7 +58,7 @@ func (c *RunCmd) run(t *taken) error {
 	var bad error
 	for _, r := range t.unfinished {
 		if r.Job != t.job.ID {
-			fmt.Fprintf(t.app.Err, "%srun %s of another job (%s) is unfinished here. To give it up: %s\n", t.app.subject(t), r.ID, r.Config, t.app.again("abort "+r.ID))
+			t.tellOther(r)
 			continue
 		}
 		told, _, err := t.finishOld(r)
@@ -67,6 +67,9 @@ func (c *RunCmd) run(t *taken) error {
 		}
 		news = append(news, told)
 		bad = errors.Join(bad, t.foundBad(r))
+	}
+	if err := t.tellFormer(); err != nil {
+		return err
 	}
 	if err := t.tellChildren(); err != nil {
 		return err
@@ -87,6 +90,35 @@ func (c *RunCmd) run(t *taken) error {
 	}
 	t.tellNews(append(news, t.kit.News()...), s.Run())
 	return errors.Join(bad, t.foundBad(s.Run()))
+}
+
+// tellOther says that a run of another job on the dataset is unfinished.
+func (t *taken) tellOther(r state.Run) {
+	if r.Config != t.settings.Path {
+		fmt.Fprintf(t.app.Err, "%srun %s of another job (%s) is unfinished here. To give it up: %s\n", t.app.subject(t), r.ID, r.Config, t.app.again("abort "+r.ID))
+		return
+	}
+	fmt.Fprintf(t.app.Err, "%srun %s of another job (this config's, to %s) is unfinished here. To finish it: %s\n  or give it up: %s\n",
+		t.app.subject(t), r.ID, safe(placeOf(r)), t.app.again("resume "+r.ID), t.app.again("abort "+r.ID))
+}
+
+// tellFormer says which runs of the config are unfinished whose dataset it no longer names: no run looks there.
+func (t *taken) tellFormer() error {
+	return t.store.View(func(tx *state.Tx) error {
+		runs, err := tx.Runs()
+		for _, r := range runs {
+			if r.Restore != nil || workflow.Over(r.State) || r.Config != t.settings.Path || r.DatasetGUID == t.engine.Dataset {
+				continue
+			}
+			app := ""
+			if workflow.BracketMachine.In(r.Bracket, workflow.BracketOpen) {
+				app = ", and its application may be stopped"
+			}
+			fmt.Fprintf(t.app.Err, "%srun %s of %s, which this config named before, is unfinished%s. To finish it: %s\n  or give it up: %s\n",
+				t.app.subject(t), r.ID, safe(r.Frozen.Dataset), app, t.app.again("resume "+r.ID), t.app.again("abort "+r.ID))
+		}
+		return err
+	})
 }
 
 // noneStuck is an error if a run of the job waits for a person: nothing is asked of the remote, or of anybody, first.

@@ -196,6 +196,11 @@ func (s *sight) orLeaveIt(r state.Run) string {
 	case r.Restore != nil:
 		return "" // no run does it
 	}
+	for _, j := range s.jobs {
+		if now, yes := s.superseded(j); yes && j.ID == r.Job {
+			return "(no run does it: the config backs up " + nowInstead(j, now) + " now)"
+		}
+	}
 	return "(or leave it: the next run does it first)"
 }
 

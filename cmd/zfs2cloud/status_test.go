@@ -434,7 +434,13 @@ func TestStatusSeveral(t *testing.T) {
 	c.put(func(tx *state.Tx) error {
 		j, _, err := tx.Job("09")
 		j.Created, j.Config = taleNow.Add(-time.Hour), "/etc/my configs/new.ini"
-		return errors.Join(err, tx.PutJob(j))
+		err = errors.Join(err, tx.PutJob(j))
+		for _, id := range []string{"07", "08"} { // a config names one dataset
+			j, _, jerr := tx.Job(id)
+			j.Config = id + ".ini"
+			err = errors.Join(err, jerr, tx.PutJob(j))
+		}
+		return err
 	})
 	c.run(taleRun{state: begun, steps: [][]workflow.StepEvent{stepRunning}})
 	c.run(taleRun{Run: state.Run{ID: "2b2b", Typed: "snapshot"}, state: stopped, steps: [][]workflow.StepEvent{stepDone}})

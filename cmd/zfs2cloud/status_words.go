@@ -148,7 +148,7 @@ func (s *sight) jobBlock(j state.Job) block {
 		b.before(row{label: "also", text: s.aside(r)})
 	}
 	if now, yes := s.superseded(j); yes {
-		b.before(row{label: "note", text: "its config backs up to " + safe(now.Place) + " now"})
+		b.before(row{label: "note", text: "its config backs up " + nowInstead(j, now) + " now"})
 	}
 	for _, backup := range s.notUploaded(j) {
 		b.before(row{label: "note", text: fmt.Sprintf("%s is exported, not uploaded, and kept with all that it needs: %s", backup.Name,
@@ -166,6 +166,14 @@ func (s *sight) jobBlock(j state.Job) block {
 		}
 	}
 	return b
+}
+
+// nowInstead says what a config backs up, or to where, that has made another job.
+func nowInstead(was, now state.Job) string {
+	if was.DatasetGUID != now.DatasetGUID {
+		return safe(now.Dataset)
+	}
+	return "to " + safe(now.Place)
 }
 
 // worst picks the unfinished run that matters most; the others follow in their order.

@@ -37,6 +37,7 @@ type taken struct {
 	kit        *actions.Kit
 	unfinished []state.Run
 	gone       bool // ZFS says that there is no such dataset, or no such pool
+	former     bool // the dataset is not the config's, but one that it named when a run that was named here began
 	waits      bool // the command is run, which can wait for another to end
 	afresh     func(*state.Run)
 
@@ -73,16 +74,21 @@ func (a *App) take(how grip) (*taken, error) {
 	return t, lookErr
 }
 
-// takeRun takes the config's dataset to give a run up, by default one of it as it is now. A run that is named may be of
-// one that had the same name and is gone: its record is enough, then.
-func (a *App) takeRun(id string, how grip) (*taken, error) {
+// takeRun takes the config's dataset to end a run, by default one of it as it is now. One that is named may be of another that the config
+// named when it began; or, to be GIVEN UP, of one that is gone: its record is enough, then.
+func (a *App) takeRun(id string, how grip, givenUp bool) (*taken, error) {
 	t, err := a.basicTaken()
 	if err != nil {
 		return t, err
 	}
 	guid, err := t.find()
-	if of := t.datasetOf(id); of != "" && (err == nil || t.gone) {
-		guid, err = of, nil
+	r, known := t.ofConfig(id)
+	if known && r.DatasetGUID != guid && r.Frozen.Dataset != t.dataset { // else it was renamed
+		t.dataset, t.onFailure.dataset, t.former = r.Frozen.Dataset, r.Frozen.Dataset, true
+		guid, err = t.find()
+	}
+	if known && (err == nil || t.gone && givenUp) {
+		guid, err = r.DatasetGUID, nil
 	}
 	if guid == "" {
 		return t, err
@@ -135,19 +141,16 @@ func (t *taken) own(guid string, how grip) (err error) {
 	return errors.Join(unsound, err)
 }
 
-// datasetOf is the GUID of the dataset that an unfinished run is of, if that has, or had, the config's name.
-func (t *taken) datasetOf(run string) (guid string) {
-	err := t.store.View(func(tx *state.Tx) error {
-		r, ok, err := tx.Run(run)
-		if ok && !workflow.Over(r.State) && r.Frozen.Dataset == t.dataset {
-			guid = r.DatasetGUID
-		}
+// ofConfig finds an unfinished run by its id, if it is of this config, or its dataset has, or had, the config's name.
+func (t *taken) ofConfig(id string) (r state.Run, ok bool) {
+	err := t.store.View(func(tx *state.Tx) (err error) {
+		r, ok, err = tx.Run(id)
 		return err
 	})
 	if err != nil {
 		t.app.Log.Warn("the database can't be read", "err", err)
 	}
-	return guid
+	return r, ok && !workflow.Over(r.State) && r.Restore == nil && (r.Frozen.Dataset == t.dataset || r.Config == t.app.Config)
 }
 
 // find learns the dataset's GUID from ZFS. If ZFS can't tell, what is on record of a dataset of this name
@@ -157,6 +160,7 @@ func (t *taken) find() (guid string, err error) {
 	if err != nil {
 		return "", &refusal{Err: err}
 	}
+	t.gone = false
 	ctx, cancel := context.WithTimeout(t.app.Stop.Soft(), lookTime)
 	defer cancel()
 	program := zfs.Program{World: workflow.Look{World: t.app.World}, Words: t.kit.ZFS}
