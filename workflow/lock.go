@@ -45,10 +45,20 @@ func FreeLock(tx *state.Tx, r state.Run) error {
 	return tx.PutLock(l)
 }
 
-// OperatorLock returns the operator's lock of a dataset, if there is one.
-func OperatorLock(tx *state.Tx, guid string) (state.Lock, bool, error) {
-	l, ok, err := tx.Lock(guid)
-	return l, err == nil && ok && l.Operator && LockMachine.In(l.State, LockHeld), err
+// OperatorLock returns the operator's lock of a dataset, or of another that had its name when that was locked, if there is one: a dataset that
+// is moved to another pool gets another GUID, and that may be what it was locked for.
+func OperatorLock(tx *state.Tx, guid, name string) (state.Lock, bool, error) {
+	held := func(l state.Lock) bool { return l.Operator && LockMachine.In(l.State, LockHeld) }
+	if l, ok, err := tx.Lock(guid); err != nil || ok && held(l) {
+		return l, err == nil, err
+	}
+	locks, err := tx.Locks()
+	for _, l := range locks {
+		if held(l) && l.Dataset == name {
+			return l, err == nil, err
+		}
+	}
+	return state.Lock{}, false, err
 }
 
 // TakeOperatorLock writes an operator's lock, which stays until unlock, across reboots. The record of a

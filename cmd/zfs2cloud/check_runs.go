@@ -124,12 +124,12 @@ func (c *checkup) operator(f facts) []finding {
 	var lock state.Lock
 	var held bool
 	err := c.store.View(func(tx *state.Tx) (err error) {
-		lock, held, err = workflow.OperatorLock(tx, guid)
+		lock, held, err = workflow.OperatorLock(tx, guid, c.settings.Dataset)
 		return err
 	})
 	if err == nil && !held {
 		var notes []state.Note
-		if notes, err = c.app.Folder.Notes(lockNotes, guid); err == nil && len(notes) > 0 {
+		if notes, err = c.app.lockNotes(guid, c.settings.Dataset); err == nil && len(notes) > 0 {
 			held, err = true, notes[0].Decode(&lock)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -82,30 +83,27 @@ func (c *UnlockCmd) Run(a *App) error {
 		fmt.Fprintln(a.Out, "would unlock the dataset")
 		return nil
 	}
-	t, err := a.take(grip{})
+	t, err := a.take(grip{gone: true})
 	defer t.close()
 	if err != nil {
 		return t.failed(err)
 	}
-	var was state.Lock
-	var held bool
-	err = t.store.Update(func(tx *state.Tx) (err error) {
-		was, held, err = workflow.Free(tx, t.engine.Dataset)
-		return err
-	})
+	was, held, err := t.free()
 	if err != nil {
 		return err
 	}
-	notes, err := a.Folder.Notes(lockNotes, t.engine.Dataset)
+	notes, err := a.lockNotes(t.guid(), t.dataset)
 	if err != nil {
 		return err
 	}
-	if err := a.Folder.DropNote(lockNotes, t.engine.Dataset, ""); err != nil {
-		return err
+	for _, n := range notes {
+		if err := a.Folder.DropNote(lockNotes, n.GUID, ""); err != nil {
+			return err
+		}
 	}
 	removed := false
 	// The lock file is where the config says; a config that is otherwise bad keeps nobody from unlocking.
-	if lerr := t.load(); lerr == nil {
+	if lerr := t.configured(); lerr == nil {
 		err := os.Remove(t.oldLock())
 		removed = err == nil
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -125,10 +123,48 @@ func (c *UnlockCmd) Run(a *App) error {
 	return nil
 }
 
+// guid is that of the dataset that was taken; empty where it is gone, and nothing on record.
+func (t *taken) guid() string {
+	if t.engine == nil {
+		return ""
+	}
+	return t.engine.Dataset
+}
+
+// free frees the dataset's lock record, and those of operators that count for it by its name.
+func (t *taken) free() (was state.Lock, held bool, err error) {
+	err = t.store.Update(func(tx *state.Tx) error {
+		if t.guid() != "" {
+			if was, held, err = workflow.Free(tx, t.guid()); err != nil {
+				return err
+			}
+		}
+		for {
+			l, more, err := workflow.OperatorLock(tx, t.guid(), t.dataset)
+			if err != nil || !more {
+				return err
+			}
+			if was, held, err = workflow.Free(tx, l.DatasetGUID); err != nil {
+				return err
+			}
+		}
+	})
+	return was, held, err
+}
+
+// lockNotes are the notes of operators' locks that count for a dataset: its own, and those of one that had its name.
+func (a *App) lockNotes(guid, dataset string) ([]state.Note, error) {
+	notes, err := a.Folder.Notes(lockNotes, "")
+	return slices.DeleteFunc(notes, func(n state.Note) bool {
+		var l state.Lock
+		return n.GUID != guid && (n.Decode(&l) != nil || l.Dataset != dataset)
+	}), err
+}
+
 // notLocked is an error if an operator holds the dataset's lock: that note must not be written over.
 func (t *taken) notLocked() error {
 	err := t.store.View(func(tx *state.Tx) error {
-		l, held, err := workflow.OperatorLock(tx, t.engine.Dataset)
+		l, held, err := workflow.OperatorLock(tx, t.engine.Dataset, t.dataset)
 		if err == nil && held {
 			err = &workflow.LockedError{Lock: l}
 		}
@@ -143,7 +179,7 @@ func (t *taken) notLocked() error {
 // lockedElsewhere is an error if an operator's lock stands only in a note: it was taken with another
 // database, or its database is lost.
 func (t *taken) lockedElsewhere() error {
-	notes, err := t.app.Folder.Notes(lockNotes, t.engine.Dataset)
+	notes, err := t.app.lockNotes(t.engine.Dataset, t.dataset)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (c *ResumeCmd) Run(a *App) error {
 	if a.DryRun {
 		return a.foreseeRest("resume", c.ID)
 	}
-	t, err := a.takeRun(c.ID, grip{insist: c.Force}, false)
+	t, err := a.takeRun(c.ID, grip{insist: c.Force})
 	defer t.close()
 	if err == nil {
 		err = c.resume(t)
@@ -167,11 +167,11 @@ func (c *AbortCmd) Run(a *App) error {
 	if a.DryRun {
 		return a.foreseeRest("abort", c.ID)
 	}
-	how := grip{insist: true}
+	how := grip{insist: true, gone: true}
 	if c.SkipHooks {
 		how.leave = func(run string) bool { return c.ID == "" || c.ID == run }
 	}
-	t, err := a.takeRun(c.ID, how, true)
+	t, err := a.takeRun(c.ID, how)
 	defer t.close()
 	if err == nil {
 		err = c.abort(t)

@@ -204,7 +204,7 @@ func (t *taken) mayRun() error {
 	var lock state.Lock
 	var held bool
 	err := t.store.View(func(tx *state.Tx) (err error) {
-		lock, held, err = workflow.OperatorLock(tx, t.engine.Dataset)
+		lock, held, err = workflow.OperatorLock(tx, t.engine.Dataset, t.dataset)
 		return err
 	})
 	if err != nil {
@@ -214,7 +214,7 @@ func (t *taken) mayRun() error {
 		return t.lockedElsewhere()
 	}
 	err = t.store.Update(func(tx *state.Tx) error {
-		l, ok, err := workflow.OperatorLock(tx, t.engine.Dataset)
+		l, ok, err := workflow.OperatorLock(tx, t.engine.Dataset, t.dataset)
 		if err != nil || !ok {
 			return err
 		}

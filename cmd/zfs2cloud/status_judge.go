@@ -156,11 +156,11 @@ func (s *sight) backupNamed(job, name string) (state.Backup, bool) {
 	return state.Backup{}, false
 }
 
-// operatorLock finds the operator's lock of a dataset: in the database, or in a note that another database's
+// operatorLock finds the operator's lock of a dataset, or of one that had its name (see workflow.OperatorLock): in the database, or in a note that another database's
 // command left.
 func (s *sight) operatorLock(guid string) (state.Lock, bool) {
 	for _, l := range append(s.locks[:len(s.locks):len(s.locks)], s.notedLocks...) {
-		if l.Operator && l.DatasetGUID == guid {
+		if l.Operator && (l.DatasetGUID == guid || l.Dataset != "" && l.Dataset == s.datasetName(guid)) {
 			return l, true
 		}
 	}

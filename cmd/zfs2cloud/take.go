@@ -56,6 +56,7 @@ const lookTime = 30 * time.Second
 type grip struct {
 	leave  func(run string) bool // runs whose brackets stay as they are; or nil
 	insist bool                  // a person asked: try once more, whatever it did
+	gone   bool                  // a dataset that is gone is taken by what is on record of it, if anything
 }
 
 // take takes the config's dataset. Whatever the error, taken is good for close and for on_failure.
@@ -65,6 +66,9 @@ func (a *App) take(how grip) (*taken, error) {
 		return t, err
 	}
 	guid, lookErr := t.find()
+	if t.gone && how.gone {
+		lookErr = nil
+	}
 	if guid == "" {
 		return t, lookErr
 	}
@@ -75,8 +79,8 @@ func (a *App) take(how grip) (*taken, error) {
 }
 
 // takeRun takes the config's dataset to end a run, by default one of it as it is now. One that is named may be of another that the config
-// named when it began; or, to be GIVEN UP, of one that is gone: its record is enough, then.
-func (a *App) takeRun(id string, how grip, givenUp bool) (*taken, error) {
+// named when it began; or, to be given up, of one that is gone: its record is enough, then.
+func (a *App) takeRun(id string, how grip) (*taken, error) {
 	t, err := a.basicTaken()
 	if err != nil {
 		return t, err
@@ -87,7 +91,7 @@ func (a *App) takeRun(id string, how grip, givenUp bool) (*taken, error) {
 		t.dataset, t.onFailure.dataset, t.former = r.Frozen.Dataset, r.Frozen.Dataset, true
 		guid, err = t.find()
 	}
-	if known && (err == nil || t.gone && givenUp) {
+	if known && (err == nil || t.gone && how.gone) {
 		guid, err = r.DatasetGUID, nil
 	}
 	if guid == "" {
