@@ -14,7 +14,7 @@
 //	coming, behind, goon, recut     each chunk; and how it goes on behind the last one that is sealed
 //	ahead, upload, claim, lost      chunks on their way to the remote, whose place it is, and what is done when one is gone
 //	commit, index, texts            the objects beside the chunks, and the last of them, which makes the backup count
-//	finish, clean                   the end of a run, also of one that is given up
+//	finish, clean, again            the end of a run, also of one that is given up, or that was typed days ago and finished late
 //	prune, bookmark, adopt          what goes again, and the Python tool's, once a person says so
 //	python                          the Python tool's folders here, and its messages, opened
 //	fetch, restore, receiving       the way back: chunks ahead, into a dataset, into files, or single files

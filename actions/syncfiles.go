@@ -102,23 +102,11 @@ func (k *Kit) mountedAt(ctx context.Context, s *workflow.Session) (dir string, e
 	f, err := workflow.Once(ctx, s, workflow.Effect[found]{
 		Name: "mounted",
 		Do: func(context.Context, workflow.Fx) (f found, err error) {
-			var runs []state.Run
-			err = s.View(func(tx *state.Tx) error {
-				runs, err = tx.Runs() // the newest first
-				return err
-			})
-			if err != nil {
-				return f, err
+			r, ok, err := typedMount(s.View, run)
+			if err == nil && !ok {
+				err = &workflow.Hopeless{Err: fmt.Errorf("no snapshot of %s is mounted: zfs2cloud %s", run.Frozen.Dataset, StepMount)}
 			}
-			for _, r := range runs {
-				if r.Typed != StepMount || r.Mount == "" || r.DatasetGUID != run.DatasetGUID || !workflow.Over(r.State) {
-					continue
-				}
-				if _, err := mounts.Prove(r.Mount, run.Frozen.Dataset+"@"+r.Snapshot); err == nil {
-					return found{r.Mount, r.Snapshot, r.SnapshotGUID}, nil
-				}
-			}
-			return f, &workflow.Hopeless{Err: fmt.Errorf("no snapshot of %s is mounted: zfs2cloud %s", run.Frozen.Dataset, StepMount)}
+			return found{r.Mount, r.Snapshot, r.SnapshotGUID}, err
 		},
 		Result: func(_ *state.Tx, r *state.Run, f found) error {
 			r.Snapshot, r.SnapshotGUID = f.Snapshot, f.GUID
@@ -136,6 +124,27 @@ func (k *Kit) mountedAt(ctx context.Context, s *workflow.Session) (dir string, e
 		return "", &workflow.Hopeless{Err: fmt.Errorf("%w: it was when this run began; zfs2cloud %s mounts the newest", err, StepMount)}
 	}
 	return f.Dir, nil
+}
+
+// typedMount is the run that last mounted a snapshot of RUN's dataset by a command, of those that are mounted still.
+func typedMount(view viewer, run state.Run) (state.Run, bool, error) {
+	var runs []state.Run
+	err := view(func(tx *state.Tx) (err error) {
+		runs, err = tx.Runs() // the newest first
+		return err
+	})
+	if err != nil {
+		return state.Run{}, false, err
+	}
+	for _, r := range runs {
+		if r.Typed != StepMount || r.Mount == "" || r.DatasetGUID != run.DatasetGUID || !workflow.Over(r.State) {
+			continue
+		}
+		if _, err := mounts.Prove(r.Mount, run.Frozen.Dataset+"@"+r.Snapshot); err == nil {
+			return r, true, nil
+		}
+	}
+	return state.Run{}, false, nil
 }
 
 // syncing is a sync at work.

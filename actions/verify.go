@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -99,24 +100,45 @@ func spoolPrefix(job string) string { return "zfs2cloud-verify-" + job[:min(8, l
 // whichToVerify decides once: what is committed later is not what was asked for.
 func (k *Kit) whichToVerify(ctx context.Context, s *workflow.Session, q VerifyRequest) ([]string, error) {
 	return workflow.Once(ctx, s, workflow.Effect[[]string]{
-		Name: "which",
+		Name: whichEffect,
 		Do: func(ctx context.Context, _ workflow.Fx) ([]string, error) {
-			_, backups, err := jobOf(s.View, s.Run().Job)
-			if err != nil {
-				return nil, err
-			}
-			chosen, unknown := q.choose(backups)
-			names, err := k.pythonsToVerify(ctx, s.Look(), s.View, s.Run().Frozen, s.Run().Job, q, unknown)
+			names, err := k.namesToVerify(ctx, s.Look(), s.View, s.Run(), q)
 			if _, refused := errors.AsType[*catalog.Refusal](err); refused {
 				err = &workflow.Hopeless{Err: err}
 			}
-			for _, b := range chosen {
-				names = append(names, b.Name)
-			}
-			slices.Sort(names)
-			return append([]string{}, names...), err
+			return names, err
 		},
 	})
+}
+
+const whichEffect = "which"
+
+// namesToVerify are the backups that are meant now.
+func (k *Kit) namesToVerify(ctx context.Context, look workflow.Look, view viewer, r state.Run, q VerifyRequest) ([]string, error) {
+	_, backups, err := jobOf(view, r.Job)
+	if err != nil {
+		return nil, err
+	}
+	chosen, unknown := q.choose(backups)
+	names, err := k.pythonsToVerify(ctx, look, view, r.Frozen, r.Job, q, unknown)
+	for _, b := range chosen {
+		names = append(names, b.Name)
+	}
+	slices.Sort(names)
+	return append([]string{}, names...), err
+}
+
+// namesVerified are the backups that a typed verification decided for.
+func namesVerified(view viewer, r state.Run) (names []string, known bool, err error) {
+	var entry state.Entry
+	err = view(func(tx *state.Tx) (err error) {
+		entry, known, err = tx.Entry(state.EffectKey(r.ID, 0, r.Steps[0].Attempt, whichEffect))
+		return err
+	})
+	if err != nil || !known || entry.Done == nil {
+		return nil, false, err
+	}
+	return names, true, json.Unmarshal(entry.Result, &names)
 }
 
 // onlyOurs is an error if another host works at the place.

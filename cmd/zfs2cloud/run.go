@@ -61,7 +61,7 @@ func (c *RunCmd) run(t *taken) error {
 			t.tellOther(r)
 			continue
 		}
-		told, _, err := t.finishOld(r)
+		_, told, err := t.finishOld(r)
 		if err != nil {
 			return err
 		}
@@ -132,26 +132,27 @@ func (t *taken) noneStuck() error {
 }
 
 // finishOld finishes a run of an earlier day. What came of it is news; that it can't be finished by anybody
-// is news too: it is not DONE then.
-func (t *taken) finishOld(r state.Run) (news string, done bool, err error) {
+// is news too.
+func (t *taken) finishOld(r state.Run) (after state.Run, news string, err error) {
 	s, err := t.engine.Open(r.ID, t.dataset)
 	if err != nil {
-		return "", false, err
+		return r, "", err
 	}
 	if err := t.samePassphrase(s.Run()); err != nil {
-		return "", false, err
+		return r, "", err
 	}
 	err = t.drive(s, false)
+	after = s.Run()
 	var gone *workflow.GivenUp
 	switch {
-	case err == nil && workflow.RunMachine.In(s.Run().State, workflow.RunAborted):
-		return fmt.Sprintf("gave up run %s of %s (%s)", r.ID, day(t.app, r.Started), s.Run().Why), false, nil
+	case err == nil && workflow.RunMachine.In(after.State, workflow.RunAborted):
+		return after, fmt.Sprintf("gave up run %s of %s (%s)", r.ID, day(t.app, r.Started), after.Why), nil
 	case err == nil:
-		return fmt.Sprintf("finished run %s of %s", r.ID, day(t.app, r.Started)), true, nil
+		return after, fmt.Sprintf("finished run %s of %s", r.ID, day(t.app, r.Started)), nil
 	case errors.As(err, &gone):
-		return fmt.Sprintf("gave up run %s of %s, which nobody can finish (%s)", r.ID, day(t.app, r.Started), firstLine(gone.Err.Error())), false, nil
+		return after, fmt.Sprintf("gave up run %s of %s, which nobody can finish (%s)", r.ID, day(t.app, r.Started), firstLine(gone.Err.Error())), nil
 	}
-	return "", false, err
+	return after, "", err
 }
 
 // drive takes a run through its plan, with what is drawn on a terminal.

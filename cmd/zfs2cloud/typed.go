@@ -101,8 +101,7 @@ func given(set bool, name string) []string {
 	return nil
 }
 
-// typed runs one step. A run of the same step that was cut off is finished instead; but who types snapshot wants one
-// of this moment, so that one is taken in any case.
+// typed runs one step. A run of the same step that was cut off is finished first; what was typed is done then, unless that did it.
 func (a *App) typed(step string, args ...string) error {
 	planned := workflow.Planned{Name: step, Shown: step, Args: args}
 	if a.DryRun {
@@ -116,19 +115,40 @@ func (a *App) typed(step string, args ...string) error {
 	return t.failed(err)
 }
 
-// finishTyped finishes a run of the same step that was cut off, and tells whether it was not given up. With other flags
-// it is not what was asked for: a prune that was to destroy is not gone on with by one that only looks.
-func (t *taken) finishTyped(r state.Run, p workflow.Planned) (done bool, err error) {
-	if step := r.Steps[0]; !slices.Equal(step.Args, p.Args) {
-		was := strings.Join(append([]string{step.Name}, step.Args...), " ")
-		return false, &refusal{Err: fmt.Errorf("run %s, %q, is unfinished\nTo finish it: %s\n  or give it up: %s", r.ID, was,
-			t.app.again("resume "+r.ID), t.app.again("abort "+r.ID))}
-	}
-	news, done, err := t.finishOld(r)
-	if err == nil && (!done || p.Name == actions.StepSnapshot) {
+// finishTyped finishes the runs of the same step that were cut off. DID is one of them that did what is asked for now; GIVENUP is
+// one that nobody can finish. One with other flags is not what was asked for: a prune that was to destroy is not gone on
+// with by one that only looks.
+func (t *taken) finishTyped(p workflow.Planned) (did, givenUp state.Run, err error) {
+	for _, r := range t.unfinished {
+		if r.Job != t.job.ID || r.Typed != p.Name {
+			continue
+		}
+		if step := r.Steps[0]; !slices.Equal(step.Args, p.Args) {
+			was := strings.Join(append([]string{step.Name}, step.Args...), " ")
+			return did, givenUp, &refusal{Err: fmt.Errorf("run %s, %q, is unfinished\nTo finish it: %s\n  or give it up: %s", r.ID, was,
+				t.app.again("resume "+r.ID), t.app.again("abort "+r.ID))}
+		}
+		after, news, err := t.finishOld(r)
+		if err != nil {
+			return did, givenUp, err
+		}
 		fmt.Fprintf(t.app.Err, "%s%s\n", t.app.subject(t), news)
+		if workflow.RunMachine.In(after.State, workflow.RunAborted) {
+			givenUp = after
+			continue
+		}
+		if err := t.foundBad(after); err != nil {
+			return did, givenUp, err
+		}
+		answers, err := t.kit.Answers(t.app.Stop.Soft(), workflow.Look{World: t.app.World}, t.store.View, after)
+		if err != nil {
+			return did, givenUp, err
+		}
+		if answers {
+			did = after
+		}
 	}
-	return done, err
+	return did, givenUp, nil
 }
 
 func (t *taken) typed(p workflow.Planned) error {
@@ -159,47 +179,25 @@ func (t *taken) typed(p workflow.Planned) error {
 		}
 	}
 	p.Kind = t.kit.Steps()[p.Name].Kind
-	var givenUp state.Run
-	for _, r := range t.unfinished {
-		if r.Job != t.job.ID || r.Typed != p.Name {
-			continue
-		}
-		done, err := t.finishTyped(r, p)
-		if err == nil && done {
-			err = t.foundBad(r)
-		}
-		if err != nil || done && p.Name != actions.StepSnapshot {
+	did, givenUp, err := t.finishTyped(p)
+	if err != nil {
+		return err
+	}
+	if did.ID == "" {
+		s, err := t.engine.Begin(state.Run{Job: t.job.ID, Config: t.settings.Path, Typed: p.Name, Frozen: actions.Freeze(t.settings),
+			Steps: t.kit.Plan([]workflow.Planned{p})})
+		if err != nil {
 			return err
 		}
-		if !done {
-			givenUp = r
+		if err := t.drive(s, false); err != nil {
+			return err
 		}
+		did = s.Run()
 	}
-	s, err := t.engine.Begin(state.Run{Job: t.job.ID, Config: t.settings.Path, Typed: p.Name, Frozen: actions.Freeze(t.settings),
-		Steps: t.kit.Plan([]workflow.Planned{p})})
-	if err != nil {
-		return err
+	if p.Name == actions.StepUpload && givenUp.Backup > did.Backup { // all that could be uploaded in its place is older
+		return &runError{Run: givenUp, Err: fmt.Errorf("%s was not uploaded: %s", givenUp.Backup, givenUp.Why)}
 	}
-	if err := t.drive(s, false); err != nil {
-		return err
-	}
-	if p.Name == actions.StepUpload && givenUp.Backup > s.Run().Backup {
-		return t.notUploaded(givenUp.ID)
-	}
-	return t.foundBad(s.Run())
-}
-
-// notUploaded is the error of an upload that was given up, where all that could be uploaded in its place is older.
-func (t *taken) notUploaded(id string) error {
-	var r state.Run
-	err := t.store.View(func(tx *state.Tx) (err error) {
-		r, _, err = tx.Run(id)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return &runError{Run: r, Err: fmt.Errorf("%s was not uploaded: %s", r.Backup, r.Why)}
+	return t.foundBad(did)
 }
 
 // rightMode refuses what has no meaning in the mode that the config says.
