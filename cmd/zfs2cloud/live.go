@@ -31,6 +31,7 @@ type live struct {
 	hook string        // the script that is at work
 	mpb  *mpb.Progress // while there are bars
 	bars map[int]*bar  // by step: uploads go on beside an export
+	gone bool          // the terminal is no more: nothing is drawn from then on
 }
 
 // bar is the line of one step at work.
@@ -173,6 +174,9 @@ func (l *live) onProgress(i int, done, total int64, estimated bool) {
 		b = &bar{since: l.app.World.Now(), measured: true, from: done}
 		l.draw(i, b, total)
 	}
+	if l.gone {
+		return
+	}
 	b.about.Store(estimated)
 	if total > 0 {
 		// An estimate is not a promise: the bar is full only when the step is over.
@@ -228,6 +232,9 @@ func (e *ends) left(i int, now time.Time) (left time.Duration) {
 // draw draws a line: what is at work, how far, how fast, and, where the total is known and the terminal wide
 // enough, a bar and the time left.
 func (l *live) draw(i int, b *bar, total int64) {
+	if l.gone {
+		return
+	}
 	var style mpb.BarFillerBuilder = mpb.NopStyle()
 	if total > 0 && width(l.app.Err) >= wide {
 		style = mpb.BarStyle().Lbound("[").Filler("#").Tip("#").Padding("-").Rbound("]")
@@ -249,7 +256,16 @@ func (l *live) draw(i int, b *bar, total int64) {
 	if l.mpb == nil {
 		l.mpb = mpb.New(mpb.WithOutput(l.app.Err), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(30))
 	}
-	b.Bar = l.mpb.New(max(total, 0), style, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(how)), mpb.AppendDecorators(decor.Any(rest)))
+	bar, err := l.mpb.Add(max(total, 0), style.Build(), mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(how)), mpb.AppendDecorators(decor.Any(rest)))
+	if err != nil { // mpb is over once it can't ask the terminal for its size; its New panics then
+		l.gone = true
+		for i := range l.steps {
+			l.drop(i)
+		}
+		l.mpb = nil
+		return
+	}
+	b.Bar = bar
 	l.bars[i] = b
 }
 

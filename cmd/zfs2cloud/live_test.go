@@ -2,13 +2,68 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/sys/unix"
 
+	"zfs2cloud/actions/proc"
 	"zfs2cloud/state"
+	"zfs2cloud/workflow"
 )
+
+// A terminal that is closed while bars are drawn ends the drawing, and not the run.
+func TestLiveTerminalGone(t *testing.T) {
+	master, terminal := pseudoTerminal(t)
+	a := &App{Err: terminal, Terminal: true, World: &proc.World{}, Stop: workflow.NewStop(t.Context())}
+	l := a.draw(state.Run{Steps: []state.Step{{Shown: "export-intermediate"}, {Shown: "upload-intermediate-to-remote"}}})
+	l.begin(0)
+	l.onProgress(0, 1<<20, 4<<20, true)
+	if err := master.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		time.Sleep(300 * time.Millisecond) // more than mpb draws after
+		l.onProgress(0, 2<<20, 4<<20, true)
+		l.begin(1)
+		l.onProgress(1, 1<<20, 4<<20, false)
+		l.say("a line\n")
+		l.clear(1)
+	}
+	if !l.gone {
+		t.Error("it is still drawn to a terminal that is gone")
+	}
+	l.stop()
+}
+
+// pseudoTerminal is a terminal of the kernel's, and the side on which an emulator of one would be.
+func pseudoTerminal(t *testing.T) (master, terminal *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { master.Close() })
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { terminal.Close() })
+	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 100}); err != nil {
+		t.Fatal(err)
+	}
+	return master, terminal
+}
 
 // The share is seen however narrow the terminal is.
 func TestLiveLine(t *testing.T) {
