@@ -133,6 +133,12 @@ func OnlyLooks(s state.Step) bool {
 	return slices.Contains(prunes, s.Name) && !slices.Contains(s.Args, "-y")
 }
 
+// CanWait tells whether no backup waits for an unfinished run to be finished: a verification that was typed, or a prune that only
+// looks. Who typed it goes on with it. What one that is given up left is not his, and goes with the next run.
+func CanWait(r state.Run) bool {
+	return (r.Typed == StepVerify || r.Typed != "" && OnlyLooks(r.Steps[0])) && !workflow.RunMachine.In(r.State, workflow.RunAborting)
+}
+
 // note keeps with the run what a person should know afterwards.
 func (k *Kit) note(s *workflow.Session, format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)

@@ -13,6 +13,7 @@ import (
 
 	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -63,6 +64,9 @@ func (k *Kit) verify(ctx context.Context, s *workflow.Session, args []string) er
 		}
 	}
 	verdicts, err := k.verifyEach(ctx, s, v, names)
+	if q.Level == Received && errors.Is(err, zfs.ErrNoSpace) { // what it has received so far is what others lack
+		err = errors.Join(err, k.dropScratch(ctx, s))
+	}
 	if err := errors.Join(err, v.close()); err != nil {
 		return err
 	}

@@ -179,6 +179,8 @@ func (c *checkup) unfinished(f facts, r state.Run) finding {
 		return c.find(noticeAppStopped, a)
 	case r.Job != f.job.ID:
 		return c.find(noticeForeignRun, a)
+	case workflow.RunMachine.In(r.State, workflow.RunStuck) && actions.CanWait(r):
+		a["what"] = "resume --force"
 	case workflow.RunMachine.In(r.State, workflow.RunStuck):
 		return c.find(noticeStuck, a)
 	case workflow.RunMachine.In(r.State, workflow.RunAborting):

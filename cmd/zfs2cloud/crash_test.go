@@ -57,7 +57,7 @@ var crashing = []struct {
 		{"abort", onRestore + `if [ "$ID" ]; then zfs2cloud abort $ID; fi; rm -rf out; ` + theStreams + "'\n"},
 	}, "exec sh -c 'for f in out/*; do zfs2cloud stream inspect $f; done'\nstdout -count=2 '^sums      right'\ncount 2 out/*\ncount 0 waiting/*\nexits 0 zfs2cloud status\n! stdout resume\n", ""},
 	// A full and an incremental are proved, chunk after chunk.
-	{"verify", "exits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\n", "zfs2cloud verify", waysOfRuns,
+	{"verify", "exits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\n", "zfs2cloud verify", waysOfVerifications,
 		"days 2\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud verify\nstdout -count=2 '^ok .* decrypted: '\nexec sh -c 'ls spool | grep -c verify || true'\nstdout '^0$'\n", ""},
 	// What the Python tool left is taken over. In the end all of it was, and goes.
 	{"adopt", pythonsFolders + "exits 0 zfs2cloud run\n", "zfs2cloud adopt -y", waysOfRuns,
@@ -71,7 +71,7 @@ var crashing = []struct {
 	{"files", "[!mount] skip\nstandin\nconfig config.ini mode=file\nexits 0 zfs2cloud run\ndays 1\nchange\n", "zfs2cloud run", waysOfRuns,
 		"days 1\n" + endOfRuns + syncedNow, sequenceOfFiles},
 	// The same in a restore drill, of which nothing stays in the pool.
-	{"drill", "exits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\n", "zfs2cloud verify --level received", waysOfRuns,
+	{"drill", "exits 0 zfs2cloud run\ndays 1\nchange\nexits 0 zfs2cloud run\n", "zfs2cloud verify --level received", waysOfVerifications,
 		"days 2\n" + endOfRuns + restoredNow + "exits 0 zfs2cloud verify --level received\nstdout -count=2 '^ok .* received: '\n" +
 			"exec sh -c 'ls spool | grep -c verify || true'\nstdout '^0$'\nexec zfs list -H -t all -o name -r $POOL\n! stdout zfs2cloud-verify\n", ""},
 }
@@ -150,6 +150,13 @@ var waysOfRuns = []way{
 	{"resume", "exits 0 zfs2cloud resume\n"},
 	{"run", "exits 0 zfs2cloud run\n"},
 	{"abort", "exits 0 zfs2cloud abort\n"},
+}
+
+// No run waits for a verification.
+var waysOfVerifications = []way{
+	waysOfRuns[0],
+	{"run", "exits 0 zfs2cloud run\nexits 0 zfs2cloud resume\n"},
+	waysOfRuns[2],
 }
 
 func TestCrashPoints(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 
 // ResumeCmd goes on with an unfinished run, of a backup or a restore.
 type ResumeCmd struct {
-	ID         string `arg:"" optional:"" name:"run" help:"Which one; by default the job's oldest."`
+	ID         string `arg:"" optional:"" name:"run" help:"Which one; by default the job's oldest, a verification last."`
 	Force      bool   `help:"Also one that is stuck."`
 	DeleteMost bool   `help:"A sync of this run may delete more than half of what is on the remote."`
 	JSON       bool   `help:"Say what goes on in lines of JSON."`
@@ -80,16 +80,23 @@ func (c *ResumeCmd) resume(t *taken) error {
 	return t.foundBad(s.Run())
 }
 
-// choose finds the unfinished run that is meant by a command. One that is named may be of a job that the config made before its remote,
-// or its dataset, was changed: what it needs of that is frozen. None is said, and is no error.
+// choose finds the unfinished run that is meant by a command: if none is named the oldest, and for a resume one that a backup waits
+// for. One that is named may be of a job that the config made before its remote, or its dataset, was changed: what it needs of that is
+// frozen. None is said, and is no error.
 func (t *taken) choose(command, id string) (state.Run, bool, error) {
+	var found *state.Run
 	for _, r := range t.unfinished {
 		switch {
 		case id == r.ID && r.Job != t.job.ID && r.Config != t.settings.Path:
 			return r, false, &refusal{Err: fmt.Errorf("run %s is of another job, that of %s", r.ID, r.Config), Next: "zfs2cloud -c " + shellQuote(r.Config) + " " + command + " " + r.ID}
-		case id == r.ID, id == "" && r.Job == t.job.ID:
+		case id == r.ID:
 			return r, true, nil
+		case id == "" && r.Job == t.job.ID && (found == nil || command == "resume" && actions.CanWait(*found) && !actions.CanWait(r)):
+			found = &r
 		}
+	}
+	if found != nil {
+		return *found, true, nil
 	}
 	last, ok, err := t.finished()
 	if err != nil {

@@ -61,6 +61,10 @@ func (c *RunCmd) run(t *taken) error {
 			t.tellOther(r)
 			continue
 		}
+		if actions.CanWait(r) {
+			fmt.Fprintf(t.app.Err, "%s%s\n", t.app.subject(t), t.waiting(r))
+			continue
+		}
 		_, told, err := t.finishOld(r)
 		if err != nil {
 			return err
@@ -121,10 +125,20 @@ func (t *taken) tellFormer() error {
 	})
 }
 
+// waiting tells of a run that no backup waits for.
+func (t *taken) waiting(r state.Run) string {
+	resume := "resume "
+	if workflow.RunMachine.In(r.State, workflow.RunStuck) {
+		resume = "resume --force "
+	}
+	return fmt.Sprintf("run %s of %s, %s, is %s. To finish it: %s, to give it up: %s", r.ID, day(t.app, r.Started), r.Typed, r.State,
+		t.app.again(resume+r.ID), t.app.again("abort "+r.ID))
+}
+
 // noneStuck is an error if a run of the job waits for a person: nothing is asked of the remote, or of anybody, first.
 func (t *taken) noneStuck() error {
 	for _, r := range t.unfinished {
-		if r.Job == t.job.ID && workflow.RunMachine.In(r.State, workflow.RunStuck) {
+		if r.Job == t.job.ID && !actions.CanWait(r) && workflow.RunMachine.In(r.State, workflow.RunStuck) {
 			return &runError{Run: r, Err: &workflow.StuckError{Run: r}}
 		}
 	}

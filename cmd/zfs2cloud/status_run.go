@@ -195,6 +195,8 @@ func (s *sight) orLeaveIt(r state.Run) string {
 		return "once that is over"
 	case r.Restore != nil:
 		return "" // no run does it
+	case actions.CanWait(r):
+		return "(or leave it: no backup waits for it)"
 	}
 	for _, j := range s.jobs {
 		if now, yes := s.superseded(j); yes && j.ID == r.Job {
@@ -390,7 +392,7 @@ func (s *sight) stuckBlock(r state.Run) block {
 		sayError(&b, r.Error)
 	}
 	s.sayWhere(&b, r, "")
-	if r.Restore == nil {
+	if r.Restore == nil && !actions.CanWait(r) {
 		b.say("No run starts by itself now (exit 5)")
 	}
 	again, label := s.next(r), "next"

@@ -136,12 +136,12 @@ func TestStatusVerifying(t *testing.T) {
 	c.job("tank/data", taleGUID, taleJob)
 	c.good(taleJob, taleNow.Add(-6*time.Hour))
 	steps := workflow.NewPlan([]workflow.Planned{{Name: "verify", Shown: "verify", Kind: workflow.Plain}}, nil, nil)
-	c.run(taleRun{Run: state.Run{Steps: steps, High: state.Progress{Verified: 1204}}, state: begun, steps: [][]workflow.StepEvent{stepRunning}})
+	c.run(taleRun{Run: state.Run{Typed: "verify", Steps: steps, High: state.Progress{Verified: 1204}}, state: begun, steps: [][]workflow.StepEvent{stepRunning}})
 	c.says(`
 INTERRUPTED  tank/data to b2:acme/web1   run 7k3f, last checkpoint 04:31:07, 2h ago
              its process is gone
              in verify, 1,204 chunks proved
 last good    GOOD, incremental, 6h ago, listed whole 5h ago
-next         zfs2cloud -c web.ini resume 7k3f   (or leave it: the next run does it first)
+next         zfs2cloud -c web.ini resume 7k3f   (or leave it: no backup waits for it)
 `)
 }
