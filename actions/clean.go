@@ -176,12 +176,15 @@ func (k *Kit) cleanBackup(ctx context.Context, s *workflow.Session, b state.Back
 	if is, err := k.committedAfterAll(ctx, s, b); err != nil || is {
 		return err
 	}
-	place, err := k.Place(s.Run().Frozen, b.Job)
-	if err != nil {
-		return err
+	var place *remote.Place
+	if !k.LeaveRemote {
+		var err error
+		if place, err = k.Place(s.Run().Frozen, b.Job); err != nil {
+			return err
+		}
 	}
 	var gone bool
-	_, err = workflow.Once(ctx, s, workflow.Effect[[]string]{
+	_, err := workflow.Once(ctx, s, workflow.Effect[[]string]{
 		Name: "remove " + b.Name,
 		Do: func(ctx context.Context, fx workflow.Fx) (notes []string, err error) {
 			notes, gone, err = k.removeUncommitted(ctx, s, fx, place, b)
@@ -198,7 +201,7 @@ func (k *Kit) cleanBackup(ctx context.Context, s *workflow.Session, b state.Back
 // committedAfterAll looks whether a backup is committed though no record says so: its manifest was sealed, so it may have been
 // stored. Then it is put on record.
 func (k *Kit) committedAfterAll(ctx context.Context, s *workflow.Session, b state.Backup) (bool, error) {
-	if len(b.Manifest) == 0 {
+	if len(b.Manifest) == 0 || k.LeaveRemote {
 		return false, nil
 	}
 	place, err := k.Place(s.Run().Frozen, b.Job)
@@ -207,7 +210,7 @@ func (k *Kit) committedAfterAll(ctx context.Context, s *workflow.Session, b stat
 	}
 	there, err := k.manifestThere(ctx, s.Look(), place, b)
 	if err != nil {
-		return false, fmt.Errorf("can't tell whether %s is committed at %s, so nothing was deleted there: %w", b.Name, place, err)
+		return false, &CantTell{Backup: b.Name, Place: place.String(), Err: err}
 	}
 	if !there {
 		return false, nil
@@ -218,6 +221,18 @@ func (k *Kit) committedAfterAll(ctx context.Context, s *workflow.Session, b stat
 		return committed(tx, b.Job, b.Name, s.Now())
 	})
 }
+
+// CantTell is the error of a place that does not tell whether the backup of a run that is given up is committed there.
+type CantTell struct {
+	Backup, Place string
+	Err           error
+}
+
+func (e *CantTell) Error() string {
+	return fmt.Sprintf("can't tell whether %s is committed at %s, so nothing was deleted there: %v", e.Backup, e.Place, e.Err)
+}
+
+func (e *CantTell) Unwrap() error { return e.Err }
 
 // abandon stores that a backup was given up, and whether all of it here is GONE: what is not, the next prune-intermediates removes.
 func abandon(tx *state.Tx, b state.Backup, gone bool) error {
@@ -243,7 +258,15 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 	if err != nil {
 		return nil, false, err
 	}
-	if uploads(s.Run()) {
+	if k.LeaveRemote {
+		text := fmt.Sprintf("what it had stored of %s at %s was left there, and not looked at", b.Name, placeName(s.Run().Frozen))
+		if len(b.Manifest) > 0 {
+			text += "; if its manifest is there, list shows it and restore takes it, but nothing is ever based on it"
+		}
+		if notes = append(notes, text); !uploads(s.Run()) {
+			return notes, false, nil
+		}
+	} else if uploads(s.Run()) {
 		err := k.removeObjects(ctx, fx, place, b, chunks)
 		if err == nil && !b.Contested {
 			err = fx.Note(func(tx *state.Tx, _ *state.Run) error { return unclaimed(tx, b) })

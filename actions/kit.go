@@ -38,6 +38,8 @@ type Kit struct {
 	Out io.Writer
 	// ShowConfig prints the settings, secrets masked.
 	ShowConfig func()
+	// LeaveRemote: a person has said that the place of a run that is given up is gone for good, and is not to be asked anything.
+	LeaveRemote bool
 	// DeleteMost: a person has said that a sync may delete most of what is there.
 	DeleteMost bool
 	// Pause waits between tries; remote.Pause but in tests.

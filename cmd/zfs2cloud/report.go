@@ -117,6 +117,9 @@ func (a *App) runText(t *taken, e *runError) string {
 		fmt.Fprintf(&b, "Nobody could finish it, so it was given up. Now: %s", a.again("run"))
 	case workflow.RunMachine.In(r.State, workflow.RunAborting):
 		fmt.Fprintf(&b, "Its giving up goes on with: %s", a.again("abort "+r.ID))
+		if _, is := errors.AsType[*actions.CantTell](e.Err); is {
+			fmt.Fprintf(&b, "\n  or, if that remote is gone for good: %s", a.again("abort --leave-remote "+r.ID))
+		}
 	case app == workflow.AppUnknown:
 		fmt.Fprintf(&b, "Mend what keeps the hook from succeeding, then: %s\n  or leave the application as it is: %s", a.again("resume "+r.ID), a.again("abort --skip-hooks "+r.ID))
 	case isDeletesMost(e.Err):

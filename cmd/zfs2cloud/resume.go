@@ -164,6 +164,8 @@ func sequence(steps []state.Step) []string {
 type AbortCmd struct {
 	ID        string `arg:"" optional:"" name:"run" help:"Which one; by default the job's oldest."`
 	SkipHooks bool   `help:"Do not run the post-snapshot hooks that are still due: the application is left as it is."`
+	// Else a run whose manifest may have been stored is given up only once its remote has said whether it was.
+	LeaveRemote bool `help:"For a remote that is gone for good: do not ask it whether the backup is complete there, and leave what is."`
 }
 
 // Run closes the run's bracket and removes what it left.
@@ -197,6 +199,7 @@ func (c *AbortCmd) abort(t *taken) error {
 			return err
 		}
 	}
+	t.kit.LeaveRemote = c.LeaveRemote
 	s, err := t.engine.Open(r.ID, t.dataset)
 	if err != nil {
 		return err

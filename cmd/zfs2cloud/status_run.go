@@ -422,6 +422,9 @@ func (s *sight) abortingBlock(r state.Run) block {
 	}
 	s.sayWhere(&b, r, "in "+safe(stepName(r)))
 	b.next("next", s.next(r), s.orLeaveIt(r))
+	if backup, known := s.backup(r); known && len(backup.Manifest) > 0 {
+		b.next("  or", s.hint(r.Config, "abort --leave-remote "+r.ID), "if its remote is gone for good")
+	}
 	return b
 }
 
