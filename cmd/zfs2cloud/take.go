@@ -91,8 +91,11 @@ func (a *App) takeRun(id string, how grip) (*taken, error) {
 		t.dataset, t.onFailure.dataset, t.former = r.Frozen.Dataset, r.Frozen.Dataset, true
 		guid, err = t.find()
 	}
-	if known && (err == nil || t.gone && how.gone) {
+	switch {
+	case known && how.gone && (err == nil || t.gone):
 		guid, err = r.DatasetGUID, nil
+	case known && err == nil && r.DatasetGUID != guid: // it would go on with what is not its own
+		return t, &refusal{Err: fmt.Errorf("run %s is of another dataset that was named %s, and nobody can finish it", r.ID, t.dataset), Next: a.again("abort " + r.ID)}
 	}
 	if guid == "" {
 		return t, err
