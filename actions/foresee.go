@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/units"
 	"zfs2cloud/actions/zfs"
@@ -74,6 +75,11 @@ func (f *Foresight) choice(ctx context.Context, args []string) (choice, error) {
 			a.Snapshot = f.snapshots[len(f.snapshots)-1].Snapshot // for the one that is not there yet
 			return k.zfs(f.look).CanSend(ctx, a)
 		}}
+	if !f.known || f.job.Fresh {
+		if err := f.recordLost(ctx); err != nil {
+			return choice{}, err
+		}
+	}
 	unknown := func(state.Backup) (bool, error) { return false, errors.New("the job is not on record") }
 	whole, opens := unknown, unknown
 	if f.known {
@@ -84,6 +90,32 @@ func (f *Foresight) choice(ctx context.Context, args []string) (choice, error) {
 		whole, opens = k.wholeAt(ctx, f.look, place, f.store.View), k.opensAt(ctx, f.look, place)
 	}
 	return k.choose(q, whole, opens)
+}
+
+// RecordLost is the error of a job that is not on record here, while another that is not either has been at its place.
+type RecordLost struct{ Place, Job string }
+
+func (e *RecordLost) Error() string {
+	return fmt.Sprintf("%s belongs to job %s, which is not on record here: a run would make the record again first, if it is this dataset's", e.Place, e.Job)
+}
+
+// recordLost looks whose the place is, as far as it can be asked. What is wrong with it otherwise the run would say.
+func (f *Foresight) recordLost(ctx context.Context) error {
+	place, err := f.kit.Place(Freeze(f.kit.Settings), state.NewJobID())
+	if err != nil {
+		return err
+	}
+	stranger, is := errors.AsType[*remote.Stranger](place.Check(ctx, f.look))
+	if !is || stranger.Theirs == f.job.ID {
+		return nil
+	}
+	return f.store.View(func(tx *state.Tx) error {
+		_, known, err := tx.Job(stranger.Theirs)
+		if err == nil && !known {
+			err = &RecordLost{place.String(), stranger.Theirs}
+		}
+		return err
+	})
 }
 
 // Step says what a step would do, a line each. Those of a sequence are asked for in their order.
@@ -106,6 +138,9 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 		return []string{fmt.Sprintf("would take %s@%s", k.Settings.Dataset, f.takes)}, nil
 	case StepExport:
 		c, err := f.choice(ctx, p.Args)
+		if lost, is := errors.AsType[*RecordLost](err); is {
+			return []string{lost.Error() + "; what would be exported then is not known"}, nil
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -99,7 +99,11 @@ func (c *checkup) lookState(_ context.Context, f facts) (facts, []finding) {
 	case ok:
 		return f, []finding{c.find(noticeStateUnsafe, args{"err": err.Error(), "mend": mendFolder(unsafe)})}
 	case err != nil:
-		return f, []finding{c.find(noticeState, args{"err": err.Error()})}
+		found := c.find(noticeState, args{"err": err.Error()})
+		if _, damaged := errors.AsType[*state.DamagedError](err); damaged {
+			found.Do = c.app.again("run") + " begins a new one, and makes the record again from the backups"
+		}
+		return f, []finding{found}
 	}
 	f.stateReads = true
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {

@@ -62,6 +62,9 @@ func (c *checkup) lookNext(ctx context.Context, f facts) (facts, []finding) {
 		return f, nil
 	}
 	full, why, err := f.foresight.Next(ctx, c.settings.Steps[at].Args)
+	if lost, is := errors.AsType[*actions.RecordLost](err); is {
+		return f, []finding{fine("next", lost.Error())}
+	}
 	if err != nil {
 		return f, []finding{c.find(noticeNext, args{"err": err.Error()})}
 	}

@@ -195,7 +195,12 @@ func remoteCases() []noticeCase {
 		}, []string{"remote-on-root"}, nil},
 		{"another job's remote", func(b *bench) {
 			b.must(os.WriteFile(filepath.Join(b.remote, strangersMarker), nil, 0o600))
-		}, []string{"remote-stranger"}, []string{"5f0c5f0c", "which has no job yet"}},
+			theirs := state.Job{ID: strings.TrimPrefix(strangersMarker, "zfs2cloud-job-"), Dataset: "tank/other", DatasetGUID: "7"}
+			b.must(b.store().Update(func(tx *state.Tx) error { return tx.PutJob(theirs) }))
+		}, []string{"remote-stranger"}, []string{"5f0c5f0c of tank/other", "which has no job yet"}},
+		{"a remote whose record was lost", func(b *bench) {
+			b.must(os.WriteFile(filepath.Join(b.remote, strangersMarker), nil, 0o600))
+		}, []string{"remote-lost"}, []string{"5f0c5f0c5f0c, which is not on record here", " run makes the record again", "a run would make the record again first"}},
 		{"a job's own remote while ZFS does not answer", func(b *bench) {
 			putJob(b, true)
 			b.must(os.WriteFile(filepath.Join(b.remote, strangersMarker), nil, 0o600))
@@ -238,7 +243,8 @@ func hostCases() []noticeCase {
 			b.must(os.Chmod(b.at("state"), 0o777|os.ModeSticky))
 		}, []string{"state-shared"}, nil},
 		{"a database on a disk that is not mounted", func(b *bench) { b.main["state_db"] = b.at("disk/state/state.db") }, []string{"state-folder"}, nil},
-		{"a database that is none", func(b *bench) { b.write("state/state.db", strings.Repeat("no database", 4096)) }, []string{"state"}, nil},
+		{"a database that is none", func(b *bench) { b.write("state/state.db", strings.Repeat("no database", 4096)) }, []string{"state"},
+			[]string{" run begins a new one"}},
 		{"no folder for chunks", func(b *bench) { b.must(os.Remove(b.at("spool"))) }, []string{"basedir"}, nil},
 		{"a folder for chunks that is read-only", func(b *bench) {
 			if err := unix.Mount("none", b.at("spool"), "tmpfs", unix.MS_RDONLY, ""); err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -93,6 +94,8 @@ func (t *remoteTrial) strangers(ctx context.Context) []finding {
 		return []finding{t.find(noticeRemoteUnsure, args{"place": t.place, "theirs": t.owner(stranger.Theirs)})}
 	case errors.As(err, &stranger) && !(t.facts.known && t.facts.job.Used) && t.renamed(stranger.Theirs) != "":
 		return []finding{t.find(noticeRemoteRenamed, args{"place": t.place, "was": t.renamed(stranger.Theirs)})}
+	case errors.As(err, &stranger) && (!t.facts.known || t.facts.job.Fresh) && !slices.ContainsFunc(t.facts.jobs, func(j state.Job) bool { return j.ID == stranger.Theirs }):
+		return []finding{t.find(noticeRemoteLost, args{"place": t.place, "theirs": t.owner(stranger.Theirs)})}
 	case errors.As(err, &stranger):
 		return []finding{t.find(noticeStranger, args{"place": t.place, "theirs": t.owner(stranger.Theirs), "mine": mine})}
 	case !errors.Is(err, remote.ErrMarkerGone):
