@@ -189,6 +189,9 @@ func safeText(r state.Run, b state.Backup, known bool) string {
 }
 
 func (a *App) interruptedText(t *taken, r state.Run) string {
+	if workflow.RunMachine.In(r.State, workflow.RunAborting) {
+		return "interrupted: run " + r.ID + " is being given up; not all it left is removed yet\nNext: " + a.again("abort "+r.ID)
+	}
 	text := "interrupted: run " + r.ID + " stopped at a checkpoint"
 	b, ok := t.backup(r)
 	if ok && b.Files != nil && b.Files.Sent > 0 {

@@ -253,6 +253,9 @@ func (t *taken) restoreText(e *runError) string {
 		cause = &workflow.StepError{Step: r.Steps[atFault(r)], Err: gone.Err}
 	}
 	if errors.Is(e.Err, workflow.ErrInterrupted) {
+		if workflow.RunMachine.In(r.State, workflow.RunAborting) {
+			return a.interruptedText(t, r)
+		}
 		return fmt.Sprintf("interrupted: run %s stopped, with %s\nNext: %s\n  or give it up: %s", r.ID, restoredWords(r), a.again("resume "+r.ID), a.again("abort "+r.ID))
 	}
 	text := a.subject(t) + strings.Join(withoutEcho(strings.Split(strings.TrimSpace(safeLines(cause.Error())), "\n")), "\n")
