@@ -68,12 +68,12 @@ func (c *ResumeCmd) resume(t *taken) error {
 	if err := t.samePassphrase(r); err != nil {
 		return err
 	}
-	t.tellChanges(r)
 	t.kit.DeleteMost = c.DeleteMost
 	s, err := t.engine.Open(r.ID, t.dataset)
 	if err != nil {
 		return err
 	}
+	t.tellChanges(s.Run()) // a remote that was changed in time is the run's by now
 	if err := t.drive(s, c.Force); err != nil {
 		return err
 	}
@@ -139,7 +139,6 @@ func (t *taken) tellChanges(r state.Run) {
 		}
 	}
 	f := r.Frozen
-	tell("zfs_fs", f.Dataset, now.Dataset)
 	tell("remote", f.Remote, now.Remote)
 	tell("intermediate_basedir", f.IntermediateDir, now.IntermediateDir)
 	tell("split_size", size(f.SplitSize), size(now.SplitSize))
