@@ -167,7 +167,7 @@ func (a *App) abortRestore(r state.Run) error {
 		if err != nil {
 			return err
 		}
-		if err := t.engine.Abort(s, "aborted by an operator", false); err != nil {
+		if err := t.engine.Abort(s, byOperator, false); err != nil {
 			return &runError{Run: s.Run(), Err: err}
 		}
 		fmt.Fprintf(a.Out, "run %s aborted\n", r.ID)

@@ -77,8 +77,19 @@ func (c *ResumeCmd) resume(t *taken) error {
 	if err := t.drive(s, c.Force); err != nil {
 		return err
 	}
-	return t.foundBad(s.Run())
+	r = s.Run()
+	switch {
+	case !workflow.RunMachine.In(r.State, workflow.RunAborted):
+		return t.foundBad(r)
+	case r.Why == byOperator:
+		fmt.Fprintf(t.app.Err, "%s%s\n", t.app.subject(t), t.gaveUp(r))
+		return nil
+	}
+	return &runError{Run: r, Err: &workflow.GivenUp{Run: r.ID, Err: errors.New(r.Why)}}
 }
+
+// byOperator is why a run is given up that a person aborts.
+const byOperator = "aborted by an operator"
 
 // choose finds the unfinished run that is meant by a command: if none is named the oldest, and for a resume one that a backup waits
 // for. One that is named may be of a job that the config made before its remote, or its dataset, was changed: what it needs of that is
@@ -203,7 +214,7 @@ func (c *AbortCmd) abort(t *taken) error {
 	if err != nil {
 		return err
 	}
-	if err := t.engine.Abort(s, "aborted by an operator", c.SkipHooks); err != nil {
+	if err := t.engine.Abort(s, byOperator, c.SkipHooks); err != nil {
 		return &runError{Run: s.Run(), Err: err}
 	}
 	fmt.Fprintf(t.app.Out, "run %s aborted\n", r.ID)

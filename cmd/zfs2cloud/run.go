@@ -160,13 +160,18 @@ func (t *taken) finishOld(r state.Run) (after state.Run, news string, err error)
 	var gone *workflow.GivenUp
 	switch {
 	case err == nil && workflow.RunMachine.In(after.State, workflow.RunAborted):
-		return after, fmt.Sprintf("gave up run %s of %s (%s)", r.ID, day(t.app, r.Started), after.Why), nil
+		return after, t.gaveUp(after), nil
 	case err == nil:
 		return after, fmt.Sprintf("finished run %s of %s", r.ID, day(t.app, r.Started)), nil
 	case errors.As(err, &gone):
 		return after, fmt.Sprintf("gave up run %s of %s, which nobody can finish (%s)", r.ID, day(t.app, r.Started), firstLine(gone.Err.Error())), nil
 	}
 	return after, "", err
+}
+
+// gaveUp tells of a run whose giving up was gone on with.
+func (t *taken) gaveUp(r state.Run) string {
+	return fmt.Sprintf("gave up run %s of %s (%s)", r.ID, day(t.app, r.Started), firstLine(r.Why))
 }
 
 // drive takes a run through its plan, with what is drawn on a terminal.
