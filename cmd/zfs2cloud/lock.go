@@ -103,12 +103,16 @@ func (c *UnlockCmd) Run(a *App) error {
 	}
 	removed := false
 	// The lock file is where the config says; a config that is otherwise bad keeps nobody from unlocking.
-	if lerr := t.configured(); lerr == nil {
+	unread := t.configured()
+	if unread == nil {
 		err := os.Remove(t.oldLock())
 		removed = err == nil
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+	}
+	if unread != nil {
+		fmt.Fprintf(a.Err, "%swhether the Python tool's lock file _lock is in intermediate_basedir can't be told\n", a.subject(t))
 	}
 	switch {
 	case held && was.Operator || len(notes) > 0:
@@ -117,6 +121,8 @@ func (c *UnlockCmd) Run(a *App) error {
 		fmt.Fprintf(a.Out, "unlocked %s; run %s can still be resumed\n", t.dataset, was.Run)
 	case removed:
 		fmt.Fprintf(a.Out, "removed %s\n", t.oldLock())
+	case unread != nil:
+		return unread
 	default:
 		fmt.Fprintf(a.Out, "%s was not locked\n", t.dataset)
 	}
