@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 
 	"zfs2cloud/actions"
+	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/cmd/internal/config"
 	"zfs2cloud/state"
@@ -74,26 +76,49 @@ func (a *App) foresee(typed *workflow.Planned) error {
 	return nil
 }
 
-// foreseeOld says which unfinished runs a run would finish before the day's own.
+// foreseeOld says what a run would do about unfinished runs before the day's own.
 func (a *App) foreseeOld(o *onlooker) error {
-	var old []string
+	var old []state.Run
+	own := map[string]bool{}
 	err := o.store.View(func(tx *state.Tx) error {
 		runs, err := tx.Runs()
 		for _, r := range runs {
 			if r.DatasetGUID == o.info.GUID.String() && !workflow.Over(r.State) {
-				old = append(old, r.ID)
+				mine, jerr := ofConfig(tx, r, o.kit.Settings)
+				own[r.ID], err = mine, errors.Join(err, jerr)
+				old = append(old, r)
 			}
 		}
 		return err
 	})
-	for _, id := range slices.Backward(old) { // the oldest first
-		fmt.Fprintf(a.Out, "%-32s would be finished first; what follows does not know what comes of it\n", "run "+id)
+	for _, r := range slices.Backward(old) { // the oldest first
+		what := "would be finished first; what follows does not know what comes of it"
+		switch {
+		case !own[r.ID]:
+			what = fmt.Sprintf("of another job (%s) is unfinished here, and would be left. To give it up: %s", safe(r.Config), a.again("abort "+r.ID))
+		case actions.CanWait(r):
+			what = fmt.Sprintf("(%s) is unfinished, and would be left: no backup waits for it", r.Typed)
+		case workflow.RunMachine.In(r.State, workflow.RunStuck):
+			what = fmt.Sprintf("is stuck: a run would exit %d, and do nothing of what follows", exitStuck)
+		}
+		fmt.Fprintf(a.Out, "%-32s %s\n", "run "+r.ID, what)
 	}
 	return err
 }
 
+// ofConfig tells whether a run's job is the one that a config makes of its dataset. One that was never used anywhere goes along
+// to another remote.
+func ofConfig(tx *state.Tx, r state.Run, c *settings.Settings) (bool, error) {
+	job, known, err := actions.KnownJob(tx, r.DatasetGUID, c)
+	if err != nil || known {
+		return r.Job == job.ID, err
+	}
+	job, known, err = tx.Job(r.Job)
+	return known && !job.Used && job.Config == c.Path, err
+}
+
 // foreseeRest says what is left of an unfinished run, which resume would do and abort give up.
-func (a *App) foreseeRest(verb, id string) error {
+func (a *App) foreseeRest(verb, id string, force bool) error {
 	if r, ok := a.restoreNamed(id); ok {
 		fmt.Fprintf(a.Out, "would %s run %s, which restores into %s: %s\n", verb, r.ID, safe(r.Restore.Target()), restoredWords(r))
 		return nil
@@ -102,12 +127,21 @@ func (a *App) foreseeRest(verb, id string) error {
 	if err != nil {
 		return &refusal{Err: err}
 	}
+	c, cerr := config.Load(a.Config, a.Env)
 	var found *state.Run
 	err = state.New(basics.StateDB).View(func(tx *state.Tx) error {
 		runs, err := tx.Runs()
 		for _, r := range runs { // the oldest is meant, if none is named
-			ended := workflow.Over(r.State)
-			if !ended && (r.ID == id || id == "" && r.Frozen.Dataset == basics.Dataset) {
+			if workflow.Over(r.State) || id != "" && r.ID != id || id == "" && r.Frozen.Dataset != basics.Dataset {
+				continue
+			}
+			if id == "" && cerr == nil {
+				mine, jerr := ofConfig(tx, r, c)
+				if err = errors.Join(err, jerr); !mine {
+					continue
+				}
+			}
+			if found == nil || verb != "resume" || !actions.CanWait(r) || actions.CanWait(*found) {
 				found = &r
 			}
 		}
@@ -118,6 +152,10 @@ func (a *App) foreseeRest(verb, id string) error {
 	}
 	if found == nil {
 		fmt.Fprintln(a.Out, "nothing to "+verb)
+		return nil
+	}
+	if verb == "resume" && !force && workflow.RunMachine.In(found.State, workflow.RunStuck) {
+		fmt.Fprintf(a.Out, "run %s of %s is stuck: a resume would exit %d; --force goes on with it\n", found.ID, clock(a, found.Started), exitStuck)
 		return nil
 	}
 	fmt.Fprintf(a.Out, "would %s run %s of %s\n", verb, found.ID, clock(a, found.Started))

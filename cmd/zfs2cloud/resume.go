@@ -24,7 +24,7 @@ func (c *ResumeCmd) Run(a *App) error {
 		return a.resumeRestore(r, c.Force)
 	}
 	if a.DryRun {
-		return a.foreseeRest("resume", c.ID)
+		return a.foreseeRest("resume", c.ID, c.Force)
 	}
 	t, err := a.takeRun(c.ID, grip{insist: c.Force})
 	defer t.close()
@@ -184,7 +184,7 @@ func (c *AbortCmd) Run(a *App) error {
 		return a.abortRestore(r)
 	}
 	if a.DryRun {
-		return a.foreseeRest("abort", c.ID)
+		return a.foreseeRest("abort", c.ID, false)
 	}
 	how := grip{insist: true, gone: true}
 	if c.SkipHooks {
