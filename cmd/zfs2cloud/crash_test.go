@@ -88,7 +88,7 @@ const (
 
 // endOfRuns is another run; then nothing is left to do.
 const endOfRuns = `exits 0 zfs2cloud run
-exits 0 zfs2cloud resume
+exits 0 zfs2cloud resume -v
 stdout 'nothing to resume'
 `
 

@@ -116,6 +116,18 @@ func (t *taken) choose(command, id string) (state.Run, bool, error) {
 	if id != "" && (!ok || last.ID != id) {
 		return last, false, &refusal{Err: fmt.Errorf("there is no unfinished run %q", id), Next: t.app.again("status")}
 	}
+	// Cron calls resume at each boot, and would mail that nothing was to be done.
+	if quiet := command == "resume" && id == "" && !t.app.Terminal && !t.app.Journal && t.app.Verbose == 0; !quiet {
+		t.sayNothing(command, last, ok)
+	}
+	if r, ok, err := t.app.findRestore(func(state.Run) bool { return true }); err == nil && ok {
+		fmt.Fprintf(t.app.Err, "a restore is unfinished: %s\n", t.app.again(command+" "+r.ID))
+	}
+	return last, false, nil
+}
+
+// sayNothing says that there is nothing to go on with, or to give up, and which run was the last.
+func (t *taken) sayNothing(command string, last state.Run, ok bool) {
 	said := "nothing to " + command
 	if ok && last.Ended != nil {
 		said += fmt.Sprintf(": run %s %s at %s", last.ID, last.State, clock(t.app, *last.Ended))
@@ -124,10 +136,6 @@ func (t *taken) choose(command, id string) (state.Run, bool, error) {
 		}
 	}
 	fmt.Fprintln(t.app.Out, said)
-	if r, ok, err := t.app.findRestore(func(state.Run) bool { return true }); err == nil && ok {
-		fmt.Fprintf(t.app.Err, "a restore is unfinished: %s\n", t.app.again(command+" "+r.ID))
-	}
-	return last, false, nil
 }
 
 // named finds an unfinished run on the dataset by its id, whichever job it is of: one whose config is gone can
