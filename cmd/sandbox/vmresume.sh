@@ -204,7 +204,24 @@ by_script() (
 	sh $home/restore.sh -p pass $last $new >$log 2>&1 || { cat $log; exit 1; }
 	grep -q '^SKIPPED .*-full' $log
 	same
-	echo "restore.sh: full begun again; increment begun again, the full kept"
+	at refusals
+	[ "$(zfs list -H -o name -t snapshot -d 1 $dataset | wc -l)" = 2 ]
+	zfs unmount $dataset
+	exists $dataset "$dataset exists: "
+	zfs mount $dataset
+	zfs mount $new
+	date >/$new/since
+	zfs unmount $new
+	exists $new "$new exists, and was written to"
+	echo "restore.sh: full begun again; increment begun again, the full kept; the source, and what was used since, left alone"
+)
+
+# exists: restore.sh refuses a dataset, as that.
+exists() (
+	set -e
+	log=$home/refused.log
+	if sh $home/restore.sh -p pass $last $1 >$log 2>&1; then exit 1; fi
+	grep -q "^STOPPED: $2" $log || { cat $log; exit 1; }
 )
 
 # --- what they are made of ---------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ const (
 	theRestore = "zfs2cloud restore -y --spool waiting $POOL/cut"
 	theCopy    = "zfs2cloud restore -y --spool waiting --path big-1 --path big-2 --into out"
 	theStreams = "zfs2cloud restore -y --spool waiting --to out"
-	onRestore  = `exec sh -c 'set -e; ID=$(zfs2cloud status | sed -n "s/^next  *zfs2cloud resume //p"); `
+	onRestore  = `exec sh -c 'set -e; ID=$(zfs2cloud status | sed -n "s/^next  *zfs2cloud .*resume //p"); `
 )
 
 // endOfRuns is another run; then nothing is left to do.
@@ -139,7 +139,7 @@ exits 0 zfs2cloud status
 %s%s%s%s`
 
 // crashAgain is the resume after the crash, which dies, too, unless it ends before it passes so many points.
-const crashAgain = `exec sh -c 'ID=$(zfs2cloud status | sed -n "s/^next  *zfs2cloud resume \([a-z0-9]*\).*/\1/p"); ZFS2CLOUD_CRASH_AT=#%d zfs2cloud resume $ID; echo $? >>%s'
+const crashAgain = `exec sh -c 'ID=$(zfs2cloud status | sed -n "s/^next  *zfs2cloud .*resume \([a-z0-9]*\).*/\1/p"); ZFS2CLOUD_CRASH_AT=#%d zfs2cloud resume $ID; echo $? >>%s'
 exits 0 zfs2cloud status
 `
 

@@ -225,4 +225,4 @@ func unfinished(ts *testscript.TestScript) string {
 	return ""
 }
 
-var saysResume = regexp.MustCompile(`zfs2cloud resume (?:--force )?([a-z0-9]+)`)
+var saysResume = regexp.MustCompile(`zfs2cloud (?:-c \S+ )?resume (?:--force )?([a-z0-9]+)`)
