@@ -209,8 +209,7 @@ by_script() (
 	zfs unmount $dataset
 	exists $dataset "$dataset exists: "
 	zfs mount $dataset
-	zfs mount $new
-	date >/$new/since
+	date >/$new/since # it was mounted to be compared
 	zfs unmount $new
 	exists $new "$new exists, and was written to"
 	echo "restore.sh: full begun again; increment begun again, the full kept; the source, and what was used since, left alone"
