@@ -276,7 +276,7 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 		}
 		if err != nil {
 			next := "; prune-remote -y tries again"
-			if b.Contested { // what lies there is another host's as well
+			if b.Contested || errors.Is(err, remote.ErrDenied) { // what lies there is another host's as well, or has to stay
 				next = ""
 			}
 			notes = append(notes, fmt.Sprintf("what it had uploaded to %s/%s could not be removed: %v%s", place, b.Name, err, next))

@@ -151,7 +151,12 @@ func (u *uploading) tidyPlace(ctx context.Context) error {
 	_, err := workflow.Once(ctx, u.s, workflow.Effect[workflow.Nothing]{
 		Name: "tidy", Afresh: true, // it looks what there is
 		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
-			return none, u.kit.retry(ctx, func(ctx context.Context) error { return u.place.Tidy(ctx, fx, u.backup.Name) })
+			err = u.kit.retry(ctx, func(ctx context.Context) error { return u.place.Tidy(ctx, fx, u.backup.Name) })
+			if errors.Is(err, remote.ErrDenied) { // it is in nobody's way
+				u.s.Log().Warn("what an upload that was cut off left stays there", "err", err)
+				err = nil
+			}
+			return none, err
 		},
 	})
 	return err
@@ -212,7 +217,11 @@ func (u *uploading) putManifest(ctx context.Context, fx workflow.Fx, name string
 	if there, err := u.manifestThere(ctx, u.backup); there || err != nil {
 		return err
 	}
-	if err := u.place.Delete(ctx, fx, name); err != nil {
+	err = u.place.Delete(ctx, fx, name)
+	if errors.Is(err, remote.ErrDenied) { // it has this one name
+		return &workflow.Hopeless{Err: fmt.Errorf("%w: %w", errStays, err)}
+	}
+	if err != nil {
 		return err
 	}
 	return u.place.PutBytes(ctx, fx, name, u.backup.Manifest, false)
@@ -261,13 +270,13 @@ func (k *Kit) torn(ctx context.Context, look workflow.World, b state.Backup, obj
 		return false, err
 	}
 	_, _, err = manifest.Open(ctx, sealer, object, b.Name)
-	if err == nil || errors.Is(err, manifest.ErrFormat) {
+	switch {
+	case err == nil, errors.Is(err, manifest.ErrFormat):
 		return false, nil
+	case errors.Is(err, chunk.ErrPassphrase), sealer.Kind() == settings.None && ctx.Err() == nil:
+		return true, nil
 	}
-	if ctx.Err() != nil || chunk.CouldNotRun(err) {
-		return false, err
-	}
-	return true, nil
+	return false, err
 }
 
 // allThere lists the backup's folder, and those of its chain. A chunk that is missing goes back, a text for people is stored

@@ -446,7 +446,8 @@ newest=${top##*/}
 stamp_of "$newest" || stop "$(plain "$newest") is no backup's folder: that is named by 14 digits, and -full if it is a full"
 [ -z "$pass_file" ] || read_passes "$pass_file"
 for old in "$tmp"/restore.????????; do
-	[ ! -d "$old" ] || say "NOTE     $old has what a call that was cut off had opened, if none is at work: rm -r '$old'"
+	case ${old##*/restore.} in *[!A-Za-z0-9]*) continue ;; esac # mktemp makes no such name, but anybody can
+	[ ! -d "$old" ] || [ -L "$old" ] || say "NOTE     $old has what a call that was cut off had opened, if none is at work: rm -r '$old'"
 done
 W=$(cd -P -- "$tmp" && mktemp -d "$(pwd -P)/restore.XXXXXXXX") || stop "no temporary folder in $tmp"
 trap '[ -z "$was" ] || stty "$was"; rm -rf "$W"' EXIT

@@ -103,8 +103,10 @@ var (
 	sayFull     = regexp.MustCompile(`(?i)no space left|remaining disk space|disk (quota|full)|quota ?exceeded|over ?quota|` +
 		`insufficient[_ ]?(storage|space)|out of (storage|space)|storage ?(limit|full)|\b507 |status code: 507`)
 	// Google calls what is asked in a minute a quota as well.
-	sayRate   = regexp.MustCompile(`(?i)rateLimitExceeded|quota metric`)
-	sayDenied = regexp.MustCompile(`(?i)permission denied|operation not permitted|read-only file system|access ?denied|` +
+	sayRate = regexp.MustCompile(`(?i)rateLimitExceeded|quota metric`)
+	// Stores that keep what they have for a time (Google, Azure), or let nothing be deleted (WebDAV), say so in words of their own.
+	sayDenied = regexp.MustCompile(`(?i)permission denied|operation (is )?not permitted|read-only file system|access ?denied|` +
+		`retention ?policy|immutable|object ?lock|legal ?hold|method not allowed|` +
 		`unauthori[sz]ed|forbidden|invalid_?grant|InvalidAccessKeyId|SignatureDoesNotMatch|expired_?(access_)?token|` +
 		`unable to authenticate|bad_auth_token`)
 	sayTooOld = regexp.MustCompile(`unknown (shorthand )?(flag|command)`)

@@ -54,6 +54,10 @@ func TestWhatRcloneSays(t *testing.T) {
 		{1, "http2: server sent GOAWAY and closed the connection; LastStreamID=1999, ErrCode=NO_ERROR", nil, true},
 		{1, "stream error: stream ID 5; INTERNAL_ERROR; received from peer", nil, true},
 		{1, "too_many_requests/..", nil, true},
+		{1, "googleapi: Error 403: Object 'b/o' is subject to bucket's retention policy or object retention and cannot be deleted or overwritten until " +
+			"2027-01-01T00:00:00Z, retentionPolicyNotMet", ErrDenied, false},
+		{1, "409 This operation is not permitted as the blob is immutable due to a policy. BlobImmutableDueToPolicy", ErrDenied, false},
+		{1, "Method Not Allowed: 405 Method Not Allowed", ErrDenied, false},
 		{1, "upload failed: too_many_write_operations/", nil, true},
 		{5, "something", nil, true},
 		{1, "something", nil, false},
