@@ -92,10 +92,14 @@ func (f *Foresight) choice(ctx context.Context, args []string) (choice, error) {
 	return k.choose(q, whole, opens)
 }
 
-// RecordLost is the error of a job that is not on record here, while another that is not either has been at its place.
-type RecordLost struct{ Place, Job string }
+// RecordLost is the error of a job that is not on record here, while another has been at its place: one that is not on record either, or
+// that of the dataset, whose place WAS known by another name.
+type RecordLost struct{ Place, Job, Was string }
 
 func (e *RecordLost) Error() string {
+	if e.Was != "" {
+		return fmt.Sprintf("%s is where the backups of this dataset went until now, as %s: a run would go on with them", e.Place, e.Was)
+	}
 	return fmt.Sprintf("%s belongs to job %s, which is not on record here: a run would make the record again first, if it is this dataset's", e.Place, e.Job)
 }
 
@@ -110,9 +114,9 @@ func (f *Foresight) recordLost(ctx context.Context) error {
 		return nil
 	}
 	return f.store.View(func(tx *state.Tx) error {
-		_, known, err := tx.Job(stranger.Theirs)
-		if err == nil && !known {
-			err = &RecordLost{place.String(), stranger.Theirs}
+		j, known, err := tx.Job(stranger.Theirs)
+		if err == nil && (!known || j.Config == f.kit.Settings.Path && j.DatasetGUID == f.job.DatasetGUID) {
+			err = &RecordLost{place.String(), stranger.Theirs, j.Place}
 		}
 		return err
 	})

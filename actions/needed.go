@@ -311,12 +311,17 @@ func (h holdings) oldEnough(s zfs.SnapshotInfo, now time.Time, days int) bool {
 
 // isOurs tells whether a snapshot is one that this job made: our property was set on the snapshot itself, and
 // it names a run or a backup of ours that knows the snapshot by its GUID. Or the job has taken it over, which is on record by
-// its GUID too.
+// its GUID too. (A run of a fresh job that another went on in the stead of is that one's now, and its mark names the first.)
 func (h holdings) isOurs(s zfs.SnapshotInfo) bool {
 	text, local := s.Mark()
 	m, ok := parseMark(text)
-	if !local || !ok || m.Job != h.job.ID {
+	if !local || !ok {
 		return false
+	}
+	if m.Job != h.job.ID {
+		return slices.ContainsFunc(h.runs, func(r state.Run) bool {
+			return r.ID == m.Run && r.Job == h.job.ID && r.SnapshotGUID == s.GUID.String()
+		})
 	}
 	if m.Run == adoptedRun {
 		return h.isAdopted(s)

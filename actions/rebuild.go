@@ -111,6 +111,8 @@ func (k *Kit) Settle(ctx context.Context, w workflow.World, store *state.Store, 
 	switch {
 	case err != nil && (there || insist || len(f.marks) > 0):
 		return settled, fmt.Errorf("the record of the backups of %s was lost, it seems, and can't be made again from %s: %w", job.Dataset, job.Place, err)
+	case err != nil && f.elsewhere() != "":
+		return settled, fmt.Errorf("whether %s is where the backups of %s went until now, as %s, can't be told: %w", job.Place, job.Dataset, f.elsewhere(), err)
 	case err != nil:
 		return settled, nil // the first backup of all; the run will say what is wrong with the place
 	case !there:
@@ -163,6 +165,7 @@ type finding struct {
 	now   time.Time
 	fresh state.Job
 	known map[string]state.Job // jobs on record
+	runs  []state.Run          // on record, also of a job that went on as another
 	marks []marked             // the dataset's snapshots that bear the mark of a job not on record
 
 	here    state.Job // the job on record, of this dataset, that the place belongs to
@@ -191,11 +194,10 @@ func (f *finding) readRecord(store *state.Store) (begun bool, unfinished string,
 		for _, j := range jobs {
 			f.known[j.ID] = j
 		}
-		runs, err := tx.Runs()
-		if err != nil {
+		if f.runs, err = tx.Runs(); err != nil {
 			return err
 		}
-		for _, r := range runs {
+		for _, r := range f.runs {
 			if r.Job == f.fresh.ID && !workflow.Over(r.State) {
 				unfinished = r.ID
 			}
@@ -207,6 +209,16 @@ func (f *finding) readRecord(store *state.Store) (begun bool, unfinished string,
 	return begun, unfinished, err
 }
 
+// elsewhere is where the config's backups of the dataset went before it named this place; empty if it had none.
+func (f *finding) elsewhere() string {
+	for _, j := range f.known {
+		if j.ID != f.fresh.ID && j.Used && j.DatasetGUID == f.fresh.DatasetGUID && j.Config == f.fresh.Config {
+			return j.Place
+		}
+	}
+	return ""
+}
+
 func (f *finding) readMarks(ctx context.Context, w workflow.World) error {
 	dataset, err := zfs.ParseDataset(f.fresh.Dataset)
 	if err != nil {
@@ -216,7 +228,9 @@ func (f *finding) readMarks(ctx context.Context, w workflow.World) error {
 	for _, snap := range snapshots {
 		text, local := snap.Mark()
 		m, ok := parseMark(text)
-		if _, known := f.known[m.Job]; local && ok && !known {
+		_, known := f.known[m.Job]
+		known = known || slices.ContainsFunc(f.runs, func(r state.Run) bool { return r.ID == m.Run && r.SnapshotGUID == snap.GUID.String() })
+		if local && ok && !known {
 			f.marks = append(f.marks, marked{m, snap})
 		}
 	}

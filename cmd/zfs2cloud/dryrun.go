@@ -94,6 +94,8 @@ func (a *App) foreseeOld(o *onlooker) error {
 	for _, r := range slices.Backward(old) { // the oldest first
 		what := "would be finished first; what follows does not know what comes of it"
 		switch {
+		case !own[r.ID] && r.Config == o.kit.Settings.Path:
+			what = fmt.Sprintf("was begun by this config, to %s. To finish it: %s, to give it up: %s", safe(placeOf(r)), a.again("resume "+r.ID), a.again("abort "+r.ID))
 		case !own[r.ID]:
 			what = fmt.Sprintf("of another job (%s) is unfinished here, and would be left. To give it up: %s", safe(r.Config), a.again("abort "+r.ID))
 		case actions.CanWait(r):

@@ -48,6 +48,15 @@ func (c *ResumeCmd) resume(t *taken) error {
 	if err := t.noOldLock(); err != nil {
 		return err
 	}
+	looked := t.job.Fresh && !t.former // it may be one on record, whose place has another name now
+	if looked {
+		if err := t.ready(t.app.Stop.Soft()); err != nil {
+			return err
+		}
+		if err := t.settle(false); err != nil {
+			return err
+		}
+	}
 	r, ok, err := t.choose("resume", c.ID)
 	if err != nil || !ok {
 		return err
@@ -62,8 +71,10 @@ func (c *ResumeCmd) resume(t *taken) error {
 	if workflow.RunMachine.In(r.State, workflow.RunStuck) && !c.Force {
 		return &runError{Run: r, Err: &workflow.StuckError{Run: r}}
 	}
-	if err := t.ready(t.app.Stop.Soft()); err != nil {
-		return err
+	if !looked {
+		if err := t.ready(t.app.Stop.Soft()); err != nil {
+			return err
+		}
 	}
 	if err := t.samePassphrase(r); err != nil {
 		return err
@@ -115,6 +126,11 @@ func (t *taken) choose(command, id string) (state.Run, bool, error) {
 	}
 	if id != "" && (!ok || last.ID != id) {
 		return last, false, &refusal{Err: fmt.Errorf("there is no unfinished run %q", id), Next: t.app.again("status")}
+	}
+	for _, r := range t.unfinished {
+		if id == "" && command == "resume" && r.Config == t.settings.Path {
+			t.tellOther(r)
+		}
 	}
 	// Cron calls resume at each boot, and would mail that nothing was to be done.
 	if quiet := command == "resume" && id == "" && !t.app.Terminal && !t.app.Journal && t.app.Verbose == 0; !quiet {
