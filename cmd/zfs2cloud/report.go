@@ -109,6 +109,8 @@ func (a *App) runText(t *taken, e *runError) string {
 	}
 	b.WriteString("\n")
 	switch {
+	case workflow.RunMachine.In(r.State, workflow.RunStuck) && actions.CanWait(r):
+		fmt.Fprintf(&b, "No backup waits for it. Look for the cause, then: %s\n  or give it up: %s", a.again("resume --force "+r.ID), a.again("abort "+r.ID))
 	case workflow.RunMachine.In(r.State, workflow.RunStuck):
 		fmt.Fprintf(&b, "No run starts by itself now. Look for the cause, then: %s\n  or give it up: %s", a.again("resume --force "+r.ID), a.again("abort "+r.ID))
 	case workflow.RunMachine.In(r.State, workflow.RunAborted) && r.Typed != "":

@@ -117,13 +117,18 @@ func (a *App) typed(step string, args ...string) error {
 
 // finishTyped finishes the runs of the same step that were cut off. DID is one of them that did what is asked for now; GIVENUP is
 // one that nobody can finish. One with other flags is not what was asked for: a prune that was to destroy is not gone on
-// with by one that only looks.
+// with by one that only looks. What no run finishes makes way for what is typed now, or it would keep cron's own from being done.
 func (t *taken) finishTyped(p workflow.Planned) (did, givenUp state.Run, err error) {
 	for _, r := range t.unfinished {
 		if r.Job != t.job.ID || r.Typed != p.Name {
 			continue
 		}
-		if step := r.Steps[0]; !slices.Equal(step.Args, p.Args) {
+		if step := r.Steps[0]; !slices.Equal(step.Args, p.Args) && actions.CanWait(r) {
+			if err := t.makeWay(r); err != nil {
+				return did, givenUp, err
+			}
+			continue
+		} else if !slices.Equal(step.Args, p.Args) {
 			was := strings.Join(append([]string{step.Name}, step.Args...), " ")
 			return did, givenUp, &refusal{Err: fmt.Errorf("run %s, %q, is unfinished\nTo finish it: %s\n  or give it up: %s", r.ID, was,
 				t.app.again("resume "+r.ID), t.app.again("abort "+r.ID))}
@@ -149,6 +154,19 @@ func (t *taken) finishTyped(p workflow.Planned) (did, givenUp state.Run, err err
 		}
 	}
 	return did, givenUp, nil
+}
+
+// makeWay gives up a verification, or a prune that only looks.
+func (t *taken) makeWay(r state.Run) error {
+	s, err := t.engine.Open(r.ID, t.dataset)
+	if err != nil {
+		return err
+	}
+	if err := t.engine.Abort(s, "another was typed", false); err != nil {
+		return &runError{Run: s.Run(), Err: err}
+	}
+	fmt.Fprintf(t.app.Err, "%sgave up run %s of %s (%s)\n", t.app.subject(t), r.ID, day(t.app, r.Started), s.Run().Why)
+	return nil
 }
 
 func (t *taken) typed(p workflow.Planned) error {
