@@ -166,6 +166,9 @@ func (k *Kit) pruneFolder(ctx context.Context, s *workflow.Session, b state.Back
 				return none, err
 			}
 			if inPlace {
+				if err := k.notWhole(b); err != nil {
+					return none, err
+				}
 				if err := removeManifest(b); err != nil {
 					return none, err
 				}
@@ -188,6 +191,26 @@ func (k *Kit) pruneFolder(ctx context.Context, s *workflow.Session, b state.Back
 			return releaseChunks(tx, b, inPlace)
 		},
 	})
+	return err
+}
+
+// notWhole is an error if a backup that was given up has a manifest all the same, in the folder that is its place: somebody may have given
+// it up while the disk was away (abort --leave-remote), and it may be whole.
+func (k *Kit) notWhole(b state.Backup) error {
+	if !workflow.BackupMachine.In(b.State, workflow.BackupAbandoned) {
+		return nil
+	}
+	root, err := openDir(b.Dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if _, err = root.Lstat(path.Join(b.Name, manifestName(b))); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = fmt.Errorf("%s stays: it was given up, and has a manifest all the same", path.Join(b.Dir, b.Name))
+	}
 	return err
 }
 
