@@ -111,8 +111,8 @@ func (t *taken) tellFormer() error {
 	return t.store.View(func(tx *state.Tx) error {
 		runs, err := tx.Runs()
 		for _, r := range runs {
-			if r.Restore != nil || workflow.Over(r.State) || r.Config != t.settings.Path || r.DatasetGUID == t.engine.Dataset {
-				continue
+			if r.Restore != nil || workflow.Over(r.State) || r.Config != t.settings.Path || r.DatasetGUID == t.engine.Dataset || r.Started.After(t.job.Created) {
+				continue // or the file names one dataset after the other
 			}
 			app := ""
 			if workflow.BracketMachine.In(r.Bracket, workflow.BracketOpen) {
