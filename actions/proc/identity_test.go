@@ -103,16 +103,18 @@ func TestWhereProcHidesOthers(t *testing.T) {
 		t.Skip("needs root, who can mount, and become another")
 	}
 	dir := t.TempDir()
-	must(t, os.Chmod(filepath.Dir(dir), 0o755))
+	must(t, os.Chmod(dir, 0o755))
 	program := filepath.Join(dir, "sleep")
 	must(t, exec.Command("cp", "/bin/sleep", program).Run())
 	must(t, os.Chmod(program, 0o755|fs.ModeSetuid))
 	for _, hidepid := range []string{"1", "2"} {
-		cmd := helperCommand("hidden", hidepid, program)
+		cmd := helperCommand("hidden", hidepid, dir)
 		cmd.SysProcAttr = &unix.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
 		out, err := cmd.Output()
-		if err != nil {
-			t.Errorf("hidepid=%s: %v, %s", hidepid, err, out)
+		if exit, is := errors.AsType[*exec.ExitError](err); is {
+			t.Errorf("hidepid=%s: %v, %s%s", hidepid, err, out, exit.Stderr)
+		} else if err != nil {
+			t.Skip(err) // in a chroot nothing can be made private
 		} else if len(out) > 0 {
 			t.Skipf("%s", out)
 		}
