@@ -53,7 +53,7 @@ func (c *ResumeCmd) resume(t *taken) error {
 		if err := t.ready(t.app.Stop.Soft()); err != nil {
 			return err
 		}
-		if err := t.settle(false); err != nil {
+		if err := t.settle(false); err != nil && c.ID == "" { // a run that is named may need nothing of that place
 			return err
 		}
 	}
