@@ -217,9 +217,9 @@ func (u *uploading) putManifest(ctx context.Context, fx workflow.Fx, name string
 	if there, err := u.manifestThere(ctx, u.backup); there || err != nil {
 		return err
 	}
-	err = u.place.Delete(ctx, fx, name)
-	if errors.Is(err, remote.ErrDenied) { // it has this one name
-		return &workflow.Hopeless{Err: fmt.Errorf("%w: %w", errStays, err)}
+	err = u.clear(ctx, fx, name)
+	if errors.Is(err, errStays) { // it has this one name
+		return &workflow.Hopeless{Err: err}
 	}
 	if err != nil {
 		return err

@@ -105,16 +105,25 @@ func (k *Kit) givenUpDir(dir string, err error) error {
 
 // holdsNoBackup is an error if a folder of ours has a manifest: a backup is in it that the database has lost.
 func holdsNoBackup(root *os.Root, dir, name string) error {
+	holds, err := holdsManifest(root, name)
+	if holds {
+		err = &workflow.Hopeless{Err: fmt.Errorf("%s holds a backup that is not on record", path.Join(dir, name))}
+	}
+	return err
+}
+
+// holdsManifest tells whether a folder has a manifest, of whichever kind.
+func holdsManifest(root *os.Root, name string) (bool, error) {
 	for _, m := range manifestNames {
 		_, err := root.Lstat(path.Join(name, m))
 		if err == nil {
-			return &workflow.Hopeless{Err: fmt.Errorf("%s holds a backup that is not on record", path.Join(dir, name))}
+			return true, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // errStrangers is the error of a folder that is another job's, or nobody's.

@@ -52,23 +52,29 @@ func (u *uploading) haveFile(ctx context.Context, fx workflow.Fx, c *state.Chunk
 }
 
 // hashFile computes the hash of a chunk's file that its place can be asked for, and tells whether the file is as it was sealed.
-func (u *uploading) hashFile(ctx context.Context, c *state.Chunk) (bool, error) {
-	f, err := os.Open(inDir(u.backup, c.Name))
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	digest, err := chunk.HashFile(ctx, f, chunk.Digest{Size: c.Size, SHA256: c.SHA256}, u.hash)
-	if errors.Is(err, chunk.ErrDiffers) {
-		return false, nil
-	}
-	if err == nil {
+func (u *uploading) hashFile(ctx context.Context, c *state.Chunk) (whole bool, err error) {
+	digest, whole, err := readFile(ctx, u.backup, *c, u.hash)
+	if whole {
 		hashes := hashesOf(*c)
 		delete(hashes, "sha256")
 		maps.Copy(hashes, digest.Hashes)
 		c.Hashes = hashes
 	}
-	return err == nil, err
+	return whole, err
+}
+
+// readFile reads a chunk's file, and tells whether it is as it was sealed. The digest has hashes of further KINDS.
+func readFile(ctx context.Context, b state.Backup, c state.Chunk, kinds ...string) (digest chunk.Digest, whole bool, err error) {
+	f, err := os.Open(inDir(b, c.Name))
+	if err != nil {
+		return digest, false, err
+	}
+	defer f.Close()
+	digest, err = chunk.HashFile(ctx, f, chunk.Digest{Size: c.Size, SHA256: c.SHA256}, kinds...)
+	if errors.Is(err, chunk.ErrDiffers) {
+		return digest, false, nil
+	}
+	return digest, err == nil, err
 }
 
 // fileIs tells whether a chunk's file is there as it was sealed, by its size or by all of it.
@@ -90,16 +96,8 @@ func (k *Kit) fileIs(ctx context.Context, b state.Backup, c state.Chunk, wholly 
 	if !same || !wholly {
 		return same, nil
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	err = chunk.CheckFile(ctx, f, chunk.Digest{Size: c.Size, SHA256: c.SHA256})
-	if errors.Is(err, chunk.ErrDiffers) {
-		return false, nil
-	}
-	return err == nil, err
+	_, same, err = readFile(ctx, b, c)
+	return same, err
 }
 
 // lost takes chunks that are not at their place back to sealed. Those whose files are gone or changed too are sealed again, all

@@ -166,7 +166,7 @@ func (k *Kit) pruneFolder(ctx context.Context, s *workflow.Session, b state.Back
 				return none, err
 			}
 			if inPlace {
-				if err := k.notWhole(b); err != nil {
+				if err := notWhole(b); err != nil {
 					return none, err
 				}
 				if err := removeManifest(b); err != nil {
@@ -196,7 +196,7 @@ func (k *Kit) pruneFolder(ctx context.Context, s *workflow.Session, b state.Back
 
 // notWhole is an error if a backup that was given up has a manifest all the same, in the folder that is its place: somebody may have given
 // it up while the disk was away (abort --leave-remote), and it may be whole.
-func (k *Kit) notWhole(b state.Backup) error {
+func notWhole(b state.Backup) error {
 	if !workflow.BackupMachine.In(b.State, workflow.BackupAbandoned) {
 		return nil
 	}
@@ -205,10 +205,8 @@ func (k *Kit) notWhole(b state.Backup) error {
 		return err
 	}
 	defer root.Close()
-	if _, err = root.Lstat(path.Join(b.Name, manifestName(b))); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
+	holds, err := holdsManifest(root, b.Name)
+	if holds {
 		err = fmt.Errorf("%s stays: it was given up, and has a manifest all the same", path.Join(b.Dir, b.Name))
 	}
 	return err

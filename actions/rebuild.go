@@ -85,9 +85,9 @@ func (e *UnfinishedRun) Error() string {
 }
 
 // Settle looks for an older job at the place of a fresh one, and makes its record again, or, if it has one, goes on with that: the
-// same disk is mounted elsewhere, say, or a remote was renamed. The error says that it could
-// not be looked for, where there is a sign that there is one: then nothing may be begun. Who INSISTs gets an answer where
-// a run would rather ask: the job of another host is taken over, and a place that shows nothing is believed.
+// same disk is mounted elsewhere, say, or a remote was renamed. The error says that it could not be looked for, where there is a
+// sign that there is one: then nothing may be begun. Who INSISTs gets an answer where a run would rather ask: the job of another
+// host is taken over, and a place that shows nothing is believed.
 func (k *Kit) Settle(ctx context.Context, w workflow.World, store *state.Store, job state.Job, insist bool) (Settled, error) {
 	settled := Settled{Job: job}
 	if !job.Fresh {
@@ -108,11 +108,12 @@ func (k *Kit) Settle(ctx context.Context, w workflow.World, store *state.Store, 
 		return settled, err
 	}
 	there, err := f.readPlace(ctx, w)
+	was := f.elsewhere()
 	switch {
 	case err != nil && (there || insist || len(f.marks) > 0):
 		return settled, fmt.Errorf("the record of the backups of %s was lost, it seems, and can't be made again from %s: %w", job.Dataset, job.Place, err)
-	case err != nil && f.elsewhere() != "":
-		return settled, fmt.Errorf("whether %s is where the backups of %s went until now, as %s, can't be told: %w", job.Place, job.Dataset, f.elsewhere(), err)
+	case err != nil && was != "":
+		return settled, fmt.Errorf("whether %s is where the backups of %s went until now, as %s, can't be told: %w", job.Place, job.Dataset, was, err)
 	case err != nil:
 		return settled, nil // the first backup of all; the run will say what is wrong with the place
 	case !there:

@@ -324,14 +324,20 @@ func (u *uploading) put(ctx context.Context, fx workflow.Fx, c state.Chunk, fres
 		return err
 	}
 	u.s.Log().Warn("something else lies under the name of a chunk, and is replaced", "name", name, "err", err)
-	err = u.place.Delete(ctx, fx, name)
-	if errors.Is(err, remote.ErrDenied) {
-		return fmt.Errorf("%w: %w", errStays, err)
-	}
-	if err != nil {
+	if err := u.clear(ctx, fx, name); err != nil {
 		return err
 	}
 	return u.place.Put(ctx, fx, name, from, progress)
+}
+
+// clear deletes what lies under a name of this backup's and is not what belongs there. The error is errStays (wrapped) where nothing
+// may be deleted.
+func (u *uploading) clear(ctx context.Context, fx workflow.Fx, name string) error {
+	err := u.place.Delete(ctx, fx, name)
+	if errors.Is(err, remote.ErrDenied) {
+		err = fmt.Errorf("%w: %w", errStays, err)
+	}
+	return err
 }
 
 // errStays is the error of an object that is in the way at a store that lets nothing be deleted.

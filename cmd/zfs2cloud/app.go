@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -64,6 +65,11 @@ func (a *App) again(command string) string {
 		return "zfs2cloud " + command
 	}
 	return "zfs2cloud -c " + shellQuote(file) + " " + command
+}
+
+// waysOut are the two commands for a run that is unfinished.
+func (a *App) waysOut(run string) string {
+	return fmt.Sprintf("To finish it: %s\n  or give it up: %s", a.again("resume "+run), a.again("abort "+run))
 }
 
 func hookDir(store *state.Store) string { return filepath.Join(filepath.Dir(store.Path()), "hooks") }

@@ -110,8 +110,7 @@ func (c *UnlockCmd) Run(a *App) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-	}
-	if unread != nil {
+	} else {
 		fmt.Fprintf(a.Err, "%swhether the Python tool's lock file _lock is in intermediate_basedir can't be told\n", a.subject(t))
 	}
 	switch {

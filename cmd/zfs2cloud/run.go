@@ -102,8 +102,8 @@ func (t *taken) tellOther(r state.Run) {
 		fmt.Fprintf(t.app.Err, "%srun %s of another job (%s) is unfinished here. To give it up: %s\n", t.app.subject(t), r.ID, r.Config, t.app.again("abort "+r.ID))
 		return
 	}
-	fmt.Fprintf(t.app.Err, "%srun %s of another job (this config's, to %s) is unfinished here. To finish it: %s\n  or give it up: %s\n",
-		t.app.subject(t), r.ID, safe(placeOf(r)), t.app.again("resume "+r.ID), t.app.again("abort "+r.ID))
+	fmt.Fprintf(t.app.Err, "%srun %s of another job (this config's, to %s) is unfinished here. %s\n",
+		t.app.subject(t), r.ID, safe(placeOf(r)), t.app.waysOut(r.ID))
 }
 
 // tellFormer says which runs of the config are unfinished whose dataset it no longer names: no run looks there.
@@ -118,8 +118,8 @@ func (t *taken) tellFormer() error {
 			if workflow.BracketMachine.In(r.Bracket, workflow.BracketOpen) {
 				app = ", and its application may be stopped"
 			}
-			fmt.Fprintf(t.app.Err, "%srun %s of %s, which this config named before, is unfinished%s. To finish it: %s\n  or give it up: %s\n",
-				t.app.subject(t), r.ID, safe(r.Frozen.Dataset), app, t.app.again("resume "+r.ID), t.app.again("abort "+r.ID))
+			fmt.Fprintf(t.app.Err, "%srun %s of %s, which this config named before, is unfinished%s. %s\n",
+				t.app.subject(t), r.ID, safe(r.Frozen.Dataset), app, t.app.waysOut(r.ID))
 		}
 		return err
 	})

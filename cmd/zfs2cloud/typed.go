@@ -123,15 +123,15 @@ func (t *taken) finishTyped(p workflow.Planned) (did, givenUp state.Run, err err
 		if r.Job != t.job.ID || r.Typed != p.Name {
 			continue
 		}
-		if step := r.Steps[0]; !slices.Equal(step.Args, p.Args) && actions.CanWait(r) {
+		if step := r.Steps[0]; !slices.Equal(step.Args, p.Args) {
+			if !actions.CanWait(r) {
+				was := strings.Join(append([]string{step.Name}, step.Args...), " ")
+				return did, givenUp, &refusal{Err: fmt.Errorf("run %s, %q, is unfinished\n%s", r.ID, was, t.app.waysOut(r.ID))}
+			}
 			if err := t.makeWay(r); err != nil {
 				return did, givenUp, err
 			}
 			continue
-		} else if !slices.Equal(step.Args, p.Args) {
-			was := strings.Join(append([]string{step.Name}, step.Args...), " ")
-			return did, givenUp, &refusal{Err: fmt.Errorf("run %s, %q, is unfinished\nTo finish it: %s\n  or give it up: %s", r.ID, was,
-				t.app.again("resume "+r.ID), t.app.again("abort "+r.ID))}
 		}
 		after, news, err := t.finishOld(r)
 		if err != nil {
