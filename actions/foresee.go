@@ -22,7 +22,8 @@ type Foresight struct {
 	look      workflow.Look
 	store     *state.Store
 	job       state.Job
-	known     bool // the job is on record
+	known     bool   // the job is on record
+	guid      string // of the dataset
 	holdings  holdings
 	dataset   zfs.Dataset
 	snapshots []zfs.SnapshotInfo
@@ -32,7 +33,7 @@ type Foresight struct {
 
 // Foresee looks at the dataset and the database.
 func (k *Kit) Foresee(ctx context.Context, world workflow.World, store *state.Store, info zfs.Info) (*Foresight, error) {
-	f := &Foresight{kit: k, look: workflow.Look{World: world}, store: store}
+	f := &Foresight{kit: k, look: workflow.Look{World: world}, store: store, guid: info.GUID.String()}
 	var err error
 	if f.dataset, err = zfs.ParseDataset(k.Settings.Dataset); err != nil {
 		return nil, err
@@ -45,7 +46,7 @@ func (k *Kit) Foresee(ctx context.Context, world workflow.World, store *state.St
 		return nil, err
 	}
 	err = store.View(func(tx *state.Tx) (err error) {
-		f.job, f.known, err = KnownJob(tx, info.GUID.String(), k.Settings)
+		f.job, f.known, err = KnownJob(tx, f.guid, k.Settings)
 		return err
 	})
 	if err == nil && f.known {
@@ -115,7 +116,7 @@ func (f *Foresight) recordLost(ctx context.Context) error {
 	}
 	return f.store.View(func(tx *state.Tx) error {
 		j, known, err := tx.Job(stranger.Theirs)
-		if err == nil && (!known || j.Config == f.kit.Settings.Path && j.DatasetGUID == f.job.DatasetGUID) {
+		if err == nil && (!known || j.Config == f.kit.Settings.Path && j.DatasetGUID == f.guid) {
 			err = &RecordLost{place.String(), stranger.Theirs, j.Place}
 		}
 		return err
