@@ -25,8 +25,8 @@ func TestLiveTerminalGone(t *testing.T) {
 	if err := master.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
-		time.Sleep(300 * time.Millisecond) // more than mpb draws after
+	for end := time.Now().Add(10 * time.Second); !l.gone && time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond) // mpb draws by itself, and sees then that the terminal is gone
 		l.onProgress(0, 2<<20, 4<<20, true)
 		l.begin(1)
 		l.onProgress(1, 1<<20, 4<<20, false)
@@ -36,6 +36,9 @@ func TestLiveTerminalGone(t *testing.T) {
 	if !l.gone {
 		t.Error("it is still drawn to a terminal that is gone")
 	}
+	l.onProgress(0, 3<<20, 4<<20, true)
+	l.begin(1)
+	l.onProgress(1, 2<<20, 4<<20, false)
 	l.stop()
 }
 
