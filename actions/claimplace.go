@@ -94,7 +94,7 @@ func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote
 }
 
 // noStranger is an error if the place shows a committed backup, newer than the job's newest, that the
-// database does not know: a cloned host is at work there.
+// database does not know: a cloned host is at work there, or the database is an older one.
 func (k *Kit) noStranger(ctx context.Context, s *workflow.Session, place *remote.Place, job state.Job, backups []state.Backup, there []string) error {
 	for _, name := range there {
 		known := slices.ContainsFunc(backups, func(b state.Backup) bool { return b.Name == name })
@@ -107,7 +107,7 @@ func (k *Kit) noStranger(ctx context.Context, s *workflow.Session, place *remote
 		}
 		for _, m := range manifestNames {
 			if _, committed := objects[m]; committed {
-				return fmt.Errorf("%s shows backup %s, which this host does not know of: does a clone of this host back up to the same place? Nothing was written there", place, name)
+				return &UnknownBackup{place.String(), name}
 			}
 		}
 	}

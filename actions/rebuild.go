@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -261,18 +262,28 @@ func (f *finding) readPlace(ctx context.Context, w workflow.World) (there bool, 
 		return true, nil // else another dataset's
 	}
 	f.id = c.Jobs[0]
+	return true, f.read(ctx, c, c.Folders)
+}
+
+// read looks into folders at the place, the newest first.
+func (f *finding) read(ctx context.Context, c *catalog.Catalog, folders []string) error {
 	if err := c.Unlock(f.kit.Settings.Encryption); err != nil {
-		return true, err
+		return err
 	}
-	if f.entries, err = c.ReadAll(ctx); err != nil {
-		return true, err
+	if err := c.ReadSome(ctx, folders); err != nil {
+		return err
 	}
-	for _, e := range f.entries {
+	for _, name := range folders {
+		e, err := c.Entry(ctx, name)
+		if err != nil {
+			return err
+		}
+		f.entries = append(f.entries, e)
 		if m := e.Manifest; m != nil && m.Job == f.id && m.DatasetGUID == f.fresh.DatasetGUID {
 			f.mine = append(f.mine, e)
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // readSpool looks for what the job has in intermediate_basedir.
@@ -327,7 +338,8 @@ func (f *finding) ours(insist bool) (bool, error) {
 		if m := f.mine[0].Manifest; m.Host != f.kit.Host && !insist {
 			return false, &OtherHost{f.fresh.Place, m.Host, m.Name}
 		}
-		return true, nil
+		err := f.readsNewest(f.mine[0].Name)
+		return err == nil, err
 	}
 	if f.id == "" || len(f.marks) == 0 {
 		return false, nil
@@ -337,6 +349,18 @@ func (f *finding) ours(insist bool) (bool, error) {
 			f.fresh.Place, plural(n, "backup", "backups"), f.whyUnread())
 	}
 	return true, nil
+}
+
+// readsNewest is an error if a backup that is newer than NEWEST can't be read: it may be the job's own, sealed with the passphrase
+// that the config ought to have, and a record without it would have each run see another host at work.
+func (f *finding) readsNewest(newest string) error {
+	for _, e := range f.entries {
+		if e.Name > newest && slices.Contains(f.unread(), e.Name) {
+			return fmt.Errorf("%s at %s, which is newer than %s, can't be read: %w. Is that the passphrase of today? If it is nobody's backup, remove it there",
+				e.Name, f.fresh.Place, newest, cmp.Or(e.Why, errNotOfDataset))
+		}
+	}
+	return nil
 }
 
 // unread are the backups whose manifests don't open, or are not this job's.
@@ -360,29 +384,40 @@ func (f *finding) whyUnread() error {
 			return e.Why
 		}
 	}
-	return errors.New("none is of this dataset")
+	return errNotOfDataset
 }
+
+var errNotOfDataset = errors.New("it is not of this dataset")
 
 // rebuild makes the record of the job that was found.
 func (f *finding) rebuild(store *state.Store) (Settled, error) {
 	job := f.fresh
 	job.ID, job.Used, job.Fresh = f.id, true, false
+	if len(f.mine) > 0 {
+		job.Created = f.mine[len(f.mine)-1].Manifest.Created
+	}
+	return f.store(store, job, (*rebuilding).all)
+}
+
+// store stores what was found, of a job whose newest commit is raised by that and never lowered.
+func (f *finding) store(store *state.Store, job state.Job, all func(*rebuilding) error) (Settled, error) {
 	s := Settled{Rebuilt: true, Backups: len(f.mine), Unread: f.unread()}
 	for _, e := range f.entries {
 		if errors.Is(e.Why, catalog.ErrNotCommitted) {
 			s.Unfinished = append(s.Unfinished, e.Name)
 		}
 	}
-	if len(f.mine) > 0 {
+	if len(f.mine) > 0 && (job.Newest == nil || f.mine[0].Name > job.Newest.Name) {
 		m := f.mine[0].Manifest
-		job.Created = f.mine[len(f.mine)-1].Manifest.Created
 		job.Newest = &state.Commit{Name: m.Name, ManifestSHA256: f.mine[0].SHA256, At: m.Created}
 	}
 	s.Job = job
 	err := store.Update(func(tx *state.Tx) error {
-		b := rebuilding{tx: tx, f: f, job: job}
-		err := b.all()
-		s.Newest = NewestWhole(b.backups)
+		if err := all(&rebuilding{tx: tx, f: f, job: job}); err != nil {
+			return err
+		}
+		backups, err := tx.Backups(job.ID)
+		s.Newest = NewestWhole(backups)
 		return err
 	})
 	return s, err

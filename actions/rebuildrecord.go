@@ -31,6 +31,19 @@ func (b *rebuilding) all() error {
 	if err := b.earlier(); err != nil {
 		return err
 	}
+	return b.found()
+}
+
+// more adds to the record of a job that has one.
+func (b *rebuilding) more() error {
+	if err := b.tx.PutJob(b.job); err != nil {
+		return err
+	}
+	return b.found()
+}
+
+// found records what was found of the job: its backups, what it left in intermediate_basedir, and its snapshots.
+func (b *rebuilding) found() error {
 	for _, e := range slices.Backward(b.f.mine) { // the newest stands first
 		if err := b.backup(e); err != nil {
 			return fmt.Errorf("backup %s: %w", e.Name, err)

@@ -25,7 +25,7 @@ type CLI struct {
 	Check      CheckCmd      `cmd:"" help:"Check config, programs, permissions, remote, passphrase and space; say what the next backup will be."`
 	ShowConfig ShowConfigCmd `cmd:"" help:"Print the settings in force, secrets masked."`
 
-	RebuildState RebuildStateCmd `cmd:"" help:"Make the lost record of backups again from the remote, where run won't do it unasked."`
+	RebuildState RebuildStateCmd `cmd:"" help:"Make the lost or outdated record of backups again from the remote, where run won't do it unasked."`
 
 	Adopt AdoptCmd `cmd:"" help:"Take over what the Python tool left, so that prunes remove it when it is due."`
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -109,6 +110,14 @@ func (t *taken) tellRebuilt(s actions.Settled) {
 		return
 	}
 	say("the record of its backups was lost, and was made again from %s: %s; %s", safe(t.job.Place), counted(s.Backups, "backup"), newest)
+	t.tellNotOnRecord(s)
+}
+
+// tellNotOnRecord says what lies at the place and did not come on record.
+func (t *taken) tellNotOnRecord(s actions.Settled) {
+	say := func(format string, args ...any) {
+		fmt.Fprintf(t.app.Err, "%s%s\n", t.app.subject(t), fmt.Sprintf(format, args...))
+	}
 	if len(s.Unread) > 0 {
 		say("not on record, since the manifest is not this job's or does not open with this passphrase: %s", safe(strings.Join(s.Unread, ", ")))
 	}
@@ -117,14 +126,14 @@ func (t *taken) tellRebuilt(s actions.Settled) {
 	}
 }
 
-// RebuildStateCmd is for a job whose record was lost, where a run would rather ask than do it by itself: another host
-// worked for it, or its place shows nothing.
+// RebuildStateCmd is for a job whose record was lost, or is older than its place, where a run would rather ask than do it by itself:
+// another host worked for it, or may do so, or its place shows nothing.
 type RebuildStateCmd struct{}
 
 // Run does what the next run does, and insists.
 func (c *RebuildStateCmd) Run(a *App) error {
 	if a.DryRun {
-		fmt.Fprintln(a.Out, "would make the record of the job's backups again, if it was lost")
+		fmt.Fprintln(a.Out, "would make the record of the job's backups again, if it was lost, or add to it what it does not know")
 		return nil
 	}
 	t, err := a.take(grip{})
@@ -139,12 +148,15 @@ func (c *RebuildStateCmd) rebuild(t *taken) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	if !t.job.Fresh {
+	if !t.job.Fresh && t.settings.Mode == settings.File {
 		fmt.Fprintf(t.app.Out, "nothing to rebuild: the job of %s is on record\n", safe(t.dataset))
 		return nil
 	}
 	if err := t.ready(t.app.Stop.Soft()); err != nil {
 		return err
+	}
+	if !t.job.Fresh {
+		return c.reread(t)
 	}
 	fresh := t.job.ID
 	if err := t.settle(true); err != nil {
@@ -153,5 +165,23 @@ func (c *RebuildStateCmd) rebuild(t *taken) error {
 	if t.job.ID == fresh {
 		fmt.Fprintf(t.app.Out, "nothing to rebuild: %s has no backups of a job of %s\n", safe(t.job.Place), safe(t.dataset))
 	}
+	return nil
+}
+
+// reread puts on record what lies at the place of a job on record and is not: a person has seen to it that no other host stored it.
+func (c *RebuildStateCmd) reread(t *taken) error {
+	s, err := t.kit.Reread(t.app.Stop.Soft(), t.app.World, t.store, t.job)
+	if err != nil {
+		return &refusal{Err: fmt.Errorf("nothing was put on record: %w", err), Next: t.app.again("check")}
+	}
+	t.job = s.Job
+	if !s.Rebuilt {
+		fmt.Fprintf(t.app.Out, "nothing to rebuild: the job of %s is on record, and so is each backup at %s that can be read\n", safe(t.dataset), safe(t.job.Place))
+		t.tellNotOnRecord(s)
+		return nil
+	}
+	fmt.Fprintf(t.app.Err, "%sthe record of its backups was older than %s, and has %s more now; the newest that can be restored is %s\n", t.app.subject(t),
+		safe(t.job.Place), counted(s.Backups, "backup"), cmp.Or(s.Newest.Name, "none"))
+	t.tellNotOnRecord(s)
 	return nil
 }

@@ -124,6 +124,9 @@ func (a *App) runText(t *taken, e *runError) string {
 		}
 	case app == workflow.AppUnknown:
 		fmt.Fprintf(&b, "Mend what keeps the hook from succeeding, then: %s\n  or leave the application as it is: %s", a.again("resume "+r.ID), a.again("abort --skip-hooks "+r.ID))
+	case isUnknownBackup(e.Err):
+		fmt.Fprintf(&b, "If this host made it, and it alone backs up there: %s\n  then: %s\n  or, if another host made it, give the run up, and then this host a path of its own: %s", a.again("rebuild-state"),
+			a.again("resume "+r.ID), a.again("abort "+r.ID))
 	case isDeletesMost(e.Err):
 		fmt.Fprintf(&b, "If that is meant: %s\n  or give the run up, and look what became of the files: %s", a.again("resume --delete-most "+r.ID), a.again("abort "+r.ID))
 	default:
@@ -164,6 +167,12 @@ func (t *taken) badBase() (name string, is bool) {
 func isDeletesMost(err error) bool {
 	_, most := errors.AsType[*actions.DeletesMost](err)
 	return most
+}
+
+// isUnknownBackup tells the error of a place with a backup that is not on record.
+func isUnknownBackup(err error) bool {
+	_, unknown := errors.AsType[*actions.UnknownBackup](err)
+	return unknown
 }
 
 // safeText says what a run that failed has that is not lost.
