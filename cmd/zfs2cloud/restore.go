@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -250,6 +251,9 @@ func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error
 	}
 	from.catalog.Older = a.older(file, c.OlderPassphraseFile == "")
 	if unfinished {
+		if err := c.sameMoment(ctx, a, old, from.catalog); err != nil {
+			return nil, err
+		}
 		b, err := a.replan(ctx, from, old)
 		if err == nil {
 			b.plan.Files = c.request.Files // other paths may be named than before
@@ -298,11 +302,23 @@ func (c *RestoreCmd) sameChain(p *actions.RestorePlan) error {
 // sameAs is an error if the unfinished run into this target is of something else than what is asked for.
 func (c *RestoreCmd) sameAs(a *App, old state.Run, r remote.Remote) error {
 	newest, q := old.Restore.Newest(), c.request
-	asked := q.Streams == old.Restore.Streams && (q.Files == nil) == (old.Restore.Files == nil) && c.At == "" && (c.Backup == catalog.Latest || c.Backup == newest.Name || c.Backup == newest.Snapshot)
+	asked := q.Streams == old.Restore.Streams && (q.Files == nil) == (old.Restore.Files == nil) && (c.Backup == catalog.Latest || c.Backup == newest.Name || c.Backup == newest.Snapshot)
 	if asked && r.String() == old.Frozen.Remote {
 		return nil
 	}
 	return a.unfinishedRestore(old)
+}
+
+// sameMoment is sameAs for what is asked for by a moment: which backup that is is known once the manifests can be opened.
+func (c *RestoreCmd) sameMoment(ctx context.Context, a *App, old state.Run, from *catalog.Catalog) error {
+	if c.At == "" {
+		return nil
+	}
+	name, _, err := from.Find(ctx, c.Backup, c.request.At)
+	if err == nil && name != old.Restore.Newest().Name {
+		err = a.unfinishedRestore(old)
+	}
+	return err
 }
 
 // parseMoment reads a moment that a person names, in local time; a stamp is in UTC. A day is meant to its end.
