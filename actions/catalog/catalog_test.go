@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/workflow"
@@ -92,6 +93,25 @@ func TestAsOf(t *testing.T) {
 		if got := e.asOf(c.at); got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
+	}
+}
+
+// The clock was ahead for a night, and names were pushed behind that one's from then on. (restore --at took the newest of before
+// that night, for good.)
+func TestAsOfPushed(t *testing.T) {
+	night := time.Date(2037, 1, 1, 3, 0, 0, 0, time.UTC)
+	created := time.Date(2026, 12, 9, 3, 0, 0, 0, time.UTC)
+	e := &Entry{Name: "20370101030001", Manifest: &manifest.Manifest{Created: created}}
+	for at, want := range map[time.Time]bool{created.Add(-time.Second): false, created: true, created.AddDate(1, 0, 0): true,
+		night: true, night.Add(time.Second): true} {
+		if got := e.asOf(at); got != want {
+			t.Errorf("%s: %v", at, got)
+		}
+	}
+	// What was stored after its stamp is of its stamp all the same.
+	e.Name = "20261207030000"
+	if !e.asOf(created.AddDate(0, 0, -1)) {
+		t.Error("not as of its stamp")
 	}
 }
 

@@ -53,6 +53,9 @@ func (c *Catalog) latest(ctx context.Context, at time.Time) (name string, newer 
 	if err := c.oneJob(all); err != nil {
 		return "", nil, err
 	}
+	if i := slices.IndexFunc(all, func(e *Entry) bool { return e.hasStamp(at) }); i > 0 {
+		all = all[i:] // who names a moment by a stamp means no other folder
+	}
 	for _, e := range all {
 		switch {
 		case !at.IsZero() && !e.asOf(at):
@@ -68,14 +71,28 @@ func (c *Catalog) latest(ctx context.Context, at time.Time) (name string, newer 
 	return "", nil, Refuse("%s has no backup", c.Remote)
 }
 
-// asOf tells whether a folder's stamp is not later than a moment. That of the Python tool is in local time; but who names a moment by
-// one means it as it stands there.
+// asOf tells whether a folder's backup is not later than a moment. Its stamp says when it is of; that of the Python tool is in local
+// time, but who names a moment by one means it as it stands there. A stamp that was pushed ahead, behind one of a night on which
+// the clock was, says nothing: then the manifest does.
 func (e *Entry) asOf(at time.Time) bool {
 	stamp, ok := manifest.StampOf(e.Name)
-	if e.Python && ok && !stamp.Equal(at) {
+	switch {
+	case !ok:
+		return false
+	case stamp.Equal(at):
+		return true
+	case e.Python:
 		stamp = time.Date(stamp.Year(), stamp.Month(), stamp.Day(), stamp.Hour(), stamp.Minute(), stamp.Second(), 0, time.Local)
+	case e.Manifest != nil && stamp.After(e.Manifest.Created):
+		stamp = e.Manifest.Created
 	}
-	return ok && !stamp.After(at)
+	return !stamp.After(at)
+}
+
+// hasStamp tells whether a moment is a folder's stamp.
+func (e *Entry) hasStamp(at time.Time) bool {
+	stamp, ok := manifest.StampOf(e.Name)
+	return ok && stamp.Equal(at)
 }
 
 // oneJob is an error if a remote has backups of several jobs: which is the latest would be anyone's guess.
