@@ -60,11 +60,19 @@ func (a *App) basics() (config.Basics, error) { return config.Peek(a.Config, a.E
 
 // again is a command line to type, with the -c that it needs.
 func (a *App) again(command string) string {
-	file := cmp.Or(a.ConfigFlag, a.ConfigEnv)
-	if file == "" {
-		return "zfs2cloud " + command
+	if file := cmp.Or(a.ConfigFlag, a.ConfigEnv); file != "" {
+		return "zfs2cloud -c " + shellQuote(file) + " " + command
 	}
-	return "zfs2cloud -c " + shellQuote(file) + " " + command
+	return "zfs2cloud " + command
+}
+
+// againWithout is again for a command that does without a config, and refuses -c: what the config says of the database counts
+// all the same.
+func (a *App) againWithout(command string) string {
+	if file := cmp.Or(a.ConfigFlag, a.ConfigEnv); file != "" {
+		return "ZFS2CLOUD_CONFIG=" + shellQuote(file) + " zfs2cloud " + command
+	}
+	return "zfs2cloud " + command
 }
 
 // waysOut are the two commands for a run that is unfinished.

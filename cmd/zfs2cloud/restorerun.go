@@ -122,7 +122,11 @@ func (a *App) goesOn(r state.Run, err error) string {
 	default:
 		words += " " + shellQuote(rs.Into)
 	}
-	return "With the older passphrase in another file it goes on: " + a.again(words)
+	again := a.again
+	if rs.From.Remote != "" {
+		again = a.againWithout
+	}
+	return "With the older passphrase in another file it goes on: " + again(words)
 }
 
 // goOn takes an unfinished run to its end. ANEW changes what is said anew of where it reads from.
