@@ -233,7 +233,11 @@ type bound struct {
 // plan finds out what there is to be done, and says it: of the run that is unfinished, what is left of it.
 func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error) {
 	ctx := a.Stop.Soft()
-	from, err := c.open(ctx, a, func(from *readable) error {
+	source := c.Source
+	if unfinished && old.Restore.From.Remote == "" && old.Config == a.Config {
+		source.of = &old
+	}
+	from, err := source.open(ctx, a, func(from *readable) error {
 		if unfinished {
 			return c.sameAs(a, old, from.catalog.Remote)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"zfs2cloud/actions"
 	"zfs2cloud/actions/chunk"
+	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -69,7 +70,7 @@ func (a *App) resumeRestore(r state.Run, force bool) error {
 		return a.takeAndTell(r.Restore.Target(), &actions.Kit{}, func(*taken) error { return &runError{Run: r, Err: &workflow.StuckError{Run: r}} })
 	}
 	from := r.Restore.From
-	source := Source{Remote: from.Remote, RcloneConfig: from.RcloneConf, PassphraseFile: from.PassphraseFile, Encryption: from.Encryption}
+	source := Source{Remote: from.Remote, RcloneConfig: from.RcloneConf, PassphraseFile: from.PassphraseFile, Encryption: from.Encryption, of: &r}
 	of := *a
 	if of.Config = r.Config; from.Remote != "" {
 		of.ConfigFlag, of.ConfigEnv = "", ""
@@ -94,6 +95,9 @@ func (a *App) replan(ctx context.Context, from *readable, r state.Run) (*bound, 
 		return nil, fmt.Errorf("%w\nRun %s stays as it is: %s\n%s\n  or give it up: %s", err, r.ID, restoredWords(r), a.goesOn(r, err), a.again("abort "+r.ID))
 	}
 	a.printSource(plan)
+	if now, _ := actions.PlaceOf(from.kit.Settings); r.Restore.From.Remote == "" && now != "" && now != r.Frozen.Remote {
+		a.planRow("note", "the config names %s by now; this run reads %s", safe(now), safe(r.Frozen.Remote))
+	}
 	a.planRow("into", "%s: goes on with run %s, %s", safe(r.Restore.Target()), r.ID, restoredWords(r))
 	return &bound{from.kit, plan}, nil
 }
@@ -103,10 +107,25 @@ func (a *App) goesOn(r state.Run, err error) string {
 	if _, file := errors.AsType[*olderFileError](err); !file && !errors.Is(err, chunk.ErrPassphrase) {
 		return "Remove the cause, then: " + a.again("resume "+r.ID)
 	}
+	return "With the older passphrase in another file it goes on: " + a.restoreAgain(r, r.Restore.From, "restore --older-passphrase-file FILE")
+}
+
+// withoutConfig is the command that goes on with a restore whose config is gone.
+func (a *App) withoutConfig(r state.Run) string {
+	from, words := r.Restore.From, "restore"
+	from.Remote = r.Frozen.Remote
+	if from.PassphraseFile == "" && from.Encryption != string(settings.None) {
+		words += " --passphrase-file FILE"
+	}
+	return a.restoreAgain(r, from, words)
+}
+
+// restoreAgain is the command of a restore anew, which goes on with it: WORDS, and what its record says.
+func (a *App) restoreAgain(r state.Run, from state.Source, words string) string {
 	rs := r.Restore
-	words := "restore --older-passphrase-file FILE --backup " + rs.Newest().Name
-	for _, flag := range [][2]string{{"--remote", rs.From.Remote}, {"--rclone-config", rs.From.RcloneConf},
-		{"--passphrase-file", rs.From.PassphraseFile}, {"--encryption", rs.From.Encryption}} {
+	words += " --backup " + rs.Newest().Name
+	for _, flag := range [][2]string{{"--remote", from.Remote}, {"--rclone-config", from.RcloneConf},
+		{"--passphrase-file", from.PassphraseFile}, {"--encryption", from.Encryption}} {
 		if flag[1] != "" {
 			words += " " + flag[0] + " " + shellQuote(flag[1])
 		}
@@ -122,11 +141,10 @@ func (a *App) goesOn(r state.Run, err error) string {
 	default:
 		words += " " + shellQuote(rs.Into)
 	}
-	again := a.again
-	if rs.From.Remote != "" {
-		again = a.againWithout
+	if from.Remote != "" {
+		return a.againWithout(words)
 	}
-	return "With the older passphrase in another file it goes on: " + again(words)
+	return a.again(words)
 }
 
 // goOn takes an unfinished run to its end. ANEW changes what is said anew of where it reads from.

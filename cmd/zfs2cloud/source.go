@@ -28,6 +28,8 @@ type Source struct {
 	RcloneConfig   string `placeholder:"FILE" help:"The config file of rclone; else as the config says, or where it always lies."`
 	PassphraseFile string `placeholder:"FILE" help:"A file with the passphrase; else as the config says, without one it is asked for."`
 	Encryption     string `enum:",gpg,none" default:"" placeholder:"gpg|none" help:"How the backups are sealed; else as the config says, without one gpg."`
+
+	of *state.Run // the unfinished restore that is gone on with: it began to read a place that the config named then
 }
 
 // readable is a source that was listed, and can be read.
@@ -43,10 +45,7 @@ func (s Source) open(ctx context.Context, a *App, check func(*readable) error) (
 	if err != nil {
 		return nil, err
 	}
-	place := c.Remote
-	if s.Remote == "" {
-		place, _ = actions.PlaceOf(c)
-	}
+	place := s.place(c)
 	kit := &actions.Kit{ZFS: c.ZFS, Settings: c, Host: a.Host, Tool: "zfs2cloud " + version, Pause: a.Pause, Log: a.Log}
 	r, err := kit.Remote(place)
 	if err != nil {
@@ -71,12 +70,24 @@ func (s Source) open(ctx context.Context, a *App, check func(*readable) error) (
 	return o, nil
 }
 
+// place is where the backups lie that are meant.
+func (s Source) place(c *settings.Settings) string {
+	switch {
+	case s.Remote != "":
+		return c.Remote
+	case s.of != nil:
+		return s.of.Frozen.Remote
+	}
+	place, _ := actions.PlaceOf(c)
+	return place
+}
+
 // onRecord is the job on record whose backups the config's remote has; nil without a config, or a database that tells.
 func (s Source) onRecord(a *App, c *settings.Settings) (job *state.Job) {
 	if s.Remote != "" {
 		return nil
 	}
-	place, _ := actions.PlaceOf(c)
+	place := s.place(c)
 	err := state.New(c.StateDB).View(func(tx *state.Tx) error {
 		jobs, err := tx.Jobs()
 		for _, j := range jobs {
@@ -182,9 +193,13 @@ func (s Source) settings(a *App) (c *settings.Settings, err error) {
 func (s Source) configured(a *App, rcloneConf string) (*settings.Settings, error) {
 	c, err := config.Load(a.Config, a.Env)
 	if err != nil {
-		return nil, &reported{Err: err, Text: err.Error() + "\nWithout a config: --remote REMOTE --passphrase-file FILE"}
+		without := "Without a config: --remote REMOTE --passphrase-file FILE"
+		if s.of != nil {
+			without = "Without its config it goes on: " + a.withoutConfig(*s.of)
+		}
+		return nil, &reported{Err: err, Text: err.Error() + "\n" + without}
 	}
-	if c.Mode == settings.File {
+	if c.Mode == settings.File && s.of == nil {
 		return nil, &refusal{Err: fmt.Errorf("%s is of mode file: its remote has the files themselves; rclone copy brings them back", a.Config)}
 	}
 	if rcloneConf == "" {
