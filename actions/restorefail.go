@@ -263,10 +263,10 @@ func mountCommand(dataset, mountpoint string) string {
 	return "zfs mount " + word(dataset)
 }
 
-// word is a dataset's name as a shell takes it. Nothing that a name can have needs quotes, but blanks.
-func word(dataset string) string {
-	if strings.ContainsRune(dataset, ' ') {
-		return "'" + dataset + "'"
+// word is a dataset's name, or a path, as a shell takes it. Of what a dataset's can have only blanks need quotes.
+func word(name string) string {
+	if strings.ContainsAny(name, " \t\n'\"\\`$&;|<>()*?[]{}#~!") {
+		return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 	}
-	return dataset
+	return name
 }

@@ -145,7 +145,7 @@ func (r *restoring) receive(ctx context.Context, s *workflow.Session, fx workflo
 	}
 	volume, err := r.receiveFrom(ctx, s, fx, i, m, kept)
 	if i > 0 && errors.Is(err, zfs.ErrDiverged) {
-		if added := r.noneAdded(ctx, fx, run); added != nil {
+		if added := r.noneAdded(ctx, s, fx); added != nil {
 			return newDataset{}, added // once it is gone, this can go on
 		}
 	}
@@ -283,12 +283,35 @@ func (r *restoring) isMade(info zfs.Info, run state.Run) error {
 
 // noneAdded is an error if there are snapshots that were not received: cron takes some of all the pool in the night in which a
 // dataset is restored. (OpenZFS, dmu_recv.c: where nothing has changed since, it receives all the same, unless the stream is raw.)
-func (r *restoring) noneAdded(ctx context.Context, fx workflow.Fx, run state.Run) error {
+func (r *restoring) noneAdded(ctx context.Context, s *workflow.Session, fx workflow.Fx) error {
 	snapshots, err := r.kit.zfs(fx).Snapshots(ctx, r.plan.Into)
-	for _, s := range snapshots {
-		if !slices.ContainsFunc(run.Restore.Chain, func(l state.Link) bool { return l.SnapshotGUID == s.GUID.String() }) {
-			return fmt.Errorf("%s was taken since, and keeps the rest from being received: zfs destroy %s", s.Snapshot, word(s.Snapshot.String()))
+	for _, shot := range snapshots {
+		if slices.ContainsFunc(s.Run().Restore.Chain, func(l state.Link) bool { return l.SnapshotGUID == shot.GUID.String() }) {
+			continue
 		}
+		how, err := toDestroy(s.View, shot)
+		return errors.Join(fmt.Errorf("%s was taken since, and keeps the rest from being received: %s", shot.Snapshot, how), err)
 	}
 	return err
+}
+
+// toDestroy says in words how a snapshot is destroyed, also one that somebody holds: a run of this program, say.
+func toDestroy(view viewer, shot zfs.SnapshotInfo) (how string, err error) {
+	name := word(shot.Snapshot.String())
+	how = "zfs destroy " + name
+	if shot.Holds == 0 {
+		return how, nil
+	}
+	text, local := shot.Mark()
+	m, marked := parseMark(text)
+	var holder state.Run
+	var known bool
+	err = view(func(tx *state.Tx) error {
+		holder, known, err = tx.Run(m.Run)
+		return err
+	})
+	if !local || !marked || !known || workflow.Over(holder.State) {
+		return fmt.Sprintf("it is held, by whom zfs holds %s says; once it is released, %s", name, how), err
+	}
+	return fmt.Sprintf("run %s took and holds it: zfs2cloud -c %s abort %s, then %s", holder.ID, word(holder.Config), holder.ID, how), nil
 }
