@@ -127,6 +127,7 @@ func (f *Foresight) recordLost(ctx context.Context) error {
 func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, error) {
 	k := f.kit
 	_, uploads := PlaceOf(k.Settings)
+	f.holdings.clockIsRight = saysClockIsRight(p.Args)
 	switch p.Name {
 	case StepLock:
 		return []string{"would take the lock"}, nil
@@ -230,8 +231,12 @@ func (f *Foresight) adopted(ctx context.Context) ([]string, error) {
 }
 
 func (f *Foresight) prunedFolders(uploads bool, args []string) (lines []string, err error) {
+	jumped := ""
 	for _, b := range slices.Backward(f.holdings.backups) {
-		if !b.Pruned && b.Dir == f.kit.Settings.IntermediateDir && f.holdings.keepFolder(b, !uploads, f.kit.Settings.Keep, f.look.Now()) == "" {
+		if b.Pruned || b.Dir != f.kit.Settings.IntermediateDir {
+			continue
+		}
+		if why := f.holdings.keepFolder(b, !uploads, f.kit.Settings.Keep, f.look.Now()); f.holdings.mayGo(why, f.look.Now(), &jumped) {
 			lines = append(lines, verb(args, "remove "+b.Dir+"/"+b.Name))
 		}
 	}
@@ -242,21 +247,30 @@ func (f *Foresight) prunedFolders(uploads bool, args []string) (lines []string, 
 	for _, a := range adopted {
 		lines = append(lines, verb(args, "remove "+a.Folder.Dir+"/"+a.Name))
 	}
-	if len(lines) == 0 {
-		lines = []string{"would remove nothing"}
-	}
-	return lines, nil
+	return wouldLines(lines, "would remove nothing", "folder of an old chain is removed", jumped), nil
 }
 
 // prunedRemote goes by the records alone: what of it is there, and whether the newest backup is, the step finds out.
 func (f *Foresight) prunedRemote(args []string) (lines []string) {
+	jumped := ""
 	for _, b := range f.holdings.backups {
-		if b.Place == f.kit.Settings.Remote && f.holdings.restorable(b) && f.holdings.keepAtPlace(b, f.kit.Settings.Keep, f.look.Now()) == "" {
+		if b.Place != f.kit.Settings.Remote || !f.holdings.restorable(b) {
+			continue
+		}
+		if why := f.holdings.keepAtPlace(b, f.kit.Settings.Keep, f.look.Now()); f.holdings.mayGo(why, f.look.Now(), &jumped) {
 			lines = append(lines, verb(args, "delete "+f.kit.Settings.Remote+"/"+b.Name))
 		}
 	}
+	return wouldLines(lines, "would delete no backup", "chain is deleted from "+f.kit.Settings.Remote, jumped)
+}
+
+// wouldLines are what a prune would do, or that it is NOTHING, and what it would say if the clock has jumped.
+func wouldLines(lines []string, nothing, what, jumped string) []string {
 	if len(lines) == 0 {
-		lines = []string{"would delete no backup"}
+		lines = []string{nothing}
+	}
+	if jumped != "" {
+		lines = append(lines, afterJump(what, jumped))
 	}
 	return lines
 }
@@ -291,6 +305,7 @@ func (f *Foresight) verified(args []string) (lines []string, err error) {
 }
 
 func (f *Foresight) prunedSnapshots(ctx context.Context, args []string) (lines []string, err error) {
+	jumped := ""
 	for _, s := range f.snapshots {
 		if !f.known || !f.holdings.isOurs(s) || !f.holdings.oldEnough(s, f.look.Now(), f.kit.Settings.OldestSnapshotDays) {
 			continue
@@ -301,14 +316,15 @@ func (f *Foresight) prunedSnapshots(ctx context.Context, args []string) (lines [
 				return nil, err
 			}
 		}
-		if goesNow {
-			lines = append(lines, verb(args, goes(s, base)))
+		if !goesNow {
+			continue
 		}
+		if jumped = f.holdings.clockJump(f.look.Now()); jumped != "" {
+			break // for all of them
+		}
+		lines = append(lines, verb(args, goes(s, base)))
 	}
-	if len(lines) == 0 {
-		lines = []string{"would destroy nothing"}
-	}
-	return lines, nil
+	return wouldLines(lines, "would destroy nothing", "snapshot is pruned by age", jumped), nil
 }
 
 // PythonTool is what of the Python tool's nobody has taken over.

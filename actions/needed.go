@@ -24,6 +24,8 @@ type holdings struct {
 	foreign  []state.Foreign // backups of the Python tool, the oldest first
 	strategy settings.Strategy
 	mounted  map[string]string // where snapshots are mounted, by their whole names; nil: not looked for
+
+	clockIsRight bool // a person says so; see clockJump
 }
 
 func holdingsOf(view viewer, jobID string, strategy settings.Strategy) (h holdings, err error) {
@@ -239,7 +241,68 @@ func (h holdings) keepChain(root string, keep settings.Keep, now time.Time) stri
 	if keep.Days > 0 && now.Sub(bornAt(last, now)) <= time.Duration(keep.Days)*24*time.Hour {
 		return fmt.Sprintf("%s of it is not older than %s", last.Name, plural(keep.Days, "day", "days"))
 	}
+	return h.clockJump(now)
+}
+
+const (
+	// jump is more than any clock goes on by between two backups.
+	jump = 365 * 24 * time.Hour
+	// settled is how long backups have to be committed behind a jump until it is believed.
+	settled = 30 * 24 * time.Hour
+
+	// ClockIsRight is the flag by which a person says that the clock is right, typed to a prune.
+	ClockIsRight = "--clock-is-right"
+)
+
+func saysClockIsRight(args []string) bool { return slices.Contains(args, ClockIsRight) }
+
+// clockJump says so if the clock has gone on by more than a year from one commit to the next, or since the last: either nobody
+// backed up for so long, or the clock is wrong, and then everything looks old. What is committed while it is wrong looks as right as
+// any, so what came before the jump goes by age only once commits of many days lie behind it, or a person says that the clock is
+// right. What was committed later than NOW, when it was wrong once, tells nothing.
+func (h holdings) clockJump(now time.Time) string {
+	if h.clockIsRight {
+		return ""
+	}
+	next, newest := now, time.Time{}
+	for _, at := range slices.Backward(h.commits()) {
+		if at.After(now) {
+			continue
+		}
+		if next.Sub(at) > jump {
+			return fmt.Sprintf("between two backups the clock went from %s to %s", at.UTC().Format(time.DateOnly), next.UTC().Format(time.DateOnly))
+		}
+		if newest.IsZero() {
+			newest = at
+		}
+		if newest.Sub(at) >= settled {
+			return ""
+		}
+		next = at
+	}
 	return ""
+}
+
+// commits is when the job's backups were committed, whatever became of them since, in the order in which they were made.
+func (h holdings) commits() (all []time.Time) {
+	last := ""
+	for _, b := range h.backups {
+		if b.Committed != nil {
+			all, last = append(all, *b.Committed), b.Name
+		}
+	}
+	if n := h.job.Newest; n != nil && n.Name > last {
+		all = append(all, n.At)
+	}
+	return all
+}
+
+// mayGo tells whether nothing is said WHY something stays. If the clock's jump is, JUMPED is set to it.
+func (h holdings) mayGo(why string, now time.Time, jumped *string) bool {
+	if why != "" && why == h.clockJump(now) {
+		*jumped = why
+	}
+	return why == ""
 }
 
 // restorable tells by what is on record whether a backup is worth something. One that was found bad may be, in part: it

@@ -1,9 +1,11 @@
 package actions
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
@@ -109,6 +111,82 @@ func TestKeepFolderInPlaceByLimits(t *testing.T) {
 	}{{settings.Keep{}, false}, {settings.Keep{Fulls: 1}, false}, {settings.Keep{Fulls: 2}, true}, {settings.Keep{Days: 37}, true}, {settings.Keep{Days: 36}, false}} {
 		if why := h.keepFolder(backups[0], true, c.keep, at("20261210030000")); (why != "") != c.stays {
 			t.Errorf("%+v: %q", c.keep, why)
+		}
+	}
+}
+
+// A clock that was wrong for a night makes everything look old, and what is committed that night looks as right as any. Once
+// backups of many days are committed behind the jump, nobody is any the wiser, and it was right.
+func TestClockJump(t *testing.T) {
+	first := at("20260101030000")
+	days := func(all ...int) (backups []state.Backup) {
+		for i, d := range all {
+			committed := first.AddDate(0, 0, d)
+			backups = append(backups, state.Backup{Name: fmt.Sprintf("%014d", i), Committed: &committed}) // names grow, whatever the clock says
+		}
+		return backups
+	}
+	tests := []struct {
+		name    string
+		commits []state.Backup
+		now     int
+		jumped  bool
+	}{
+		{"nothing committed yet", nil, 4000, false},
+		{"every day", days(0, 1, 2), 3, false},
+		{"off for a year", days(0, 1), 365, false},
+		{"the clock is wrong", days(0, 1), 4000, true},
+		{"and the run's own backup is committed", days(0, 1, 4000), 4000, true},
+		{"the second night", days(0, 1, 4000, 4001), 4001, true},
+		{"wrong at the very first", days(-4000), 1, true},
+		{"it is right again", days(0, 1, 4000, 2), 3, false},
+		{"and wrong once more", days(0, 1, 4000, 2, 4002), 4002, true},
+		{"and wrong once more, after a month", days(0, 1, 4000, 2, 3, 4040), 4040, true},
+		{"backups of a month since", days(0, 1, 4000, 4010, 4030), 4030, false},
+		{"of less", days(0, 1, 4000, 4010, 4029), 4060, true},
+		{"the jump was long ago", days(0, 4000, 4020, 4031, 4032), 4033, false},
+	}
+	for _, c := range tests {
+		now := first.AddDate(0, 0, c.now)
+		h := holdings{backups: c.commits}
+		if jumped := h.clockJump(now); (jumped != "") != c.jumped {
+			t.Errorf("%s: %q", c.name, jumped)
+		}
+		if h.clockIsRight = true; h.clockJump(now) != "" {
+			t.Errorf("%s: a person says that it is right, and is not believed", c.name)
+		}
+	}
+	pruned := holdings{job: state.Job{Newest: &state.Commit{Name: "2", At: first}}}
+	if pruned.clockJump(at("20370101030000")) == "" {
+		t.Error("of the newest commit only the job knows")
+	}
+}
+
+// Behind a jump of the clock nothing old goes, wherever it is.
+func TestKeepBehindJump(t *testing.T) {
+	backups, _ := aChain(t)
+	second := backupIn(t, state.Backup{Name: "20370101030000-full", Full: true, SnapshotGUID: "21", Job: "j"}, toCommitted...)
+	two := append(backups[:3:3], second)
+	for i := range two {
+		committed, _ := manifest.StampOf(two[i].Name)
+		two[i].Committed = &committed
+	}
+	adopted := state.Foreign{Name: "20260101000000-full", Folder: &state.AdoptedFolder{Made: at("20260101000000")}}
+	now := at("20370101040000")
+	for _, right := range []bool{false, true} {
+		for _, keep := range []settings.Keep{{Days: 30}, {Fulls: 1}, {Days: 30, Fulls: 1}} {
+			h := holdings{job: state.Job{ID: "j"}, backups: two, strategy: settings.SinceLastFull, clockIsRight: right}
+			jumped := ""
+			if why := h.keepAtPlace(two[0], keep, now); h.mayGo(why, now, &jumped) != right || (jumped != "") == right {
+				t.Errorf("%+v, right: %v: at its place: %q", keep, right, why)
+			}
+			jumped = ""
+			if why := h.keepFolder(two[0], true, keep, now); h.mayGo(why, now, &jumped) != right || (jumped != "") == right {
+				t.Errorf("%+v, right: %v: in place: %q", keep, right, why)
+			}
+			if why := h.keepAdopted(adopted, nil, true, keep, now); (why == "") != right {
+				t.Errorf("%+v, right: %v: taken over: %q", keep, right, why)
+			}
 		}
 	}
 }

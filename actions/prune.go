@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"time"
 
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
@@ -24,6 +23,7 @@ func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args 
 	if err != nil {
 		return err
 	}
+	h.clockIsRight = saysClockIsRight(args)
 	inPlace := !uploads(run)
 	if inPlace && slices.Contains(args, "-y") {
 		if err := k.stillThere(ctx, s); err != nil {
@@ -37,8 +37,12 @@ func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args 
 		}
 	}
 	var removed, would int
+	jumped := ""
 	for _, b := range slices.Backward(h.backups) { // what hangs on a base goes before it
-		if b.Pruned && !again[b.Name] || b.Dir != run.Frozen.IntermediateDir || h.keepFolder(b, inPlace, k.Settings.Keep, s.Now()) != "" {
+		if b.Pruned && !again[b.Name] || b.Dir != run.Frozen.IntermediateDir {
+			continue
+		}
+		if why := h.keepFolder(b, inPlace, k.Settings.Keep, s.Now()); !h.mayGo(why, s.Now(), &jumped) {
 			continue
 		}
 		if !slices.Contains(args, "-y") {
@@ -71,6 +75,9 @@ func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args 
 			continue
 		}
 		removed++
+	}
+	if err := k.noteJump(s, "folder of an old chain is removed", jumped); err != nil {
+		return err
 	}
 	if !slices.Contains(args, "-y") {
 		return wouldGo(s, would, "remove", "folder", "folders")
@@ -137,6 +144,20 @@ func OnlyLooks(s state.Step) bool {
 // looks. Who typed it goes on with it. What one that is given up left is not his, and goes with the next run.
 func CanWait(r state.Run) bool {
 	return (r.Typed == StepVerify || r.Typed != "" && OnlyLooks(r.Steps[0])) && !workflow.RunMachine.In(r.State, workflow.RunAborting)
+}
+
+// noteJump notes that nothing old goes, if the clock has jumped.
+func (k *Kit) noteJump(s *workflow.Session, what, jumped string) error {
+	if jumped == "" {
+		return nil
+	}
+	return k.note(s, "%s", afterJump(what, jumped))
+}
+
+// afterJump says that WHAT is not done since the clock has jumped, and what it waits for.
+func afterJump(what, jumped string) string {
+	return fmt.Sprintf("no %s: %s. If that is right, it begins again once backups of %d days are committed since, and at once if typed with %s",
+		what, jumped, int(settled.Hours()/24), ClockIsRight)
 }
 
 // note keeps with the run what a person should know afterwards.
@@ -273,12 +294,8 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 	if h.mounted, err = mountedSnapshots(); err != nil {
 		return err
 	}
-	if jumped := clockJump(h, s.Now()); jumped != "" {
-		if err := k.note(s, "no snapshot is pruned by age: %s", jumped); err != nil {
-			return err
-		}
-		return s.Detail("destroyed nothing: %s", jumped)
-	}
+	h.clockIsRight = saysClockIsRight(args)
+	jumped := ""
 	var destroyed, would int
 	for _, snap := range snapshots {
 		if !h.isOurs(snap) || !h.oldEnough(snap, s.Now(), k.Settings.OldestSnapshotDays) {
@@ -291,6 +308,9 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 			} else if !can {
 				continue
 			}
+		}
+		if jumped = h.clockJump(s.Now()); jumped != "" {
+			break // for all of them
 		}
 		if !slices.Contains(args, "-y") {
 			k.say("would %s", goes(snap, base))
@@ -315,6 +335,9 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 		}
 		destroyed++
 	}
+	if err := k.noteJump(s, "snapshot is pruned by age", jumped); err != nil {
+		return err
+	}
 	if !slices.Contains(args, "-y") {
 		return wouldGo(s, would, "destroy", "snapshot", "snapshots")
 	}
@@ -330,22 +353,6 @@ func goes(s zfs.SnapshotInfo, base bool) string {
 		return "destroy " + s.Snapshot.String() + ", and have a bookmark stand for it"
 	}
 	return "destroy " + s.Snapshot.String()
-}
-
-// clockJump says so if the clock has gone on by more than a year since the last commit: either nobody backed up
-// for so long, and it can wait until this run has, or the clock is wrong, and then everything looks old.
-func clockJump(h holdings, now time.Time) string {
-	var last time.Time
-	if h.job.Newest != nil {
-		last = h.job.Newest.At
-	}
-	if b := NewestWhole(h.backups); b.Committed != nil && b.Committed.After(last) {
-		last = *b.Committed
-	}
-	if last.IsZero() || now.Sub(last) < 365*24*time.Hour {
-		return ""
-	}
-	return fmt.Sprintf("the clock says %s, and the last backup was committed %s", now.UTC().Format(time.DateOnly), last.UTC().Format(time.DateOnly))
 }
 
 // stays tells the errors of a destroy that concern that one snapshot.

@@ -41,6 +41,7 @@ func (k *Kit) pruneRemote(ctx context.Context, s *workflow.Session, args []strin
 	if err := p.catalog.Unlock(k.Settings.Encryption); err != nil {
 		return err
 	}
+	p.holdings.clockIsRight = saysClockIsRight(args)
 	if err := p.all(ctx); err != nil {
 		return err
 	}
@@ -68,16 +69,19 @@ type remotePrune struct {
 // all goes through the backups, what hangs on a base before it, and of whole chains the oldest first: a prune that is
 // cut off leaves nothing that looks whole and is not.
 func (p *remotePrune) all(ctx context.Context) error {
-	goes := p.goes()
+	goes, jumped := p.goes()
+	if jumped != "" {
+		if err := p.doubtful(afterJump("chain is deleted from "+p.place.String(), jumped)); err != nil {
+			return err
+		}
+	}
 	if slices.ContainsFunc(goes, p.holdings.restorable) {
 		doubt, err := p.doubt(ctx)
 		if err != nil {
 			return err
 		}
 		if doubt != "" {
-			text := fmt.Sprintf("no backup is deleted from %s: %s", p.place, doubt)
-			p.kit.tell(text)
-			if err := p.kit.note(p.s, "%s", text); err != nil {
+			if err := p.doubtful(fmt.Sprintf("no backup is deleted from %s: %s", p.place, doubt)); err != nil {
 				return err
 			}
 			goes = slices.DeleteFunc(goes, p.holdings.restorable)
@@ -103,26 +107,35 @@ func (p *remotePrune) all(ctx context.Context) error {
 	return nil
 }
 
-// goes lists what nothing keeps and of which there is something at the place.
-func (p *remotePrune) goes() []state.Backup {
-	goes := slices.DeleteFunc(slices.Clone(p.holdings.backups), func(b state.Backup) bool {
-		return b.Place != p.place.String() || !slices.Contains(p.there, b.Name) || p.holdings.keepAtPlace(b, p.kit.Settings.Keep, p.s.Now()) != ""
-	})
+// doubtful says why backups stay that would go otherwise.
+func (p *remotePrune) doubtful(text string) error {
+	p.kit.tell(text)
+	return p.kit.note(p.s, "%s", text)
+}
+
+// goes lists what nothing keeps and of which there is something at the place. JUMPED is not empty if something stays only since the
+// clock has jumped.
+func (p *remotePrune) goes() (goes []state.Backup, jumped string) {
+	for _, b := range p.holdings.backups {
+		if b.Place != p.place.String() || !slices.Contains(p.there, b.Name) {
+			continue
+		}
+		if why := p.holdings.keepAtPlace(b, p.kit.Settings.Keep, p.s.Now()); p.holdings.mayGo(why, p.s.Now(), &jumped) {
+			goes = append(goes, b)
+		}
+	}
 	slices.SortStableFunc(goes, func(a, b state.Backup) int {
 		if c := strings.Compare(p.holdings.rootOf(a), p.holdings.rootOf(b)); c != 0 {
 			return c
 		}
 		return strings.Compare(b.Name, a.Name)
 	})
-	return goes
+	return goes, jumped
 }
 
 // doubt says why the newest backup can't be relied on to make the older ones redundant, or "": its whole chain is
 // listed, with sizes, and all its manifests opened. The error is a "don't know".
 func (p *remotePrune) doubt(ctx context.Context) (string, error) {
-	if jumped := clockJump(p.holdings, p.s.Now()); jumped != "" {
-		return jumped, nil
-	}
 	newest := NewestWhole(p.holdings.backups)
 	if missing, err := p.catalog.Misses(ctx, state.Commit{Name: newest.Name, ManifestSHA256: newest.ManifestSHA256}); err != nil || missing != "" {
 		return missing, err

@@ -189,6 +189,8 @@ func (h holdings) keepAdopted(f state.Foreign, there []PythonFolder, inPlace boo
 		return fmt.Sprintf("fewer than %s are newer", plural(keep.Fulls, "full", "fulls"))
 	case inPlace && keep.Days > 0 && now.Sub(f.Folder.Made) <= time.Duration(keep.Days)*24*time.Hour:
 		return fmt.Sprintf("it is not older than %s", plural(keep.Days, "day", "days"))
+	case inPlace && keep != (settings.Keep{}) && h.clockJump(now) != "":
+		return h.clockJump(now)
 	}
 	if _, full, _ := manifest.ParseFolder(f.Name); !full {
 		return ""

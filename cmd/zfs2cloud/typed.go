@@ -22,19 +22,29 @@ type ExportCmd struct {
 	Incremental bool `short:"i" xor:"kind" help:"An incremental, whatever the full's age."`
 }
 
+// pruning is what the prunes have in common.
+type pruning struct {
+	Yes          bool `short:"y" help:"Do it; without it, only say what would go."`
+	ClockIsRight bool `help:"Also where the clock went on by more than a year between two backups."`
+}
+
+func (p pruning) args() []string {
+	return slices.Concat(given(p.Yes, "-y"), given(p.ClockIsRight, actions.ClockIsRight))
+}
+
 // PruneIntermediatesCmd removes chunk files that are no longer needed.
 type PruneIntermediatesCmd struct {
-	Yes bool `short:"y" help:"Do it; without it, only say what would go."`
+	pruning
 }
 
 // PruneSnapshotsCmd destroys own snapshots that are past their days.
 type PruneSnapshotsCmd struct {
-	Yes bool `short:"y" help:"Do it; without it, only say what would go."`
+	pruning
 }
 
 // PruneRemoteCmd deletes from the remote what is past its days.
 type PruneRemoteCmd struct {
-	Yes bool `short:"y" help:"Do it; without it, only say what would go."`
+	pruning
 }
 
 // AdoptCmd takes over what the Python tool left.
@@ -65,15 +75,15 @@ func (c *ExportCmd) Run(a *App) error {
 }
 
 func (c *PruneIntermediatesCmd) Run(a *App) error {
-	return a.typed(actions.StepPruneIntermediates, given(c.Yes, "-y")...)
+	return a.typed(actions.StepPruneIntermediates, c.args()...)
 }
 
 func (c *PruneSnapshotsCmd) Run(a *App) error {
-	return a.typed(actions.StepPruneSnapshots, given(c.Yes, "-y")...)
+	return a.typed(actions.StepPruneSnapshots, c.args()...)
 }
 
 func (c *PruneRemoteCmd) Run(a *App) error {
-	return a.typed(actions.StepPruneRemote, given(c.Yes, "-y")...)
+	return a.typed(actions.StepPruneRemote, c.args()...)
 }
 
 func (c *AdoptCmd) Run(a *App) error { return a.typed(actions.StepAdopt, given(c.Yes, "-y")...) }
