@@ -25,9 +25,13 @@ type onFailure struct {
 
 // call gives the script a text, and then its first line once more as the last, since scripts take that for the
 // message. Its exit status is its own business, and so is what it leaves behind. It is ended after hook_timeout, and
-// by a stop signal.
+// by a stop signal. What it starts of ours, a resume say, calls no other: while the cause lasts they would nest without end.
 func (f onFailure) call(code int, r state.Run, text string) error {
 	if f.script == "" || code != exitFailed && code != exitLocked && code != exitStuck && code != exitRefused {
+		return nil
+	}
+	if f.app.Env.Getenv(phaseVariable) == phaseFailure {
+		fmt.Fprintf(f.app.Err, "on_failure %s is not called again: this command was started by it\n", safe(f.script))
 		return nil
 	}
 	ctx := f.app.Stop.Soft()
@@ -70,6 +74,12 @@ func (f onFailure) call(code int, r state.Run, text string) error {
 	return err
 }
 
+// By this variable a script knows when it is called; with this value it is on_failure.
+const (
+	phaseVariable = "ZFS2CLOUD_PHASE"
+	phaseFailure  = "failure"
+)
+
 // failureShown is how much of what on_failure prints is shown.
 const failureShown = 64 << 10
 
@@ -77,7 +87,7 @@ const failureShown = 64 << 10
 // a run.
 func (f onFailure) env(code int, r state.Run) []string {
 	return append(os.Environ(), "ZFS2CLOUD_RUN="+r.ID, "ZFS2CLOUD_DATASET="+f.dataset, "ZFS2CLOUD_SNAPSHOT="+snapshotName(r),
-		"ZFS2CLOUD_PHASE=failure", "ZFS2CLOUD_EXIT="+strconv.Itoa(code), "ZFS2CLOUD_CONFIG_FILE="+f.app.Config)
+		phaseVariable+"="+phaseFailure, "ZFS2CLOUD_EXIT="+strconv.Itoa(code), "ZFS2CLOUD_CONFIG_FILE="+f.app.Config)
 }
 
 // runOf is the run that an error is about, or none.
