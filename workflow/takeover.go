@@ -81,7 +81,7 @@ func (e *Engine) takeOver(id string) error {
 		}
 		e.afresh(&r)
 		found = r
-		died := (r.Closing || RunMachine.In(r.State, RunRunning, RunPending)) && r.Owner.Nonce != e.Owner.Nonce
+		died := diedAtWork(r) && r.Owner.Nonce != e.Owner.Nonce
 		open := BracketMachine.In(r.Bracket, BracketOpen)
 		if !died && !open {
 			return nil
@@ -136,9 +136,9 @@ func closingKills(r state.Run) bool {
 
 func (e *Engine) leaves(run string) bool { return e.Leave != nil && e.Leave(run) }
 
-// Deaths are the deaths in a row of a run whose process ended without a word in the record, that one among them, and whether
+// deathsOf are the deaths in a row of a run whose process ended without a word in the record, that one among them, and whether
 // they are too many for it to be gone on with. OWNER is who owned the dataset last.
-func Deaths(r state.Run, owner state.Owner) (row []state.Death, tooMany bool) {
+func deathsOf(r state.Run, owner state.Owner) (row []state.Death, tooMany bool) {
 	if owner.Left && owner.Nonce == r.Owner.Nonce || r.High.Beyond(r.HighAtLast) {
 		return nil, false
 	}
@@ -146,11 +146,41 @@ func Deaths(r state.Run, owner state.Owner) (row []state.Death, tooMany bool) {
 	return row, len(row) >= maxDeaths
 }
 
+// diedAtWork tells whether a run is on record as at work, if only to bring its application back.
+func diedAtWork(r state.Run) bool {
+	return r.Closing || RunMachine.In(r.State, RunRunning, RunPending)
+}
+
+// Found is how the next command finds a run that has no process: its state, and its deaths in a row. OWNER is who owned the
+// dataset last.
+func Found(r state.Run, owner state.Owner) (RunState, []state.Death) {
+	now := RunState(r.State.String())
+	if !diedAtWork(r) {
+		return now, r.Deaths
+	}
+	row, tooMany := deathsOf(r, owner)
+	switch {
+	case tooMany && RunMachine.In(r.State, RunPending, RunRunning, RunInterrupted, RunFailed):
+		now = RunStuck
+	case RunMachine.In(r.State, RunPending, RunRunning):
+		now = RunInterrupted
+	}
+	return now, row
+}
+
+// NeedsForce tells whether the next command leaves a run that has no process to a person: it is stuck, or bringing its
+// application back has killed too many.
+func NeedsForce(r state.Run, owner state.Owner) bool {
+	found, row := Found(r, owner)
+	r.Deaths = row
+	return found == RunStuck || closingKills(r)
+}
+
 // processEnded stores that a run's process ended without a word in the record. One that is given up already, or stuck,
 // stays so. A process that could not store its end, on a full disk, say, was not killed: that an owner who told
 // somebody was the last breaks the row of deaths as any other end does.
 func (e *Engine) processEnded(tx *state.Tx, r *state.Run) error {
-	r.Deaths, _ = Deaths(*r, e.Before)
+	r.Deaths, _ = deathsOf(*r, e.Before)
 	r.HighAtLast = r.High
 	if RunMachine.In(r.State, RunRunning, RunPending) {
 		if err := RunMachine.Fire(tx, &r.State, RunInterrupt); err != nil {

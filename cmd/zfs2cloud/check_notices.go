@@ -113,9 +113,11 @@ var (
 	noticeStuck      = notice{"run-stuck", "runs", isError, "run $run of $started is stuck: no run starts by itself",
 		"look for the cause, then: $zfs2cloud resume --force $run"}
 	noticeForeignRun = notice{"run-foreign", "runs", isWarning, "run $run of another job, that of $config, is $state",
-		"zfs2cloud -c $config resume $run, or abort $run"}
+		"zfs2cloud -c $config $what $run, or abort $run"}
 	noticeAppStopped = notice{"application-stopped", "runs", isError, "run $run died between its hooks: the application may be stopped",
-		"$zfs2cloud resume $run, or abort $run: each runs the hooks that are due"}
+		"$command$what $run, or abort $run: each runs the hooks that are due"}
+	noticeAppStoppedNoted = notice{"application-stopped", "runs", isError, "run $run, which is not on record here, died between its hooks: the application may be stopped",
+		"$zfs2cloud resume: runs the hooks that are due"}
 
 	noticePythonSnapshots = notice{"python-snapshots", "python", isWarning,
 		"$n of the Python tool: $size that nothing else holds; never a base here, and never pruned until they are taken over",
@@ -139,7 +141,7 @@ func notices() []notice {
 		noticeRemoteLost, noticeMarkerGone,
 		noticeRemoteDiffers, noticeRemoteLeft,
 		noticeBasedir, noticeBasedirReadonly, noticeBasedirOwner, noticeSpace,
-		noticeNoHooks, noticeLocked, noticeLockFile, noticeUnfinished, noticeStuck, noticeForeignRun, noticeAppStopped,
+		noticeNoHooks, noticeLocked, noticeLockFile, noticeUnfinished, noticeStuck, noticeForeignRun, noticeAppStopped, noticeAppStoppedNoted,
 		noticePythonSnapshots, noticePythonFolders, noticePythonPieces, noticeNext,
 	}
 }

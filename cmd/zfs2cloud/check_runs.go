@@ -173,20 +173,24 @@ func (c *checkup) lookRuns(_ context.Context, f facts) (facts, []finding) {
 }
 
 func (c *checkup) unfinished(f facts, r state.Run) finding {
-	a := args{"run": r.ID, "started": day(c.app, r.Started), "config": shellQuote(r.Config), "state": r.State.String(), "what": "resume"}
+	a := args{"run": r.ID, "started": day(c.app, r.Started), "config": shellQuote(r.Config), "what": "resume", "command": c.app.again("")}
+	was, _ := workflow.Found(r, state.Owner{})
+	a["state"] = string(was)
+	if workflow.NeedsForce(r, state.Owner{}) {
+		a["what"] = "resume --force"
+	}
 	switch {
 	case workflow.BracketMachine.In(r.Bracket, workflow.BracketOpen):
+		if r.Job != f.job.ID && r.Config != c.settings.Path { // its own config's command goes on with it
+			a["command"] = "zfs2cloud -c " + shellQuote(r.Config) + " "
+		}
 		return c.find(noticeAppStopped, a)
 	case r.Job != f.job.ID:
 		return c.find(noticeForeignRun, a)
-	case workflow.RunMachine.In(r.State, workflow.RunStuck) && actions.CanWait(r):
-		a["what"] = "resume --force"
-	case workflow.RunMachine.In(r.State, workflow.RunStuck):
+	case was == workflow.RunStuck && !actions.CanWait(r):
 		return c.find(noticeStuck, a)
-	case workflow.RunMachine.In(r.State, workflow.RunAborting):
+	case was == workflow.RunAborting:
 		a["what"] = "abort"
-	case workflow.RunMachine.In(r.State, workflow.RunRunning, workflow.RunPending):
-		a["state"] = "interrupted" // its process is gone
 	}
 	return c.find(noticeUnfinished, a)
 }
@@ -200,7 +204,7 @@ func (c *checkup) notedBrackets(guid string, known []state.Run) []finding {
 	var found []finding
 	for _, n := range notes {
 		if !slices.ContainsFunc(known, func(r state.Run) bool { return r.ID == n.ID }) {
-			found = append(found, c.find(noticeAppStopped, args{"run": n.ID}))
+			found = append(found, c.find(noticeAppStoppedNoted, args{"run": n.ID}))
 		}
 	}
 	return found

@@ -45,24 +45,17 @@ func (s *sight) anyDied() bool {
 	return false
 }
 
-// stateOf is a run's state as it really is.
-func (s *sight) stateOf(r state.Run) workflow.RunState {
-	if !s.died(r) {
-		return workflow.RunState(r.State.String())
+// found is a run's state as it really is, and its deaths in a row, with what nobody was left to store.
+func (s *sight) found(r state.Run) (workflow.RunState, []state.Death) {
+	if alive := s.alive(r); alive == nil || *alive {
+		return workflow.RunState(r.State.String()), r.Deaths
 	}
-	if _, tooMany := workflow.Deaths(r, s.owners[r.DatasetGUID].who); tooMany {
-		return workflow.RunStuck // as the next command finds
-	}
-	return workflow.RunInterrupted
+	return workflow.Found(r, s.owners[r.DatasetGUID].who)
 }
 
-// deaths are the deaths of a run, with that which nobody was left to store.
-func (s *sight) deaths(r state.Run) []state.Death {
-	if s.died(r) {
-		row, _ := workflow.Deaths(r, s.owners[r.DatasetGUID].who)
-		return row
-	}
-	return r.Deaths
+func (s *sight) stateOf(r state.Run) workflow.RunState {
+	now, _ := s.found(r)
+	return now
 }
 
 func (s *sight) resumable(r state.Run) bool {

@@ -294,7 +294,7 @@ func (s *sight) stoppedBlock(r state.Run, app string) block {
 		due = "what is left"
 	}
 	resume := "resume "
-	if s.stateOf(r) == workflow.RunStuck {
+	if workflow.NeedsForce(r, s.owners[r.DatasetGUID].who) { // it is not alive
 		resume = "resume --force "
 	}
 	if app == workflow.AppUnknown {
@@ -382,7 +382,7 @@ func snapshotName(r state.Run) string {
 
 func (s *sight) stuckBlock(r state.Run) block {
 	b := block{rank: rankStuck, word: "STUCK", mood: wrong, subject: safe(r.Frozen.Dataset)}
-	deaths := s.deaths(r)
+	_, deaths := s.found(r)
 	if n := len(deaths); n > 0 {
 		first, last := deaths[0], deaths[n-1]
 		b.say("run %s was killed %s without progress:", r.ID, counted(n, "time"))
