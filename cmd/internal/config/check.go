@@ -126,7 +126,7 @@ func (l *loader) checkConfigPrivate(st unix.Stat_t) {
 	if !ok || e.value == "" {
 		return
 	}
-	if err := checkPrivate(l.s.Path, st); err != nil {
+	if err := checkPrivate(l.s.Path, st, l.env.UID); err != nil {
 		l.badFile(field{entry: e, hide: true}, l.s.Path, err)
 	}
 }

@@ -185,7 +185,7 @@ func readPassphraseInline(l *loader, f field) {
 func readPassphraseFile(l *loader, f field) {
 	path := l.place(f, true)
 	if st, ok := l.owned(f, path); ok {
-		if err := checkPrivate(path, st); err != nil {
+		if err := checkPrivate(path, st, l.env.UID); err != nil {
 			l.badFile(f, path, err)
 		}
 	}

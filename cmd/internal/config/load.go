@@ -76,7 +76,7 @@ func Peek(path string, env Env) (Basics, error) {
 // unreadable is the problem of a file that can't be opened, or must not be obeyed.
 func unreadable(err error) Problem {
 	if owner, ok := errors.AsType[*OwnerError](err); ok {
-		if owner.Fix == "" {
+		if owner.NoFile {
 			return Problem{Text: owner.Reason, Hint: "-c or $ZFS2CLOUD_CONFIG names another"}
 		}
 		return Problem{Text: owner.Error(), Hint: "it could be anyone's", Next: owner.Fix}
@@ -272,7 +272,7 @@ func (l *loader) script(f field, path string) {
 	if st, err := checkScript(path, l.env.UID); err != nil {
 		l.badFile(f, path, err)
 	} else if st.Mode&0o111 == 0 {
-		l.badFile(f, path, &OwnerError{path, "is not executable", "chmod +x " + path})
+		l.badFile(f, path, &OwnerError{Path: path, Reason: "is not executable", Fix: fix(st, l.env.UID, "chmod", "+x", path)})
 	}
 }
 

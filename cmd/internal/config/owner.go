@@ -26,7 +26,8 @@ import (
 type OwnerError struct {
 	Path   string
 	Reason string
-	Fix    string // a command that sets it right
+	Fix    string // a command by which who runs this program sets it right; empty: there is none
+	NoFile bool   // it is something else than a file
 }
 
 func (e *OwnerError) Error() string { return e.Path + " " + e.Reason }
@@ -192,19 +193,23 @@ func checkFile(path string, st unix.Stat_t) error {
 	case unix.S_IFREG:
 		return nil
 	case unix.S_IFDIR:
-		return &OwnerError{Path: path, Reason: "is a folder, not a file"}
+		return &OwnerError{Path: path, Reason: "is a folder, not a file", NoFile: true}
 	}
-	return &OwnerError{Path: path, Reason: "is not a file"}
+	return &OwnerError{Path: path, Reason: "is not a file", NoFile: true}
 }
 
 // checkOwner looks at one file, folder or link on the way. A folder such as /tmp, which all may write but
 // where each can only remove his own, passes if it is root's: what comes next is checked as well.
 func checkOwner(at string, st unix.Stat_t, uid int) error {
+	kind := st.Mode & unix.S_IFMT
 	if st.Uid != 0 && int(st.Uid) != uid {
 		owner := userName(uid)
-		return &OwnerError{at, fmt.Sprintf("belongs to %s, not to %s", userName(int(st.Uid)), owner), "chown " + owner + " " + at}
+		argv := []string{"chown", owner, at}
+		if kind == unix.S_IFLNK { // chown(1): else it is what the link points to that changes hands
+			argv = []string{"chown", "-h", owner, at}
+		}
+		return &OwnerError{Path: at, Reason: fmt.Sprintf("belongs to %s, not to %s", userName(int(st.Uid)), owner), Fix: fix(st, uid, argv...)}
 	}
-	kind := st.Mode & unix.S_IFMT
 	sticky := kind == unix.S_IFDIR && st.Mode&unix.S_ISVTX != 0 && st.Uid == 0
 	if kind == unix.S_IFLNK || sticky || st.Mode&0o022 == 0 {
 		return nil
@@ -213,12 +218,20 @@ func checkOwner(at string, st unix.Stat_t, uid int) error {
 	if st.Mode&0o002 == 0 {
 		who = "its group"
 	}
-	return &OwnerError{at, "can be written by " + who, "chmod go-w " + at}
+	return &OwnerError{Path: at, Reason: "can be written by " + who, Fix: fix(st, uid, "chmod", "go-w", at)}
+}
+
+// fix is the command line that sets right what a stranger could do to a file, for who may: root, and its owner.
+func fix(st unix.Stat_t, uid int, argv ...string) string {
+	if uid != 0 && int(st.Uid) != uid {
+		return ""
+	}
+	return printable(quoteWords(argv))
 }
 
 // checkPrivate demands that nobody but the owner reads a file with a secret in it. Who is in a group of
 // root's file, was put there by root.
-func checkPrivate(path string, st unix.Stat_t) error {
+func checkPrivate(path string, st unix.Stat_t, uid int) error {
 	forbidden := uint32(0o077)
 	if st.Uid == 0 {
 		forbidden = 0o007
@@ -226,7 +239,7 @@ func checkPrivate(path string, st unix.Stat_t) error {
 	if st.Mode&forbidden == 0 {
 		return nil
 	}
-	return &OwnerError{path, "has the passphrase and can be read by others", "chmod 600 " + path}
+	return &OwnerError{Path: path, Reason: "has the passphrase and can be read by others", Fix: fix(st, uid, "chmod", "600", path)}
 }
 
 func userName(uid int) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -86,6 +87,45 @@ func TestCheckOwned(t *testing.T) {
 	if err := CheckOwned(filepath.Join(dir, "nothing"), 0); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
+}
+
+// What is said to be typed can be typed as it stands, by who is told so, and changes nothing else.
+func TestOwnerFix(t *testing.T) {
+	asRoot(t)
+	dir := filepath.Join(t.TempDir(), "my backups")
+	try(t, os.Mkdir(dir, 0o755))
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	try(t, os.WriteFile(file, nil, 0o644))
+	try(t, os.Symlink("file", link))
+	fix := func(path string, uid int) string {
+		t.Helper()
+		owner, ok := errors.AsType[*OwnerError](CheckOwned(path, uid))
+		if !ok {
+			t.Fatalf("%s is fine for %d", path, uid)
+		}
+		return owner.Fix
+	}
+	mends := func(path, command string) {
+		t.Helper()
+		got := fix(path, 0)
+		if got != command {
+			t.Errorf("%q, want %q", got, command)
+		}
+		if out, err := exec.Command("sh", "-c", got).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", got, err, out)
+		}
+		try(t, CheckOwned(path, 0))
+	}
+	try(t, os.Chmod(dir, 0o775))
+	if got := fix(file, 1000); got != "" { // root's folder
+		t.Errorf("%q, which only root may", got)
+	}
+	mends(file, "chmod go-w '"+dir+"'")
+	try(t, os.Lchown(link, 1000, 1000))
+	if got := fix(link, 1001); got != "" {
+		t.Errorf("%q, which only root may", got)
+	}
+	mends(link, "chown -h root '"+link+"'")
 }
 
 // A link is followed by hand, so that the folders on its way are looked at too.

@@ -31,7 +31,7 @@ func ReadPassphrase(ctx context.Context, p settings.Passphrase,
 		name := cmp.Or(p.Named, "encryption_passphrase_file")
 		data, st, err := readOwned(p.File, os.Getuid(), 1<<16)
 		if err == nil {
-			err = checkPrivate(p.File, st)
+			err = checkPrivate(p.File, st, os.Getuid())
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", name, err)
