@@ -45,7 +45,7 @@ func (c *checkup) permissions(ctx context.Context, d zfs.Dataset) []finding {
 	may := delegated(string(out), d.String(), u.Username, groups)
 	missing := slices.DeleteFunc(slices.Clone(neededOfZFS), func(p string) bool { return may[p] })
 	if len(missing) > 0 {
-		return []finding{c.find(noticePermissions, args{"user": u.Username, "missing": strings.Join(missing, ","), "dataset": d.String()})}
+		return []finding{c.find(noticePermissions, args{"user": u.Username, "missing": strings.Join(missing, ","), "dataset": d.String(), "word": shellQuote(d.String())})}
 	}
 	if may["bookmark"] {
 		return nil
@@ -57,7 +57,7 @@ func (c *checkup) permissions(ctx context.Context, d zfs.Dataset) []finding {
 	if !has {
 		return nil
 	}
-	return []finding{c.find(noticeBookmark, args{"user": u.Username, "dataset": d.String()})}
+	return []finding{c.find(noticeBookmark, args{"user": u.Username, "dataset": d.String(), "word": shellQuote(d.String())})}
 }
 
 // delegated reads what `zfs allow DATASET` prints: a heading for the dataset and for each above it that

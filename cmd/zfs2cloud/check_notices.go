@@ -51,10 +51,10 @@ var (
 		"install ZFS, load its module or start its daemon; $$ZFS_PATH names the program"}
 	noticeDataset     = notice{"dataset", "zfs", isError, "$text", "$hint"}
 	noticePermissions = notice{"permissions", "zfs", isError, "user $user may not $missing on $dataset",
-		"as root: zfs allow $user $missing $dataset"}
+		"as root: zfs allow $user $missing $word"}
 	noticeBookmark = notice{"permission-bookmark", "zfs", isWarning,
 		"user $user may not bookmark $dataset: the snapshot that incrementals are based on stays, however old it gets",
-		"as root: zfs allow $user bookmark $dataset"}
+		"as root: zfs allow $user bookmark $word"}
 	noticePermissionsUnknown = notice{"permissions-unknown", "zfs", isWarning,
 		"not known whether this user may snapshot, send and hold $dataset: $err", "try $zfs2cloud snapshot, or run as root"}
 	noticeChildren = notice{"children", "children", isWarning, "$n below $dataset in no backup: $names",

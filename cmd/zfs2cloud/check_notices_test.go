@@ -120,11 +120,15 @@ func zfsCases() []noticeCase {
 		{"no such pool", func(b *bench) { b.main["zfs_fs"] = "no-such-pool/data" }, []string{"dataset"}, []string{"there is no pool no-such-pool here", "zpool import no-such-pool"}},
 		{"a user who may not", func(b *bench) {
 			unprivileged(b, `printf -- '---- Permissions on %s ----\nLocal permissions:\n\teveryone snapshot,send,hold,mount\n' "$2"; exit`)
-		}, []string{"permissions"}, []string{"release,destroy,userprop"}},
+			b.main["zfs_fs"] += "/a b"
+			zfstest.Run(b, "zfs", "create", b.main["zfs_fs"])
+		}, []string{"permissions"}, []string{"as root: zfs allow nobody release,destroy,userprop '", "/a b'"}},
 		{"a user who may not bookmark", func(b *bench) {
 			unprivileged(b, `printf -- '---- Permissions on %s ----\nLocal permissions:\n\teveryone snapshot,send,hold,release,destroy,mount,userprop\n' "$2"; exit`)
 			b.script("zpool", `[ "$1 $2" = "get feature@bookmarks" ] && exec printf 'NAME PROPERTY VALUE SOURCE\n%s  %s  enabled  local\n' "$3" "$2"; exec zpool "$@"`)
-		}, []string{"permission-bookmark"}, []string{"zfs allow nobody bookmark"}},
+			b.main["zfs_fs"] += "/a b"
+			zfstest.Run(b, "zfs", "create", b.main["zfs_fs"])
+		}, []string{"permission-bookmark"}, []string{"zfs allow nobody bookmark '", "/a b'"}},
 		{"a user of whom nothing is known", func(b *bench) { unprivileged(b, "echo no idea >&2; exit 1") }, []string{"permissions-unknown"}, []string{"no idea"}},
 		{"children", func(b *bench) {
 			zfstest.Run(b, "zfs", "create", b.dataset+"/mail")
