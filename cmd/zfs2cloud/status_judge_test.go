@@ -99,6 +99,12 @@ note         its config backs up to s3:new now
 
 ok           tank/data to s3:new   last good 2h ago
 `)
+
+	// Who types the upload of what was exported for the old one gets a command of the new one's.
+	c.backup("08", taleNow.AddDate(0, 0, -8), state.Backup{Full: true, Dir: "/spool"}, workflow.BackupExport)
+	if got, _ := c.status(StatusCmd{}); !strings.Contains(got, "needs: put remote = b2:acme/web1 back first, then: zfs2cloud -c web.ini upload-intermediate-to-remote -s 2026") {
+		t.Error(got)
+	}
 }
 
 // While a run of another job of the dataset is at work, a job is judged all the same.

@@ -152,7 +152,7 @@ func (s *sight) jobBlock(j state.Job) block {
 	}
 	for _, backup := range s.notUploaded(j) {
 		b.before(row{label: "note", text: fmt.Sprintf("%s is exported, not uploaded, and kept with all that it needs: %s", backup.Name,
-			s.hint(j.Config, actions.StepUpload+" -s "+backup.Name))})
+			s.back(j)+s.hint(j.Config, actions.StepUpload+" -s "+backup.Name))})
 	}
 	if n := len(j.Children); n > 0 {
 		b.before(row{label: "note", text: fmt.Sprintf("%s below it in no backup of this job: %s", counted(n, "dataset"), safe(strings.Join(j.Children, ", ")))})
@@ -174,6 +174,18 @@ func nowInstead(was, now state.Job) string {
 		return safe(now.Dataset)
 	}
 	return "to " + safe(now.Place)
+}
+
+// back says what has to be put back into the config of a job, before a command by it is about this job again, or nothing.
+func (s *sight) back(j state.Job) string {
+	now, yes := s.superseded(j)
+	switch {
+	case !yes:
+		return ""
+	case now.DatasetGUID != j.DatasetGUID:
+		return fmt.Sprintf("put zfs_fs = %s and remote = %s back first, then: ", safe(j.Dataset), safe(j.Place))
+	}
+	return fmt.Sprintf("put remote = %s back first, then: ", safe(j.Place))
 }
 
 // worst picks the unfinished run that matters most; the others follow in their order.
