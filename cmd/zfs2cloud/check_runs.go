@@ -173,7 +173,8 @@ func (c *checkup) lookRuns(_ context.Context, f facts) (facts, []finding) {
 }
 
 func (c *checkup) unfinished(f facts, r state.Run) finding {
-	a := args{"run": r.ID, "started": day(c.app, r.Started), "config": shellQuote(r.Config), "what": "resume", "command": c.app.again("")}
+	conf := configOf(f.jobs, r)
+	a := args{"run": r.ID, "started": day(c.app, r.Started), "config": shellQuote(conf), "what": "resume", "command": c.app.again("")}
 	was, _ := workflow.Found(r, state.Owner{})
 	a["state"] = string(was)
 	if workflow.NeedsForce(r, state.Owner{}) {
@@ -181,8 +182,8 @@ func (c *checkup) unfinished(f facts, r state.Run) finding {
 	}
 	switch {
 	case workflow.BracketMachine.In(r.Bracket, workflow.BracketOpen):
-		if r.Job != f.job.ID && r.Config != c.settings.Path { // its own config's command goes on with it
-			a["command"] = "zfs2cloud -c " + shellQuote(r.Config) + " "
+		if r.Job != f.job.ID && conf != c.settings.Path { // its own config's command goes on with it
+			a["command"] = "zfs2cloud -c " + shellQuote(conf) + " "
 		}
 		return c.find(noticeAppStopped, a)
 	case r.Job != f.job.ID:

@@ -83,14 +83,14 @@ func (s *sight) next(r state.Run) string {
 	case state == workflow.RunStuck:
 		command = "resume --force " + r.ID
 	case state == workflow.RunAborting:
-		return s.hint(r.Config, "abort "+r.ID)
+		return s.runHint(r, "abort "+r.ID)
 	default:
 		return ""
 	}
 	if _, locked := s.operatorLock(r.DatasetGUID); locked {
 		command = "unlock"
 	}
-	return s.hint(r.Config, command)
+	return s.runHint(r, command)
 }
 
 // hint is a command line for the config that a run or a job was made with.
@@ -99,6 +99,21 @@ func (s *sight) hint(conf, command string) string {
 		return s.app.again(command)
 	}
 	return "zfs2cloud -c " + shellQuote(conf) + " " + command
+}
+
+// runHint is hint for a run.
+func (s *sight) runHint(r state.Run, command string) string {
+	return s.hint(configOf(s.jobs, r), command)
+}
+
+// configOf is the config that a run is gone on with by: its job's, which may lie elsewhere than when the run began.
+func configOf(jobs []state.Job, r state.Run) string {
+	for _, j := range jobs {
+		if r.Job != "" && j.ID == r.Job {
+			return j.Config
+		}
+	}
+	return r.Config
 }
 
 // atWork is the step that a run is in, or that is next; -1 if none is left.

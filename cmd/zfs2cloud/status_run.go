@@ -253,7 +253,7 @@ func (s *sight) failedBlock(r state.Run) block {
 	s.sayWhere(&b, r, "")
 	b.next("next", s.next(r), "once the cause is removed")
 	if _, locked := s.operatorLock(r.DatasetGUID); !locked {
-		b.next("  or", s.hint(r.Config, "abort "+r.ID), "gives the run up")
+		b.next("  or", s.runHint(r, "abort "+r.ID), "gives the run up")
 	}
 	return b
 }
@@ -298,16 +298,16 @@ func (s *sight) stoppedBlock(r state.Run, app string) block {
 		resume = "resume --force "
 	}
 	if app == workflow.AppUnknown {
-		b.next("next", s.hint(r.Config, resume+r.ID), "once the cause is removed: runs "+due+" again, and goes on")
-		b.next("  or", s.hint(r.Config, "abort --skip-hooks "+r.ID), "leaves the application as it is, gives the run up")
+		b.next("next", s.runHint(r, resume+r.ID), "once the cause is removed: runs "+due+" again, and goes on")
+		b.next("  or", s.runHint(r, "abort --skip-hooks "+r.ID), "leaves the application as it is, gives the run up")
 		return b
 	}
-	b.next("next", s.hint(r.Config, "abort "+r.ID), "runs "+due+", gives the run up")
+	b.next("next", s.runHint(r, "abort "+r.ID), "runs "+due+", gives the run up")
 	again := ", then stops the app again for the backup"
 	if madeSnapshot(r) {
 		again = ", then goes on with the backup"
 	}
-	b.next("  or", s.hint(r.Config, resume+r.ID), "runs "+due+again)
+	b.next("  or", s.runHint(r, resume+r.ID), "runs "+due+again)
 	return b
 }
 
@@ -401,7 +401,7 @@ func (s *sight) stuckBlock(r state.Run) block {
 		label = "  then"
 	}
 	b.next(label, again, "once more")
-	b.next("  or", s.hint(r.Config, "abort "+r.ID), "gives the run up")
+	b.next("  or", s.runHint(r, "abort "+r.ID), "gives the run up")
 	return b
 }
 
@@ -423,7 +423,7 @@ func (s *sight) abortingBlock(r state.Run) block {
 	s.sayWhere(&b, r, "in "+safe(stepName(r)))
 	b.next("next", s.next(r), s.orLeaveIt(r))
 	if backup, known := s.backup(r); known && len(backup.Manifest) > 0 {
-		b.next("  or", s.hint(r.Config, "abort --leave-remote "+r.ID), "if its remote is gone for good")
+		b.next("  or", s.runHint(r, "abort --leave-remote "+r.ID), "if its remote is gone for good")
 	}
 	return b
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -213,14 +214,23 @@ func TestStatusFailed(t *testing.T) {
 	ended := today("04:31:00")
 	c.run(taleRun{Run: state.Run{Ended: &ended, Error: "upload-intermediate-to-remote: b2: 503 service_unavailable"}, state: broken, bracket: closed,
 		steps: [][]workflow.StepEvent{stepDone, stepDone, stepDone, stepDone, stepDone, stepFailed}})
-	c.says(`
+	want := `
 FAILED       tank/data to b2:acme/web1   run 7k3f of today 03:52, failed 04:31, 3h ago
              upload-intermediate-to-remote: b2: 503 service_unavailable
              app: running
 last good    GOOD, incremental, 27h ago, listed whole 26h ago
 next         zfs2cloud -c web.ini resume 7k3f   once the cause is removed
   or         zfs2cloud -c web.ini abort 7k3f    gives the run up
-`)
+`
+	c.says(want)
+
+	// Its config was moved, and has run from there.
+	c.put(func(tx *state.Tx) error {
+		r, _, err := tx.Run("7k3f")
+		r.Config = "/etc/zfs2cloud.ini"
+		return errors.Join(err, tx.PutRun(r))
+	})
+	c.says(want)
 }
 
 func TestStatusAborting(t *testing.T) {
