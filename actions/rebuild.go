@@ -122,6 +122,8 @@ func (k *Kit) Settle(ctx context.Context, w workflow.World, store *state.Store, 
 			return settled, err
 		}
 		return settled, settle(store, &settled.Job)
+	case f.here.ID == job.ID: // a run that was given up came as far as its marker
+		return settled, settle(store, &settled.Job)
 	case f.here.ID != "" && f.here.Config != job.Config && !insist:
 		return settled, &OtherConfig{job.Place, f.here.Place, f.here.Config}
 	case f.here.ID != "":

@@ -2,13 +2,49 @@ package actions
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/proc"
+	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
 )
+
+// A run may be given up that came no further than its job's marker. (The next one took that for another job's, and dropped its
+// own record.)
+func TestSettleFindsTheMarkerOfTheFreshJob(t *testing.T) {
+	t.Parallel()
+	place := t.TempDir()
+	k := restoreKit("a passphrase", settings.None)
+	k.ZFS = []string{"true"} // no snapshot
+	store := state.New(filepath.Join(t.TempDir(), "state.db"))
+	job := state.Job{ID: oneJob, Dataset: "tank/data", DatasetGUID: "1", Place: place, Config: "/etc/config.ini", Fresh: true}
+	err := store.Update(func(tx *state.Tx) error { return tx.PutJob(job) })
+	if err == nil {
+		err = os.WriteFile(filepath.Join(place, "zfs2cloud-job-"+oneJob), nil, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := k.Settle(t.Context(), &proc.World{}, store, job, false)
+	if err != nil || s.Job.ID != oneJob || s.Job.Fresh || s.Was != "" || s.Rebuilt {
+		t.Errorf("%+v, %v", s, err)
+	}
+	err = store.View(func(tx *state.Tx) error {
+		on, known, err := tx.Job(oneJob)
+		if !known || on.Fresh {
+			t.Errorf("on record: %v, %+v", known, on)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
 
 // A record that was lost is not made again without the newest backups, which an older passphrase does not open. (It was, and from then on
 // each run saw another host at work, with whatever passphrase.)
