@@ -274,9 +274,11 @@ func (s *sight) maxAge(j state.Job) time.Duration {
 }
 
 // superseded tells whether the config of a job has made another job since, as its remote or its dataset was changed. The one that ran last
-// is the one that it means; but a file that names one dataset after the other has a job of each.
+// is the one that it means, or one that was made since, of which no run has begun yet; but a file that names one dataset after the
+// other has a job of each.
 func (s *sight) superseded(j state.Job) (by state.Job, yes bool) {
 	ran := func(j state.Job) (at time.Time) {
+		at = j.Created
 		if runs := s.jobRuns(j.ID); len(runs) > 0 {
 			at = runs[0].Started
 		}
@@ -284,7 +286,7 @@ func (s *sight) superseded(j state.Job) (by state.Job, yes bool) {
 	}
 	newest := ran(j)
 	for _, o := range s.jobs {
-		meant := o.DatasetGUID == j.DatasetGUID || o.Created.After(ran(j))
+		meant := o.DatasetGUID == j.DatasetGUID || o.Created.After(ran(j)) || len(s.jobRuns(j.ID)) == 0
 		if o.ID != j.ID && o.Config == j.Config && meant && ran(o).After(newest) {
 			by, yes, newest = o, true, ran(o)
 		}

@@ -107,6 +107,39 @@ ok           tank/data to s3:new   last good 2h ago
 	}
 }
 
+// The dataset in the config was changed, and each run since was refused: it is the new job that is late. (It was taken for
+// superseded by the old one.) Once runs of the old one begin again, it was a slip of the pen.
+func TestStatusSupersededByOneWithoutRuns(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, taleJob)
+	c.run(taleRun{state: []workflow.RunEvent{workflow.RunStart, workflow.RunSucceed}, bracket: closed})
+	c.good(taleJob, taleNow.AddDate(0, 0, -9))
+	c.job("tank/other", "4712", "08")
+	created := func(at time.Time) {
+		c.put(func(tx *state.Tx) error {
+			j, _, err := tx.Job("08")
+			j.Created = at.UTC()
+			r, _, rerr := tx.Run("7k3f")
+			r.Started = taleNow.AddDate(0, 0, -3).UTC()
+			return errors.Join(err, rerr, tx.PutJob(j), tx.PutRun(r))
+		})
+	}
+	created(taleNow.AddDate(0, 0, -2))
+	c.says(`
+LATE         tank/other to b2:acme/web1   no backup yet since 23 Nov 07:31, due every 36h
+             no run is on record
+next         zfs2cloud -c web.ini run   and see whether cron still calls it
+
+ok           tank/data   last good 9 days ago
+note         its config backs up tank/other now
+`)
+	created(taleNow.AddDate(0, 0, -4))
+	if got, _ := c.status(StatusCmd{}); !strings.HasPrefix(got, "LATE         tank/data ") || strings.Contains(got, "\nLATE ") || !strings.Contains(got, "its config backs up tank/data now") {
+		t.Error(got)
+	}
+}
+
 // While a run of another job of the dataset is at work, a job is judged all the same.
 func TestStatusOfAnotherJobsRun(t *testing.T) {
 	t.Parallel()
