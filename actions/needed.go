@@ -374,7 +374,8 @@ func (h holdings) oldEnough(s zfs.SnapshotInfo, now time.Time, days int) bool {
 
 // isOurs tells whether a snapshot is one that this job made: our property was set on the snapshot itself, and
 // it names a run or a backup of ours that knows the snapshot by its GUID. Or the job has taken it over, which is on record by
-// its GUID too. (A run of a fresh job that another went on in the stead of is that one's now, and its mark names the first.)
+// its GUID too. (A run of a fresh job that another went on in the stead of is that one's now, and so is the backup that it gave up,
+// which stays on record for longer; its mark names the first.)
 func (h holdings) isOurs(s zfs.SnapshotInfo) bool {
 	text, local := s.Mark()
 	m, ok := parseMark(text)
@@ -382,7 +383,7 @@ func (h holdings) isOurs(s zfs.SnapshotInfo) bool {
 		return false
 	}
 	if m.Job != h.job.ID {
-		return slices.ContainsFunc(h.runs, func(r state.Run) bool {
+		return hasMade(h.backups, m, s) || slices.ContainsFunc(h.runs, func(r state.Run) bool {
 			return r.ID == m.Run && r.Job == h.job.ID && r.SnapshotGUID == s.GUID.String()
 		})
 	}
@@ -400,6 +401,11 @@ func (h holdings) isOurs(s zfs.SnapshotInfo) bool {
 		}
 	}
 	return false
+}
+
+// hasMade tells whether any of some backups is that of a snapshot that the run made which its mark names.
+func hasMade(backups []state.Backup, m mark, s zfs.SnapshotInfo) bool {
+	return slices.ContainsFunc(backups, func(b state.Backup) bool { return b.Run == m.Run && b.SnapshotGUID == s.GUID.String() })
 }
 
 func plural(n int, one, many string) string {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
@@ -278,6 +279,46 @@ func TestKeepOfFiles(t *testing.T) {
 	h = holdings{backups: []state.Backup{files, syncing}, strategy: settings.SinceLastFull}
 	if why := h.keepSnapshot(old, snapshots); why == "" {
 		t.Error("a snapshot that is being synced would go")
+	}
+}
+
+// What a job made that another went on in the stead of is that one's for as long as a run or a backup tells. (It was for as long as its
+// run was on record, which is a hundred runs, and then stayed for ever.)
+func TestOursByABackup(t *testing.T) {
+	t.Parallel()
+	d, err := zfs.ParseDataset("tank/data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := ""
+	for property, value := range map[string]string{"guid": "7", "creation": "1793502000", "createtxg": "9", "userrefs": "0", "used": "0", "referenced": "0", zfs.Property: "fresh/r1/1"} {
+		answer += "tank/data@20261101030000\t" + property + "\t" + value + "\tlocal\n"
+	}
+	k := &Kit{ZFS: []string{"sh", "-c", "printf '" + answer + "'"}}
+	snapshots, err := k.zfs(&proc.World{}).Snapshots(t.Context(), d)
+	if err != nil || len(snapshots) != 1 {
+		t.Fatal(snapshots, err)
+	}
+	for _, c := range []struct {
+		name string
+		run  state.Run
+		b    state.Backup
+		ours bool
+	}{
+		{"its run is on record", state.Run{ID: "r1", Job: "j", SnapshotGUID: "7"}, state.Backup{}, true},
+		{"its backup is", state.Run{}, state.Backup{Run: "r1", Job: "j", SnapshotGUID: "7"}, true},
+		{"neither is", state.Run{}, state.Backup{}, false},
+		{"a backup that another run made of it", state.Run{}, state.Backup{Run: "r2", Job: "j", SnapshotGUID: "7"}, false},
+		{"a backup of another snapshot", state.Run{}, state.Backup{Run: "r1", Job: "j", SnapshotGUID: "8"}, false},
+	} {
+		h := holdings{job: state.Job{ID: "j"}, runs: []state.Run{c.run}, backups: []state.Backup{c.b}}
+		if h.isOurs(snapshots[0]) != c.ours {
+			t.Errorf("%s: not %v", c.name, c.ours)
+		}
+		f := &finding{kit: k, fresh: state.Job{Dataset: d.String()}, runs: h.runs, backups: h.backups}
+		if err := f.readMarks(t.Context(), &proc.World{}); err != nil || (len(f.marks) == 0) != c.ours {
+			t.Errorf("%s: marks %v, %v", c.name, f.marks, err)
+		}
 	}
 }
 

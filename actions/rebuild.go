@@ -169,8 +169,10 @@ type finding struct {
 	now   time.Time
 	fresh state.Job
 	known map[string]state.Job // jobs on record
-	runs  []state.Run          // on record, also of a job that went on as another
 	marks []marked             // the dataset's snapshots that bear the mark of a job not on record
+	// On record of all jobs, also of one that went on as another.
+	runs    []state.Run
+	backups []state.Backup
 
 	here    state.Job // the job on record, of this dataset, that the place belongs to
 	id      string    // of the job, not on record, that the place belongs to
@@ -206,8 +208,10 @@ func (f *finding) readRecord(store *state.Store) (begun bool, unfinished string,
 				unfinished = r.ID
 			}
 		}
-		backups, err := tx.Backups(f.fresh.ID)
-		begun = f.fresh.Used || slices.ContainsFunc(backups, func(b state.Backup) bool { return !workflow.BackupMachine.In(b.State, workflow.BackupAbandoned) })
+		f.backups, err = tx.Backups("")
+		begun = f.fresh.Used || slices.ContainsFunc(f.backups, func(b state.Backup) bool {
+			return b.Job == f.fresh.ID && !workflow.BackupMachine.In(b.State, workflow.BackupAbandoned)
+		})
 		return err
 	})
 	return begun, unfinished, err
@@ -233,7 +237,7 @@ func (f *finding) readMarks(ctx context.Context, w workflow.World) error {
 		text, local := snap.Mark()
 		m, ok := parseMark(text)
 		_, known := f.known[m.Job]
-		known = known || slices.ContainsFunc(f.runs, func(r state.Run) bool { return r.ID == m.Run && r.SnapshotGUID == snap.GUID.String() })
+		known = known || hasMade(f.backups, m, snap) || slices.ContainsFunc(f.runs, func(r state.Run) bool { return r.ID == m.Run && r.SnapshotGUID == snap.GUID.String() })
 		if local && ok && !known {
 			f.marks = append(f.marks, marked{m, snap})
 		}

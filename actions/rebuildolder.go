@@ -70,7 +70,7 @@ func (k *Kit) Reread(ctx context.Context, w workflow.World, store *state.Store, 
 	return f.store(store, job, (*rebuilding).more)
 }
 
-// readOwn reads the runs on record, and tells which folders are of the job's own backups on record, or claimed by a run for one.
+// readOwn reads the runs and the job's backups on record, and tells which folders are of the job's own backups on record, or claimed by a run for one.
 func (f *finding) readOwn(store *state.Store) (own []string, err error) {
 	err = store.View(func(tx *state.Tx) error {
 		if f.runs, err = tx.Runs(); err != nil {
@@ -81,8 +81,8 @@ func (f *finding) readOwn(store *state.Store) (own []string, err error) {
 				own = append(own, r.Folder)
 			}
 		}
-		backups, err := tx.Backups(f.id)
-		for _, b := range backups {
+		f.backups, err = tx.Backups(f.id)
+		for _, b := range f.backups {
 			own = append(own, b.Name)
 		}
 		return err
