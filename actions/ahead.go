@@ -2,11 +2,13 @@ package actions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 
 	"golang.org/x/sys/unix"
 
+	"zfs2cloud/actions/remote"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -38,7 +40,8 @@ type opened struct {
 }
 
 // meet waits until the place is sure, if that has been begun, and hands over what was sealed meanwhile. A place
-// that can't be reached now keeps nobody from exporting: the upload step will say so.
+// that can't be reached now keeps nobody from exporting: the upload step will say so. One that is another job's does: nothing of
+// what is exported could go there.
 func (x *streamExport) meet(ctx context.Context) {
 	if x.opening != nil {
 		x.met(ctx, <-x.opening)
@@ -48,6 +51,9 @@ func (x *streamExport) meet(ctx context.Context) {
 func (x *streamExport) met(ctx context.Context, o opened) {
 	x.opening = nil
 	x.ahead, x.kit.ahead = o.uploader, o.uploader
+	if _, foreign := errors.AsType[*remote.Stranger](o.err); foreign {
+		x.foreign = o.err
+	}
 	if o.err != nil && ctx.Err() == nil {
 		x.s.Log().Warn("nothing is uploaded while the export goes on", "err", o.err)
 	}
@@ -128,6 +134,9 @@ func (x *streamExport) room(ctx context.Context, n int) error {
 			return err
 		}
 		x.meet(ctx)
+	}
+	if x.foreign != nil {
+		return x.foreign
 	}
 	if x.ahead != nil {
 		return x.ahead.room(ctx, tight)

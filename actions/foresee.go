@@ -116,6 +116,9 @@ func (f *Foresight) recordLost(ctx context.Context) error {
 	}
 	return f.store.View(func(tx *state.Tx) error {
 		j, known, err := tx.Job(stranger.Theirs)
+		if err == nil && known && j.DatasetGUID != f.guid {
+			return f.kit.otherDataset(j.Dataset, f.kit.Host)
+		}
 		if err == nil && (!known || j.Config == f.kit.Settings.Path && j.DatasetGUID == f.guid) {
 			err = &RecordLost{place.String(), stranger.Theirs, j.Place}
 		}
@@ -146,6 +149,9 @@ func (f *Foresight) Step(ctx context.Context, p workflow.Planned) ([]string, err
 		c, err := f.choice(ctx, p.Args)
 		if lost, is := errors.AsType[*RecordLost](err); is {
 			return []string{lost.Error() + "; what would be exported then is not known"}, nil
+		}
+		if others, is := errors.AsType[*OtherDataset](err); is {
+			return []string{others.Error() + "; a run would do nothing of this"}, nil
 		}
 		if err != nil {
 			return nil, err

@@ -63,6 +63,35 @@ func (e *ShowsNothing) Error() string {
 	return fmt.Sprintf("%s, %s is a snapshot of a job that is not on record in it, and %s shows no backup", lost, e.Snapshot, e.Place)
 }
 
+// OtherDataset is the error of a place with the backups of another dataset. To ZFS one that was restored or made anew is another, too,
+// whatever its name.
+type OtherDataset struct {
+	Place, Dataset string
+	Host           string // that made them, if it is another one
+	SameName       bool
+}
+
+func (e *OtherDataset) Error() string {
+	whose := e.Dataset
+	if e.Host != "" {
+		whose += " of host " + e.Host
+	}
+	if e.SameName {
+		return fmt.Sprintf("%s is where %s was backed up to before it was restored or made anew: to ZFS this is another dataset, and needs a path of its own", e.Place, whose)
+	}
+	return fmt.Sprintf("%s is where another dataset is backed up to, %s: this one needs a path of its own", e.Place, whose)
+}
+
+// otherDataset is that error about the place of a config.
+func (k *Kit) otherDataset(dataset, host string) error {
+	place, _ := PlaceOf(k.Settings)
+	e := &OtherDataset{Place: place, Dataset: dataset, SameName: dataset == k.Settings.Dataset}
+	if host != k.Host {
+		e.Host = host
+	}
+	return e
+}
+
 // RunStays is the error of a place that is known by another name now, where an unfinished run of its job can't go on by that.
 type RunStays struct{ Place, Was, Run string }
 
@@ -110,7 +139,10 @@ func (k *Kit) Settle(ctx context.Context, w workflow.World, store *state.Store, 
 	}
 	there, err := f.readPlace(ctx, w)
 	was := f.elsewhere()
+	_, others := errors.AsType[*OtherDataset](err)
 	switch {
+	case others:
+		return settled, err
 	case err != nil && (there || insist || len(f.marks) > 0):
 		return settled, fmt.Errorf("the record of the backups of %s was lost, it seems, and can't be made again from %s: %w", job.Dataset, job.Place, err)
 	case err != nil && was != "":
@@ -262,10 +294,11 @@ func (f *finding) readPlace(ctx context.Context, w workflow.World) (there bool, 
 		return true, nil // a stranger's
 	}
 	if j, known := f.known[c.Jobs[0]]; known {
-		if j.DatasetGUID == f.fresh.DatasetGUID {
-			f.here = j
+		if j.DatasetGUID != f.fresh.DatasetGUID {
+			return true, f.kit.otherDataset(j.Dataset, f.kit.Host)
 		}
-		return true, nil // else another dataset's
+		f.here = j
+		return true, nil
 	}
 	f.id = c.Jobs[0]
 	return true, f.read(ctx, c, c.Folders)
@@ -337,7 +370,7 @@ func isPiece(file fs.DirEntry) bool {
 	return is
 }
 
-// ours tells whether the job at the place is this dataset's, of this host.
+// ours tells whether the job at the place is this dataset's, of this host. It is an error if it is known to be another dataset's.
 func (f *finding) ours(insist bool) (bool, error) {
 	f.marks = slices.DeleteFunc(f.marks, func(m marked) bool { return m.Job != f.id })
 	if len(f.mine) > 0 {
@@ -348,13 +381,23 @@ func (f *finding) ours(insist bool) (bool, error) {
 		return err == nil, err
 	}
 	if f.id == "" || len(f.marks) == 0 {
-		return false, nil
+		return false, f.others()
 	}
 	if n := len(f.unread()); n > 0 {
 		return false, fmt.Errorf("%s has %s of this dataset's job, and its record, which is lost, can't be made again from them: %w",
 			f.fresh.Place, plural(n, "backup", "backups"), f.whyUnread())
 	}
 	return true, nil
+}
+
+// others is an error if the job at the place is another dataset's, as its manifests tell.
+func (f *finding) others() error {
+	for _, e := range f.entries {
+		if m := e.Manifest; m != nil && m.Job == f.id {
+			return f.kit.otherDataset(m.Dataset, m.Host)
+		}
+	}
+	return nil
 }
 
 // readsNewest is an error if a backup that is newer than NEWEST can't be read: it may be the job's own, sealed with the passphrase

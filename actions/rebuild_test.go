@@ -68,3 +68,31 @@ func TestNewestUnread(t *testing.T) {
 		}
 	}
 }
+
+// A place whose manifests are all of another dataset is not worth an export: it is said whose they are. Who knows nothing, says nothing.
+func TestPlaceOfOtherDataset(t *testing.T) {
+	t.Parallel()
+	theirs := func(job, dataset string) *catalog.Entry {
+		return &catalog.Entry{Name: "20261101025200-full", Manifest: &manifest.Manifest{Job: job, Dataset: dataset, DatasetGUID: "7", Host: "old"}}
+	}
+	for _, c := range []struct {
+		entry *catalog.Entry
+		want  string
+	}{
+		{theirs("1", "tank/data"), "box: is where tank/data of host old was backed up to before it was restored or made anew: to ZFS this is another dataset, and needs a path of its own"},
+		{theirs("1", "tank/www"), "box: is where another dataset is backed up to, tank/www of host old: this one needs a path of its own"},
+		{theirs("2", "tank/www"), ""},
+		{&catalog.Entry{Name: "20261101025200-full", Why: chunk.ErrPassphrase}, ""},
+	} {
+		k := &Kit{Host: "here", Settings: &settings.Settings{Dataset: "tank/data", Remote: "box:", Steps: []settings.Step{{Name: StepUpload}}}}
+		f := &finding{kit: k, fresh: state.Job{Place: "box:", DatasetGUID: "8"}, id: "1", entries: []*catalog.Entry{c.entry}}
+		ours, err := f.ours(false)
+		said := ""
+		if err != nil {
+			said = err.Error()
+		}
+		if ours || said != c.want {
+			t.Errorf("%v, %q, want %q", ours, said, c.want)
+		}
+	}
+}

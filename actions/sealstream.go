@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -141,6 +142,7 @@ type streamExport struct {
 	ahead   *uploader   // uploads what is sealed meanwhile; nil where that has to wait
 	opening chan opened // has it in a moment
 	held    []offered   // sealed in that moment
+	foreign error       // the place is another job's
 }
 
 func (k *Kit) newExport(s *workflow.Session, fx workflow.Fx) (*streamExport, error) {
@@ -206,7 +208,7 @@ func (x *streamExport) send(ctx context.Context) (done sealed, err error) {
 			break
 		}
 		if err == nil {
-			err = x.fits(n)
+			err = cmp.Or(x.fits(n), x.foreign)
 		}
 		if err == nil {
 			err = x.take(ctx, folder, n, in.piece(piece, x.backup.SplitSize))

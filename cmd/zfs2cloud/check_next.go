@@ -65,6 +65,9 @@ func (c *checkup) lookNext(ctx context.Context, f facts) (facts, []finding) {
 	if lost, is := errors.AsType[*actions.RecordLost](err); is {
 		return f, []finding{fine("next", lost.Error())}
 	}
+	if _, is := errors.AsType[*actions.OtherDataset](err); is {
+		return f, nil // the remote's row says so
+	}
 	if err != nil {
 		return f, []finding{c.find(noticeNext, args{"err": err.Error()})}
 	}

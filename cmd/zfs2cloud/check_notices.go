@@ -90,7 +90,7 @@ var (
 	noticeRemoteUnsure = notice{"remote-unsure", "remote", isWarning, "$place belongs to $theirs; whether that is this one can't be told while ZFS or the database does not answer",
 		"nothing was written"}
 	noticeRemoteLost = notice{"remote-lost", "remote", isWarning, "$place belongs to $theirs, which is not on record here",
-		"if it is this dataset's, $zfs2cloud run makes the record again; else give the dataset a remote path of its own; nothing was written"}
+		"if it is this dataset's, $zfs2cloud run makes the record again; else, also where this one was restored or made anew since, give it a remote path of its own; nothing was written"}
 	noticeMarkerGone = notice{"remote-marker", "remote", isError, "$place was used by this job before, and shows its marker no longer ($marker)",
 		"mount the disk, or put the remote's name or path right; nothing was written"}
 	noticeRemoteDiffers = notice{"remote-differs", "remote", isError, "$place: what was read back is not what was written$how",

@@ -109,7 +109,10 @@ func (t *remoteTrial) strangers(ctx context.Context) []finding {
 // owner names a job, with its dataset if this database knows it.
 func (t *remoteTrial) owner(id string) string {
 	for _, j := range t.facts.jobs {
-		if j.ID == id {
+		switch {
+		case j.ID == id && j.Dataset == t.settings.Dataset && t.facts.info.GUID != 0 && j.DatasetGUID != t.facts.info.GUID.String():
+			return fmt.Sprintf("job %s of %s as it was before it was restored or made anew", id, j.Dataset)
+		case j.ID == id:
 			return fmt.Sprintf("job %s of %s", id, j.Dataset)
 		}
 	}

@@ -70,7 +70,10 @@ func (t *taken) settle(insist bool) error {
 	var unfinished *actions.UnfinishedRun
 	var stays *actions.RunStays
 	var config *actions.OtherConfig
+	var dataset *actions.OtherDataset
 	switch {
+	case errors.As(err, &dataset):
+		return &refusal{Err: fmt.Errorf("%w\nNothing was done. %s", err, t.newPath(dataset))}
 	case errors.As(err, &stays):
 		return &refusal{Err: fmt.Errorf("%w\nPut the old name back, then: %s\n  or give the run up, and go on by the new name: %s", err,
 			t.app.again("resume "+stays.Run), t.app.again("abort "+stays.Run))}
@@ -92,6 +95,19 @@ func (t *taken) settle(insist bool) error {
 		t.tellRebuilt(s)
 	}
 	return nil
+}
+
+// newPath says what to do where the place is another dataset's.
+func (t *taken) newPath(e *actions.OtherDataset) string {
+	key := "remote"
+	if _, uploads := actions.PlaceOf(t.settings); !uploads {
+		key = "intermediate_basedir"
+	}
+	text := fmt.Sprintf("Let %s in %s name another path, for which the first backup is a full; then: %s", key, t.settings.Path, t.app.again("run"))
+	if t.settings.Mode == settings.File {
+		return text
+	}
+	return text + "\n  what lies at this one stays, to be listed and restored: zfs2cloud list --remote " + shellQuote(e.Place)
 }
 
 func (t *taken) tellRebuilt(s actions.Settled) {

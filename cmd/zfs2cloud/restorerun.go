@@ -11,6 +11,7 @@ import (
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
+	"zfs2cloud/cmd/internal/config"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -235,6 +236,11 @@ func (t *taken) restored(r state.Run) {
 	fmt.Fprintf(a.Out, "done %s@%s: %s\n", rs.Into, rs.Newest().Snapshot, took)
 	if into, err := zfs.ParseDataset(rs.Into); err == nil && a.Terminal && !rs.Volume {
 		fmt.Fprintf(a.Err, "It is not mounted yet: %s\n", t.kit.MountCommand(a.Stop.Soft(), a.World, into))
+	}
+	if c, err := config.Load(a.Config, a.Env); err == nil && c.Dataset == rs.Into && c.Mode != settings.File {
+		if place, uploads := actions.PlaceOf(c); uploads && place == r.Frozen.Remote {
+			fmt.Fprintf(a.Err, "To ZFS it is a new dataset: give remote in %s a path of its own, where its first backup is a full. What lies at %s stays, for --remote\n", a.Config, safe(place))
+		}
 	}
 }
 
