@@ -48,7 +48,7 @@ func (k *Kit) claimFirst(ctx context.Context, s *workflow.Session, place *remote
 		Do: func(ctx context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
 			err = k.retry(ctx, func(ctx context.Context) error { return place.Claim(ctx, fx) })
 			if _, another := errors.AsType[*remote.Stranger](err); another && job.Fresh {
-				err = fmt.Errorf("%w; or, if that job is this dataset's, and its record was lost: zfs2cloud abort, then zfs2cloud rebuild-state", err)
+				err = fmt.Errorf("%w; or, if that job is this dataset's, and its record was lost: %s, then: %s", err, k.again("abort "+s.Run().ID), k.again("rebuild-state"))
 			}
 			return none, err
 		},

@@ -109,7 +109,7 @@ func (k *Kit) findTarget(ctx context.Context, s *workflow.Session) (target, erro
 				return t, err
 			}
 			if len(snapshots) == 0 {
-				return t, &workflow.Hopeless{Err: fmt.Errorf("%s has no snapshot yet: zfs2cloud snapshot", run.Frozen.Dataset)}
+				return t, &workflow.Hopeless{Err: fmt.Errorf("%s has no snapshot yet: %s", run.Frozen.Dataset, k.again(StepSnapshot))}
 			}
 			newest := snapshots[len(snapshots)-1]
 			t = target{Name: newest.Snapshot.Name(), GUID: newest.GUID, Stamp: newest.Snapshot.Name(), Found: true}

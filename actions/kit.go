@@ -38,6 +38,8 @@ type Kit struct {
 	Out io.Writer
 	// ShowConfig prints the settings, secrets masked.
 	ShowConfig func()
+	// Again is a command line to type, with the -c that was given; nil: without any.
+	Again func(command string) string
 	// LeaveRemote: a person has said that the place of a run that is given up is gone for good, and is not to be asked anything.
 	LeaveRemote bool
 	// DeleteMost: a person has said that a sync may delete most of what is there.
@@ -69,6 +71,14 @@ func (k *Kit) tell(text string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.news = append(k.news, text)
+}
+
+// again is a command line to type.
+func (k *Kit) again(command string) string {
+	if k.Again == nil {
+		return "zfs2cloud " + command
+	}
+	return k.Again(command)
 }
 
 func (k *Kit) zfs(w workflow.World) zfs.Program { return zfs.Program{World: w, Words: k.ZFS} }

@@ -94,7 +94,7 @@ func streamGUIDs(m *manifest.Manifest) (to, from uint64) {
 // were sealed.
 func streamError(m *manifest.Manifest, err error) error {
 	if errors.Is(err, stream.ErrDamaged) || errors.Is(err, stream.ErrCut) || errors.Is(err, stream.ErrMore) {
-		return fmt.Errorf("%w; the chunks of %s are those that were sealed, so it was so before: restore an earlier backup (zfs2cloud list)", err, m.Name)
+		return fmt.Errorf("%w; the chunks of %s are those that were sealed, so it was so before: restore an earlier one of the backups that list shows", err, m.Name)
 	}
 	return err
 }

@@ -104,7 +104,7 @@ func (k *Kit) mountedAt(ctx context.Context, s *workflow.Session) (dir string, e
 		Do: func(context.Context, workflow.Fx) (f found, err error) {
 			r, ok, err := typedMount(s.View, run)
 			if err == nil && !ok {
-				err = &workflow.Hopeless{Err: fmt.Errorf("no snapshot of %s is mounted: zfs2cloud %s", run.Frozen.Dataset, StepMount)}
+				err = &workflow.Hopeless{Err: fmt.Errorf("no snapshot of %s is mounted: %s", run.Frozen.Dataset, k.again(StepMount))}
 			}
 			return found{r.Mount, r.Snapshot, r.SnapshotGUID}, err
 		},
@@ -121,7 +121,7 @@ func (k *Kit) mountedAt(ctx context.Context, s *workflow.Session) (dir string, e
 	}
 	if _, err := mounts.Prove(f.Dir, run.Frozen.Dataset+"@"+f.Snapshot); errors.Is(err, mounts.ErrNotMounted) {
 		// Whoever mounted it may have mounted another since. No run waits for that.
-		return "", &workflow.Hopeless{Err: fmt.Errorf("%w: it was when this run began; zfs2cloud %s mounts the newest", err, StepMount)}
+		return "", &workflow.Hopeless{Err: fmt.Errorf("%w: it was when this run began; %s mounts the newest", err, k.again(StepMount))}
 	}
 	return f.Dir, nil
 }

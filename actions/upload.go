@@ -59,7 +59,7 @@ func (k *Kit) upload(ctx context.Context, s *workflow.Session, args []string) er
 		err := k.uploadAndCommit(ctx, s, b)
 		var back *workflow.Back
 		if errors.As(err, &back) && !s.Behind(workflow.Export) {
-			err = &workflow.Hopeless{Err: fmt.Errorf("%w; to export it again: zfs2cloud export-intermediate", err)}
+			err = &workflow.Hopeless{Err: fmt.Errorf("%w; to export it again: %s", err, k.again(StepExport))}
 		}
 		if err != nil {
 			return err

@@ -237,7 +237,7 @@ func verified(tx *state.Tx, whole state.Verified) error {
 // is where chunks lie until they are proved.
 func (k *Kit) Verify(ctx context.Context, c *catalog.Catalog, q VerifyRequest, dir string, tell func(Verdict)) error {
 	if q.Level == Received {
-		return refuse("a restore drill needs the config, whose pool it restores into; zfs2cloud restore does the same by hand")
+		return refuse("a restore drill needs the config, whose pool it restores into; restore does the same by hand")
 	}
 	names, err := whichAt(ctx, c, q)
 	if err != nil {

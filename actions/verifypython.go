@@ -48,7 +48,7 @@ func (v *verifying) python(ctx context.Context, name string, l *ledgerOf) (Verdi
 		verdict.Chunks, verdict.Bytes = len(m.Chunks), m.Bytes()
 		return verdict, nil
 	case v.level == Received:
-		verdict.Skipped = "made by the Python tool, of which no restore drills are made: --level decrypted, or zfs2cloud restore"
+		verdict.Skipped = "made by the Python tool, of which no restore drills are made: --level decrypted, or restore it"
 		return verdict, nil
 	}
 	sums, err := l.sums(m)

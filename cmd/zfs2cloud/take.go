@@ -125,7 +125,7 @@ func (a *App) basicTaken() (*taken, error) {
 			r.Frozen.HookTimeout = basics.HookTimeout
 		}
 	}
-	t.kit = &actions.Kit{ZFS: basics.ZFS, Host: a.Host, Tool: "zfs2cloud " + version, HookDir: hookDir(t.store), Out: a.Out, Pause: a.Pause, Log: a.Log, SnapshotTime: a.SnapshotTime}
+	t.kit = &actions.Kit{ZFS: basics.ZFS, Host: a.Host, Tool: "zfs2cloud " + version, HookDir: hookDir(t.store), Out: a.Out, Pause: a.Pause, Log: a.Log, SnapshotTime: a.SnapshotTime, Again: a.again}
 	return t, nil
 }
 
