@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -93,15 +94,20 @@ func leftOfStreams(run state.Run) (string, error) {
 
 // leftOfFiles takes away the scratch dataset and what was copied and not placed.
 func (k *Kit) leftOfFiles(ctx context.Context, fx workflow.Fx, run state.Run) (string, error) {
-	placed := placedFiles(run)
-	if err := k.dropCopy(ctx, fx, run); err != nil {
-		return "", err
+	left := "Nothing was restored."
+	if placed := placedFiles(run); len(placed) > 0 {
+		left = fmt.Sprintf("%s has %s, whole; nothing else was restored.", run.Restore.Files.Dir, strings.Join(placed, ", "))
 	}
-	files := run.Restore.Files
-	if len(placed) == 0 {
-		return "Nothing was restored.", nil
+	err := k.dropCopy(ctx, fx, run)
+	if errors.Is(err, zfs.ErrNoPool) {
+		err = nil
+		if run.Restore.Began != nil {
+			scratch, dir := path.Dir(run.Restore.Into), scratchDir(run)
+			left += fmt.Sprintf("\n%s stays, and %s, where it is mounted. Once its pool is imported: zfs destroy -r %s && rm -r --one-file-system %s",
+				scratch, dir, word(scratch), word(dir))
+		}
 	}
-	return fmt.Sprintf("%s has %s, whole; nothing else was restored.", files.Dir, strings.Join(placed, ", ")), nil
+	return left, err
 }
 
 // placedFiles are the names of what was copied, and has left the run's own folder for its place.

@@ -34,9 +34,14 @@ func copyDir(run string) string { return ".zfs2cloud-restore-" + run }
 
 // scratchOf is the scratch dataset of a run that restores files.
 func (k *Kit) scratchOf(fx workflow.Fx, run state.Run) (*scratchDataset, error) {
-	s, err := k.newScratchDataset(run.ID, path.Dir(run.Restore.Into), filepath.Join(run.Restore.Spool, "zfs2cloud-mount-"+run.ID))
+	s, err := k.newScratchDataset(run.ID, path.Dir(run.Restore.Into), scratchDir(run))
 	s.fx = fx
 	return &s, err
+}
+
+// scratchDir is the folder in which that is mounted.
+func scratchDir(run state.Run) string {
+	return filepath.Join(run.Restore.Spool, "zfs2cloud-mount-"+run.ID)
 }
 
 // copyFiles is the step that copies what is asked for into the target.
@@ -253,7 +258,8 @@ func tops(paths []string) (names []string) {
 	return names
 }
 
-// dropCopy removes what was copied and not placed, and the scratch dataset.
+// dropCopy removes what was copied and not placed, and the scratch dataset. ErrNoPool if that, and nothing else, stays, since its
+// pool is away; and so does its folder, which is root's alone: it is mounted there when the pool comes.
 func (k *Kit) dropCopy(ctx context.Context, fx workflow.Fx, run state.Run) error {
 	var errs []error
 	if target, err := os.OpenRoot(run.Restore.Files.Dir); err == nil {
@@ -265,8 +271,12 @@ func (k *Kit) dropCopy(ctx context.Context, fx workflow.Fx, run state.Run) error
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	if err := scratch.drop(ctx); !errors.Is(err, zfs.ErrNoPool) {
-		errs = append(errs, err)
+	other, err := errors.Join(errs...), scratch.drop(ctx)
+	switch {
+	case !errors.Is(err, zfs.ErrNoPool):
+		return errors.Join(other, err)
+	case other != nil:
+		return other
 	}
-	return errors.Join(errs...)
+	return fmt.Errorf("%s stays until its pool is imported: %w", scratch.outer, err)
 }
