@@ -166,7 +166,7 @@ func (h holdings) mayLetGo(r, present state.Run, snap zfs.SnapshotInfo) bool {
 		}
 	}
 	for _, o := range h.runs {
-		if o.Job == r.Job && o.SnapshotGUID != "" && o.SnapshotGUID != r.SnapshotGUID && o.Started.After(r.Started) {
+		if o.Job == r.Job && o.SnapshotGUID != "" && o.SnapshotGUID != r.SnapshotGUID && o.After(r) {
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"crypto/rand"
 	"slices"
 	"strings"
@@ -10,7 +11,9 @@ import (
 // Run is one backup run, one typed step or one restore, from its start to its end. It is frozen in what it does and
 // goes on in whatever process resumes it.
 type Run struct {
-	ID          string `json:"id"`
+	ID string `json:"id"`
+	// Number tells in which order runs were begun, which the clock does not; 0: before there was such a thing.
+	Number      int64  `json:"number,omitempty"`
 	Job         string `json:"job"`
 	DatasetGUID string `json:"dataset_guid"`
 	Config      string `json:"config"`
@@ -162,17 +165,29 @@ func (tx *Tx) Run(id string) (Run, bool, error) { return Get[Run](tx, BucketRuns
 // PutRun stores a run.
 func (tx *Tx) PutRun(r Run) error { return Put(tx, BucketRuns, r.ID, r) }
 
+// NewRunNumber is one more than that of any run on record.
+func (tx *Tx) NewRunNumber() (int64, error) {
+	runs, err := tx.Runs()
+	if err != nil || len(runs) == 0 {
+		return 1, err
+	}
+	return runs[0].Number + 1, nil
+}
+
 // Runs lists all runs, the newest first.
 func (tx *Tx) Runs() ([]Run, error) {
 	runs, err := values[Run](tx, BucketRuns, "")
-	slices.SortStableFunc(runs, func(a, b Run) int {
-		if c := b.Started.Compare(a.Started); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
+	slices.SortStableFunc(runs, func(a, b Run) int { return cmp.Or(b.order(a), strings.Compare(a.ID, b.ID)) })
 	return runs, err
 }
+
+// order is negative if r was begun before o.
+func (r Run) order(o Run) int {
+	return cmp.Or(cmp.Compare(r.Number, o.Number), r.Started.Compare(o.Started))
+}
+
+// After tells whether r was begun after o, whatever the clock said then.
+func (r Run) After(o Run) bool { return r.order(o) > 0 }
 
 // DropRun removes a run and its journal.
 func (tx *Tx) DropRun(id string) error {

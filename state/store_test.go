@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 const things = "things" // a bucket that only tests have
@@ -41,6 +42,37 @@ func TestRecordsComeBack(t *testing.T) {
 		same(t, keys(t, tx, "z"), "")
 		isErr(t, Put(tx, things, "d", 1), errReadOnly)
 		isErr(t, Delete(tx, things, "a/1"), errReadOnly)
+		return nil
+	}))
+}
+
+// Runs are in the order in which they were begun, also where the clock was years ahead for one. Those of before they had
+// numbers are the oldest.
+func TestRunsAreInOrder(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	day := func(year int) time.Time { return time.Date(year, 11, 25, 3, 52, 0, 0, time.UTC) }
+	ok(t, s.Update(func(tx *Tx) error {
+		n, err := tx.NewRunNumber()
+		ok(t, err)
+		same(t, n, 1)
+		ok(t, tx.PutRun(Run{ID: "b", Started: day(2025)}))
+		ok(t, tx.PutRun(Run{ID: "a", Started: day(2038)}))
+		for i, r := range []Run{{ID: "e", Started: day(2026)}, {ID: "c", Started: day(2037)}, {ID: "d", Started: day(2026)}} {
+			r.Number, err = tx.NewRunNumber()
+			ok(t, err)
+			same(t, r.Number, int64(i+1))
+			ok(t, tx.PutRun(r))
+		}
+		runs, err := tx.Runs()
+		ok(t, err)
+		var ids []string
+		for i, r := range runs {
+			ids = append(ids, r.ID)
+			same(t, i > 0 && r.After(runs[i-1]), false)
+			same(t, i == 0 || runs[i-1].After(r), true)
+		}
+		same(t, strings.Join(ids, " "), "d c e a b")
 		return nil
 	}))
 }

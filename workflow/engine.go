@@ -62,7 +62,11 @@ func (e *Engine) Begin(r state.Run) (*Session, error) {
 		if err != nil {
 			return err
 		}
-		r.ID, r.Owner, r.Started, r.Updated = id, e.Owner, now, now
+		number, err := tx.NewRunNumber()
+		if err != nil {
+			return err
+		}
+		r.ID, r.Number, r.Owner, r.Started, r.Updated = id, number, e.Owner, now, now
 		r.DatasetGUID = e.Dataset
 		err = errors.Join(RunMachine.Born(tx, &r.State), BracketMachine.Born(tx, &r.Bracket))
 		for i := range r.Steps {

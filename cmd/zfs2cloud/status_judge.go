@@ -277,21 +277,41 @@ func (s *sight) maxAge(j state.Job) time.Duration {
 // is the one that it means, or one that was made since, of which no run has begun yet; but a file that names one dataset after the
 // other has a job of each.
 func (s *sight) superseded(j state.Job) (by state.Job, yes bool) {
-	ran := func(j state.Job) (at time.Time) {
-		at = j.Created
-		if runs := s.jobRuns(j.ID); len(runs) > 0 {
-			at = runs[0].Started
-		}
-		return at
-	}
-	newest := ran(j)
+	newest := j
 	for _, o := range s.jobs {
-		meant := o.DatasetGUID == j.DatasetGUID || o.Created.After(ran(j)) || len(s.jobRuns(j.ID)) == 0
-		if o.ID != j.ID && o.Config == j.Config && meant && ran(o).After(newest) {
-			by, yes, newest = o, true, ran(o)
+		meant := o.DatasetGUID == j.DatasetGUID || o.Created.After(s.ranAt(j)) || s.ran(j).ID == ""
+		if o.ID != j.ID && o.Config == j.Config && meant && s.usedAfter(o, newest) {
+			by, yes, newest = o, true, o
 		}
 	}
 	return by, yes
+}
+
+// ran is the newest run of a job; the zero Run if there is none.
+func (s *sight) ran(j state.Job) (newest state.Run) {
+	if runs := s.jobRuns(j.ID); len(runs) > 0 {
+		newest = runs[0]
+	}
+	return newest
+}
+
+// ranAt is when a job's newest run was begun, of those whose clock was not ahead, or when it was made.
+func (s *sight) ranAt(j state.Job) time.Time {
+	for _, r := range s.jobRuns(j.ID) {
+		if !r.Started.After(s.now) {
+			return r.Started
+		}
+	}
+	return j.Created
+}
+
+// usedAfter tells whether job o was used after job j: by the order of their runs, or, where one has none yet, by the clock.
+func (s *sight) usedAfter(o, j state.Job) bool {
+	last, other := s.ran(o), s.ran(j)
+	if last.ID == "" || other.ID == "" {
+		return s.ranAt(o).After(s.ranAt(j))
+	}
+	return last.After(other)
 }
 
 // notUploaded are a job's backups that a typed export made, and nobody has uploaded.

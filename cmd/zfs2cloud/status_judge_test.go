@@ -140,6 +140,48 @@ note         its config backs up tank/other now
 	}
 }
 
+// The clock was years ahead when the job of the old remote ran last. It is not the one that its config means for all that, and that
+// of the new one is late.
+func TestStatusSupersededByNoClock(t *testing.T) {
+	t.Parallel()
+	c := newTale(t)
+	c.job("tank/data", taleGUID, "08")
+	c.good("08", taleNow.AddDate(0, 0, -12))
+	c.job("tank/data", taleGUID, taleJob)
+	c.good(taleJob, taleNow.AddDate(0, 0, -9))
+	c.run(taleRun{Run: state.Run{ID: "ahead", Number: 1}, state: []workflow.RunEvent{workflow.RunStart, workflow.RunSucceed}, bracket: closed})
+	c.run(taleRun{Run: state.Run{Number: 2}, state: []workflow.RunEvent{workflow.RunStart, workflow.RunSucceed}, bracket: closed})
+	c.put(func(tx *state.Tx) error {
+		j, _, err := tx.Job(taleJob)
+		j.Place = "s3:new"
+		r, _, rerr := tx.Run("ahead")
+		r.Job, r.Started = "08", taleNow.AddDate(11, 0, 0)
+		return errors.Join(err, rerr, tx.PutJob(j), tx.PutRun(r))
+	})
+	c.says(`
+LATE         tank/data to s3:new   last good backup: 16 Nov 07:31, 9 days ago, due every 36h
+             no run is open; the last, run 7k3f of today 03:52, succeeded
+next         zfs2cloud -c web.ini run   and see whether cron still calls it
+
+ok           tank/data to b2:acme/web1   last good 12 days ago
+note         its config backs up to s3:new now
+`)
+
+	// It is another dataset that the config names now.
+	c.put(func(tx *state.Tx) error {
+		j, _, err := tx.Job(taleJob)
+		j.Dataset, j.DatasetGUID, j.Created = "tank/new", "4799", taleNow.AddDate(0, 0, -10)
+		r, _, rerr := tx.Run("7k3f")
+		r.DatasetGUID = "4799"
+		old, _, oerr := tx.Run("ahead")
+		old.ID, old.Number, old.Started = "before", 0, taleNow.AddDate(0, 0, -12)
+		return errors.Join(err, rerr, oerr, tx.PutJob(j), tx.PutRun(r), tx.PutRun(old))
+	})
+	if got, _ := c.status(StatusCmd{}); !strings.Contains(got, "\nnote         its config backs up tank/new now\n") || strings.Count(got, "LATE") != 1 {
+		t.Error(got)
+	}
+}
+
 // While a run of another job of the dataset is at work, a job is judged all the same.
 func TestStatusOfAnotherJobsRun(t *testing.T) {
 	t.Parallel()
