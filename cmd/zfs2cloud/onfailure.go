@@ -86,7 +86,7 @@ const failureShown = 64 << 10
 // env is our caller's environment, and what the scripts of a sequence are told; empty where the failure is not one of
 // a run.
 func (f onFailure) env(code int, r state.Run) []string {
-	return append(os.Environ(), "ZFS2CLOUD_RUN="+r.ID, "ZFS2CLOUD_DATASET="+f.dataset, "ZFS2CLOUD_SNAPSHOT="+snapshotName(r),
+	return append(os.Environ(), "ZFS2CLOUD_RUN="+r.ID, "ZFS2CLOUD_DATASET="+f.dataset, "ZFS2CLOUD_SNAPSHOT="+snapshotName(r), "ZFS2CLOUD_MOUNT="+r.Mount,
 		phaseVariable+"="+phaseFailure, "ZFS2CLOUD_EXIT="+strconv.Itoa(code), "ZFS2CLOUD_CONFIG_FILE="+f.app.Config)
 }
 
