@@ -79,8 +79,12 @@ func (c *RecoverySheetCmd) Run(a *App) error {
 	if in := found.ScriptIn; s.Encrypted && in != s.Newest {
 		fmt.Fprintf(a.Err, "%s\n", noScript(s.Newest, in))
 	}
-	if c.HTML == "" {
+	switch {
+	case c.HTML == "":
 		return sheetTextTemplate.Execute(a.Out, s)
+	case a.DryRun:
+		_, err := fmt.Fprintf(a.Out, "would write %s\n", safe(c.HTML))
+		return err
 	}
 	return writeSheet(a.Err, c.HTML, s)
 }
