@@ -16,6 +16,7 @@
 //	commit, index, texts            the objects beside the chunks, and the last of them, which makes the backup count
 //	finish, clean, again            the end of a run, also of one that is given up, or that was typed days ago and finished late
 //	prune, bookmark, adopt          what goes again, and the Python tool's, once a person says so
+//	forget                          what is let go of when a dataset is backed up no longer
 //	python                          the Python tool's folders here, and its messages, opened
 //	fetch, restore, receiving       the way back: chunks ahead, into a dataset, into files, or single files
 //	verify, scratchdataset          how close a look finds what was stored as it was

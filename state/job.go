@@ -57,6 +57,29 @@ func (tx *Tx) PutJob(j Job) error { return Put(tx, BucketJobs, j.ID, j) }
 // DropJob removes a job of which nothing else is on record.
 func (tx *Tx) DropJob(id string) error { return Delete(tx, BucketJobs, id) }
 
+// ofJobs are the buckets whose keys begin with a job.
+var ofJobs = []string{BucketBackups, BucketChunks, BucketVerified, BucketForeign, BucketAdopted, BucketOpened}
+
+// DropJobWhole removes a job, and all else that is on record of it but its runs.
+func (tx *Tx) DropJobWhole(id string) error {
+	for _, bucket := range ofJobs {
+		var keys []string
+		err := tx.walk(bucket, jobPrefix(id), func(key string, _ []byte) error {
+			keys = append(keys, key)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			if err := Delete(tx, bucket, key); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.DropJob(id)
+}
+
 // values is List without the keys, which the records carry themselves.
 func values[T any](tx *Tx, bucket, prefix string) ([]T, error) {
 	list, err := List[T](tx, bucket, prefix)

@@ -29,6 +29,8 @@ type CLI struct {
 
 	Adopt AdoptCmd `cmd:"" help:"Take over what the Python tool left, so that prunes remove it when it is due."`
 
+	Forget ForgetCmd `cmd:"" help:"Back the dataset up no longer: let go of what is held for it, and of its record. Backups stay."`
+
 	Lock   LockCmd   `cmd:"" help:"Keep runs out until unlock."`
 	Unlock UnlockCmd `cmd:"" help:"Let runs in again."`
 
