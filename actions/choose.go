@@ -237,7 +237,7 @@ func (k *Kit) opensAt(ctx context.Context, w workflow.World, place remote.Remote
 			object.Reset()
 			return place.Get(ctx, w, path.Join(b.Name, manifestName(b)), manifest.MaxSize, &object)
 		})
-		if errors.Is(err, remote.ErrNotThere) || errors.Is(err, remote.ErrTooBig) {
+		if errors.Is(err, remote.ErrNotThere) || errors.Is(err, remote.ErrTooBig) || errors.Is(err, remote.ErrArchived) {
 			return true, nil // who asks whether it is whole will see
 		}
 		if err != nil {

@@ -137,8 +137,10 @@ func (p *remotePrune) goes() (goes []state.Backup, jumped string) {
 // listed, with sizes, and all its manifests opened. The error is a "don't know".
 func (p *remotePrune) doubt(ctx context.Context) (string, error) {
 	newest := NewestWhole(p.holdings.backups)
-	if missing, err := p.catalog.Misses(ctx, state.Commit{Name: newest.Name, ManifestSHA256: newest.ManifestSHA256}); err != nil || missing != "" {
-		return missing, err
+	if missing, err := p.catalog.Misses(ctx, state.Commit{Name: newest.Name, ManifestSHA256: newest.ManifestSHA256}); err != nil {
+		return "", err
+	} else if missing != "" {
+		return fmt.Sprintf("%s, the newest: %s", newest.Name, missing), nil
 	}
 	if _, err := p.catalog.Chain(ctx, newest.Name); err != nil {
 		return fmt.Sprintf("%s, the newest, can't be restored: %v", newest.Name, err), ctx.Err()

@@ -82,8 +82,19 @@ func (v *verifying) openSpool(dir, prefix string) (err error) {
 func (v *verifying) close() error { return v.scratch.close() }
 
 // backup verifies one. RECORD is what this host knows of it, or nil; L is where it stands what is proved already.
-// What is wrong is in the verdict; an error means that it could not be looked at.
+// What is wrong is in the verdict; an error means that it could not be looked at. Of what is in cold storage nothing is known.
 func (v *verifying) backup(ctx context.Context, name string, record *state.Backup, l *ledgerOf) (Verdict, error) {
+	verdict, err := v.judge(ctx, name, record, l)
+	if errors.Is(err, remote.ErrArchived) {
+		if len(verdict.Bad) == 0 {
+			verdict.Skipped = remote.ErrArchived.Error()
+		}
+		err = nil
+	}
+	return verdict, err
+}
+
+func (v *verifying) judge(ctx context.Context, name string, record *state.Backup, l *ledgerOf) (Verdict, error) {
 	verdict := Verdict{Backup: name, Level: v.level}
 	e, err := v.catalog.Entry(ctx, name)
 	if err != nil {
@@ -114,13 +125,15 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 	case e.Manifest == nil && record != nil && e.SHA256 != "":
 		verdict.Skipped = "sealed with another passphrase, so that nothing of it can be proved with this one"
 		return verdict, nil
+	case errors.Is(e.Why, remote.ErrArchived):
+		return verdict, e.Why
 	case e.Manifest == nil:
 		verdict.found(file, "%v", e.Why)
 		return verdict, nil
 	}
 	if record == nil {
 		if _, err := v.catalog.Manifests(ctx, name); err != nil {
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || errors.Is(err, remote.ErrArchived) {
 				return verdict, err
 			}
 			verdict.found("", "%v", err)

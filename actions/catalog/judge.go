@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/units"
 )
 
@@ -28,6 +29,8 @@ const (
 	BaseIncomplete Problem = "base incomplete"
 	// Orphaned: what lies under the name of its base is another backup, or does not open.
 	Orphaned Problem = "orphaned"
+	// Archived: its manifest, or that of what it is based on, is listed, and the store has to be asked for it before it can be read.
+	Archived Problem = "in cold storage"
 	// Python: the Python tool made it. Whether it can be restored is not known before it was.
 	Python Problem = "made by the Python tool"
 )
@@ -56,7 +59,7 @@ func (c *Catalog) Judge(ctx context.Context, e *Entry) (j Judged) {
 		return j
 	}
 	j = Judged{Problem: problem(e, err), Why: units.ShortDigests(err.Error())}
-	if !strings.HasPrefix(j.Why, string(j.Problem)) && e.Manifest != nil {
+	if !strings.Contains(j.Why, string(j.Problem)) && e.Manifest != nil {
 		j.Why = string(j.Problem) + ": " + j.Why
 	}
 	return j
@@ -66,6 +69,8 @@ func problem(e *Entry, err error) Problem {
 	switch {
 	case errors.Is(e.Why, ErrNotCommitted):
 		return Uncommitted
+	case errors.Is(err, remote.ErrArchived):
+		return Archived
 	case e.Manifest == nil:
 		return Unopened
 	case errors.Is(err, ErrIncomplete) && e.Whole() != nil:

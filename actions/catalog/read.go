@@ -36,7 +36,11 @@ func (c *Catalog) read(ctx context.Context, name string) (*Entry, error) {
 		return e, nil
 	}
 	object, err := c.object(ctx, path.Join(name, c.manifestFile()))
-	if errors.Is(err, remote.ErrTooBig) {
+	switch {
+	case errors.Is(err, remote.ErrArchived):
+		e.Why = remote.ErrArchived
+		return e, nil
+	case errors.Is(err, remote.ErrTooBig):
 		e.Why = err
 		return e, nil
 	}

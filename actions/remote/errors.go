@@ -22,6 +22,8 @@ var (
 	ErrNoRoot   = errors.New("the folder is not there: is the disk mounted?")
 	ErrNotEmpty = errors.New("folder not empty")
 	ErrTooBig   = errors.New("larger than it may be")
+	// ErrArchived is the error of what is listed and can't be read before somebody has asked the store for it.
+	ErrArchived = errors.New("in cold storage, from where the store has to bring it back first (S3: rclone backend restore; Azure: rclone settier hot)")
 )
 
 // Error says which operation on what did not work. The message of a program stands in Err.
@@ -109,8 +111,10 @@ var (
 		`retention ?policy|immutable|object ?lock|legal ?hold|method not allowed|` +
 		`unauthori[sz]ed|forbidden|invalid_?grant|InvalidAccessKeyId|SignatureDoesNotMatch|expired_?(access_)?token|` +
 		`unable to authenticate|bad_auth_token`)
-	sayTooOld = regexp.MustCompile(`unknown (shorthand )?(flag|command)`)
-	sayPasses = regexp.MustCompile(`(?i)\b429 too many|too[ _]?many[ _]?(requests|write_operations)|rate ?limit|quota metric|slow ?down|` +
+	// rclone's own words (of S3's and Azure's), and, where it passes on an answer, the store's.
+	sayArchived = regexp.MustCompile(`in GLACIER, restore first|InvalidObjectState|(?i)archive tier|archived blob`)
+	sayTooOld   = regexp.MustCompile(`unknown (shorthand )?(flag|command)`)
+	sayPasses   = regexp.MustCompile(`(?i)\b429 too many|too[ _]?many[ _]?(requests|write_operations)|rate ?limit|quota metric|slow ?down|` +
 		`\b(408|500|502|503|504) [a-z]|(error|status|status ?code|http)[:= ]+(408|429|500|502|503|504)\b|` +
 		`time-?out|timed out|deadline exceeded|connection (reset|refused|closed|lost|(was )?abort)|use of closed (network )?connection|` +
 		`server closed idle connection|connection broken|broken pipe|unexpected eof|: eof\b|\bgoaway\b|\bstream error|bad record mac|` +
@@ -133,6 +137,8 @@ func rcloneError(err error) (kind error, passes bool) {
 		return ErrFull, false
 	case sayTooOld.MatchString(text):
 		return ErrTooOld, false
+	case sayArchived.MatchString(text):
+		return ErrArchived, false
 	case said == final || said == absent:
 		return nil, false
 	case sayPasses.MatchString(text):

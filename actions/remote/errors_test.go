@@ -57,6 +57,10 @@ func TestWhatRcloneSays(t *testing.T) {
 		{1, "googleapi: Error 403: Object 'b/o' is subject to bucket's retention policy or object retention and cannot be deleted or overwritten until " +
 			"2027-01-01T00:00:00Z, retentionPolicyNotMet", ErrDenied, false},
 		{1, "409 This operation is not permitted as the blob is immutable due to a policy. BlobImmutableDueToPolicy", ErrDenied, false},
+		{1, `Failed to cat: Object in GLACIER, restore first: bucket="b", key="20260101000000-full/manifest.json.gpg"`, ErrArchived, false},
+		{1, "InvalidObjectState: The operation is not valid for the object's storage class\n\tstatus code: 403, request id: 7", ErrArchived, false},
+		{1, "Failed to cat: blob in archive tier, you need to set tier to hot, cool, cold first", ErrArchived, false},
+		{1, "409 This operation is not permitted on an archived blob. BlobArchived", ErrArchived, false},
 		{1, "Method Not Allowed: 405 Method Not Allowed", ErrDenied, false},
 		{1, "upload failed: too_many_write_operations/", nil, true},
 		{5, "something", nil, true},

@@ -152,7 +152,8 @@ func (r *rclone) GetSome(ctx context.Context, w workflow.World, some []Sized, go
 		// A store that sends more than it listed is not to fill our disk: --max-transfer counts KiB without the B.
 		flags: []string{"--files-from-raw", "-", "--transfers", fmt.Sprint(atOnce), "--checkers", fmt.Sprint(atOnce), "--max-transfer", fmt.Sprintf("%dB", most)},
 	}
-	if err := r.run(ctx, w, c); err != nil {
+	// An rclone that came to its end has left nothing that is not whole, and all that is not in cold storage.
+	if err := r.run(ctx, w, c); err != nil && !errors.Is(err, ErrArchived) {
 		return err
 	}
 	root, err := os.OpenRoot(dir)

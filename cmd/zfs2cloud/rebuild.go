@@ -135,7 +135,7 @@ func (t *taken) tellNotOnRecord(s actions.Settled) {
 		fmt.Fprintf(t.app.Err, "%s%s\n", t.app.subject(t), fmt.Sprintf(format, args...))
 	}
 	if len(s.Unread) > 0 {
-		say("not on record, since the manifest is not this job's or does not open with this passphrase: %s", safe(strings.Join(s.Unread, ", ")))
+		say("not on record, since the manifest is not this job's, can't be read, or does not open with this passphrase: %s", safe(strings.Join(s.Unread, ", ")))
 	}
 	if len(s.Unfinished) > 0 {
 		say("never committed, and not needed by anything: %s, in %s", safe(strings.Join(s.Unfinished, ", ")), safe(t.job.Place))

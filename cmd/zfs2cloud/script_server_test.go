@@ -98,9 +98,10 @@ func cmdLink(ts *testscript.TestScript, args []string) {
 
 // server deny STATUS CODE [writes|deletes]: an S3 server answers all, or all that changes or deletes something, with an error.
 // server lose|shorten|alter N|manifest: it spoils the N-th chunk from now, or the next manifest, once it has said that it has it.
+// server archive WORD|oldest: it lists objects with that in their keys, or those of the oldest backup, and gives none of them.
 // server better: it is honest again.
 func cmdServer(ts *testscript.TestScript, args []string) {
-	const usage = "server deny status code [writes|deletes], server lose|shorten|alter n|manifest, server better"
+	const usage = "server deny status code [writes|deletes], server lose|shorten|alter n|manifest, server archive word|oldest, server better"
 	f := fixtureOf(ts)
 	need(ts, f.server != nil && f.server.s3 != nil && len(args) > 0, usage+", after serve s3")
 	switch {
@@ -110,6 +111,8 @@ func cmdServer(ts *testscript.TestScript, args []string) {
 		status, err := strconv.Atoi(args[1])
 		ts.Check(err)
 		f.server.mood.Deny(status, args[2], strings.Join(args[3:], ""))
+	case len(args) == 2 && args[0] == "archive":
+		f.server.mood.Archive(archived(ts, args[1]))
 	case len(args) == 2 && args[1] == "manifest":
 		f.server.mood.Spoil(f.server.s3, args[0], "manifest.json", 1)
 	case len(args) == 2:
@@ -119,4 +122,14 @@ func cmdServer(ts *testscript.TestScript, args []string) {
 	default:
 		ts.Fatalf("usage: %s", usage)
 	}
+}
+
+func archived(ts *testscript.TestScript, word string) string {
+	if word != "oldest" {
+		return word
+	}
+	backups, err := filepath.Glob(filepath.Join(ts.Getenv("REMOTE"), "2*"))
+	ts.Check(err)
+	need(ts, len(backups) > 0, "server archive oldest, where there is a backup")
+	return filepath.Base(backups[0]) + "/"
 }

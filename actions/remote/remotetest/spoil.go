@@ -16,6 +16,7 @@ import (
 type Mood struct {
 	mu     sync.Mutex
 	deny   *denial
+	cold   string // what the keys of objects have in them that are listed, and not given
 	spoil  string // what becomes of an object
 	like   string // what its name has in it
 	soon   int    // so many of these from now
@@ -35,6 +36,10 @@ func (m *Mood) Wrap(next http.Handler) http.Handler {
 			Deny(w, d.status, d.code, "This server was told to.")
 			return
 		}
+		if m.archived(r) {
+			Deny(w, http.StatusForbidden, "InvalidObjectState", "The operation is not valid for the object's storage class.")
+			return
+		}
 		next.ServeHTTP(w, r)
 		if r.Method == http.MethodHead {
 			m.told(r.URL.Path)
@@ -49,6 +54,21 @@ func (m *Mood) Deny(status int, code, only string) {
 	m.deny = &denial{status, code, only}
 }
 
+// Archive has the server list the objects of which the key has LIKE in it, tell of each, and give none of them: they are in cold
+// storage.
+func (m *Mood) Archive(like string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cold = like
+}
+
+func (m *Mood) archived(r *http.Request) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	return m.cold != "" && r.Method == http.MethodGet && strings.Contains(key, m.cold)
+}
+
 // Spoil has the server lose, shorten or alter an object after it has said that it has it: the N-th from now of which the name
 // has LIKE in it.
 func (m *Mood) Spoil(s *S3, how, like string, n int) {
@@ -61,7 +81,7 @@ func (m *Mood) Spoil(s *S3, how, like string, n int) {
 func (m *Mood) Better() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.deny, m.spoil = nil, ""
+	m.deny, m.cold, m.spoil = nil, "", ""
 }
 
 func (m *Mood) denies(r *http.Request) *denial {
