@@ -242,6 +242,8 @@ func (k *Kit) manifestThere(ctx context.Context, look workflow.World, place remo
 	switch {
 	case errors.Is(err, remote.ErrNotThere):
 		return false, nil
+	case errors.Is(err, remote.ErrArchived):
+		return k.manifestTold(ctx, look, place, b)
 	case err != nil:
 		return false, err
 	case bytes.Equal(got.Bytes(), b.Manifest):
@@ -249,11 +251,27 @@ func (k *Kit) manifestThere(ctx context.Context, look workflow.World, place remo
 	}
 	torn, err := k.torn(ctx, look, b, got.Bytes())
 	if !torn {
-		not := fmt.Errorf("%s of %s at %s is not the one that this run sealed", manifestName(b), b.Name, place)
-		return false, errors.Join(not, err)
+		return false, errors.Join(otherManifest(b, place), err)
 	}
 	k.Log.Warn("what lies under the name of a manifest is none: an upload was cut off, or the store altered it", "backup", b.Name, "bytes", got.Len())
 	return false, nil
+}
+
+func otherManifest(b state.Backup, place remote.Remote) error {
+	return fmt.Errorf("%s of %s at %s is not the one that this run sealed", manifestName(b), b.Name, place)
+}
+
+// manifestTold is manifestThere where nothing can be read at once, as with a storage class for archives: the store's word is taken
+// for it.
+func (k *Kit) manifestTold(ctx context.Context, look workflow.World, place remote.Remote, b state.Backup) (there bool, err error) {
+	err = k.retry(ctx, func(ctx context.Context) error {
+		there, err = remote.Told(ctx, place, look, path.Join(b.Name, manifestName(b)), b.Manifest)
+		return err
+	})
+	if _, other := errors.AsType[*remote.Conflict](err); other {
+		return false, otherManifest(b, place)
+	}
+	return there, err
 }
 
 // torn tells whether an object that is not a backup's manifest is none at all: the beginning of it, or what does not open

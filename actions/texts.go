@@ -67,7 +67,7 @@ func (u *uploading) replace(ctx context.Context, fx workflow.Fx, name string, te
 func (u *uploading) isScript(ctx context.Context, sealer chunk.Sealer, name string) (bool, error) {
 	var object bytes.Buffer
 	err := u.place.Get(ctx, u.s.Look(), name, manifest.MaxSize, &object)
-	if errors.Is(err, remote.ErrNotThere) || errors.Is(err, remote.ErrTooBig) {
+	if errors.Is(err, remote.ErrNotThere) || errors.Is(err, remote.ErrTooBig) || errors.Is(err, remote.ErrArchived) {
 		return false, nil
 	}
 	if err != nil {

@@ -74,13 +74,21 @@ func takenBytes(ctx context.Context, r Remote, w workflow.World, name string, da
 		return there, err
 	}
 	var have bytes.Buffer
-	if err := r.Get(ctx, w, name, size, &have); err != nil {
+	err = r.Get(ctx, w, name, size, &have)
+	if err != nil && !errors.Is(err, ErrArchived) {
 		return false, err
 	}
-	if !bytes.Equal(have.Bytes(), data) {
+	if err != nil || !bytes.Equal(have.Bytes(), data) {
 		return false, &Conflict{Remote: r.String(), Name: name, There: Object{Size: size}, Size: size}
 	}
 	return true, nil
+}
+
+// Told tells whether a store has these bytes under a name, as far as size and hash say so, or the size alone where it has no hash: for
+// what can't be read. If it has something else, the error is a *Conflict.
+func Told(ctx context.Context, r Remote, w workflow.World, name string, data []byte) (bool, error) {
+	there, _, err := taken(ctx, r, w, name, int64(len(data)), hashesOf(data))
+	return there, err
 }
 
 // hashesOf is every kind of hash that a store may have.

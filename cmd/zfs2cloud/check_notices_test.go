@@ -219,6 +219,9 @@ func remoteCases() []noticeCase {
 		{"a remote that lost its marker", func(b *bench) { putJob(b, true) }, []string{"remote-marker"}, []string{"nothing was written"}},
 		{"a remote that gives back other bytes", func(b *bench) { b.viaRclone(`case "$*" in *" cat "*|"cat "*) rclone "$@" | tr c k; exit; esac`) },
 			[]string{"remote-differs"}, nil},
+		{"a remote that gives nothing back at once", func(b *bench) {
+			b.viaRclone(`case "$*" in *" cat "*|"cat "*) echo 'Failed to cat: Object in GLACIER, restore first: bucket="b"' >&2; exit 1; esac`)
+		}, []string{"remote-cold"}, []string{"can't be read at once", "rclone backend restore"}},
 		{"a remote that deletes nothing", func(b *bench) {
 			b.leaves = true
 			b.viaRclone(`case "$*" in *deletefile*) echo locked >&2; exit 1; esac`)

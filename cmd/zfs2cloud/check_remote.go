@@ -70,6 +70,8 @@ func (t *remoteTrial) fault(err error) []finding {
 		return []finding{t.find(noticeRemoteUnknown, a)}
 	case errors.Is(err, remote.ErrNoRoot):
 		return []finding{t.find(noticeRemoteRoot, a)}
+	case errors.Is(err, remote.ErrArchived):
+		return []finding{t.find(noticeRemoteCold, a)}
 	}
 	return []finding{t.find(noticeRemote, a)}
 }
