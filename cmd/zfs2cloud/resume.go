@@ -128,7 +128,7 @@ func (t *taken) choose(command, id string) (state.Run, bool, error) {
 		return last, false, &refusal{Err: fmt.Errorf("there is no unfinished run %q", id), Next: t.app.again("status")}
 	}
 	for _, r := range t.unfinished {
-		if id == "" && command == "resume" && r.Config == t.settings.Path {
+		if id == "" && r.Config == t.settings.Path {
 			t.tellOther(r)
 		}
 	}
