@@ -263,7 +263,7 @@ func (e *Engine) endCutOffHook(r state.Run) (still *state.HookMark, note string)
 	}
 	e.Log.Warn("the application is brought back all the same", "run", r.ID, "err", err)
 	for _, h := range []*state.HookMark{r.CutOff, r.Hook} {
-		if h == nil || h.Phase != "pre" {
+		if h == nil || phaseOf(r, *h) != "pre" {
 			continue
 		}
 		what := fmt.Sprintf("a script that was started %s, to stop the application, outlived its run", h.Started.Local().Format(time.DateTime))
@@ -274,6 +274,18 @@ func (e *Engine) endCutOffHook(r state.Run) (still *state.HookMark, note string)
 		note = what + ", and was ended before the application was started"
 	}
 	return still, note
+}
+
+// phaseOf tells where a hook stood that was cut off. A mark that an older version left does not say it, and is of the script that
+// was begun last.
+func phaseOf(r state.Run, h state.HookMark) string {
+	phase := h.Phase
+	for i, step := range r.Steps {
+		if h.Phase == "" && Kind(step.Kind) == Hook && StepMachine.In(step.State, StepRunning) {
+			phase = Phase(r.Steps, i)
+		}
+	}
+	return phase
 }
 
 // BracketError says that the application could not be brought back.

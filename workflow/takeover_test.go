@@ -167,7 +167,8 @@ func TestCutOffHookStopsNothingLater(t *testing.T) {
 		{"stop", "pre", true, false, "end-7 start"},
 		{"stop", "pre", false, true, "end-7 start start"}, // by what was read of the run, and by its note
 		{"start", "post", false, false, "start"},
-		{"stop", "", false, false, "start"}, // of a version that noted no phase
+		{"stop", "", false, false, "end-7 start"}, // of a version that noted no phase
+		{"start", "", false, false, "start"},
 	} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			b := newBench(t)
@@ -201,7 +202,7 @@ func TestCutOffHookStopsNothingLater(t *testing.T) {
 			if c.unread {
 				return
 			}
-			if noted := len(runs[0].Notes) == 1; noted != (c.phase == "pre") || (runs[0].CutOff != nil) != c.defies {
+			if noted := len(runs[0].Notes) == 1; noted != (c.dies == "stop") || (runs[0].CutOff != nil) != c.defies {
 				t.Errorf("notes %q, cut off %+v", runs[0].Notes, runs[0].CutOff)
 			}
 			if !c.defies {
