@@ -174,7 +174,7 @@ func (k *Kit) pruneBookmarks(ctx context.Context, s *workflow.Session, h holding
 				return none, err
 			},
 		})
-		if errors.Is(err, zfs.ErrPermission) {
+		if stays(err) {
 			err = k.note(s, "%s stays: %v", b.Bookmark, err)
 		}
 		if err != nil {

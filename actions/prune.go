@@ -279,8 +279,8 @@ func releaseChunks(tx *state.Tx, b state.Backup, inPlace bool) error {
 }
 
 // pruneSnapshots destroys the job's own snapshots that are past their days and that nothing needs, and those that are bases,
-// where a bookmark stands for them. What can't go (held by someone, cloned, busy, not permitted) is noted with its reason, and
-// the rest goes on.
+// where a bookmark stands for them. What can't go (held by someone, cloned, not permitted, or for a reason that only zfs knows) is noted
+// with that, and the rest goes on.
 func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []string) error {
 	run := s.Run()
 	h, err := holdingsOf(s.View, run.Job, k.Settings.Strategy)
@@ -355,10 +355,10 @@ func goes(s zfs.SnapshotInfo, base bool) string {
 	return "destroy " + s.Snapshot.String()
 }
 
-// stays tells the errors of a destroy that concern that one snapshot.
+// stays tells the errors of a destroy that concern that one snapshot, or bookmark: zfs refused, whatever its reason, and has the dataset.
 func stays(err error) bool {
-	return errors.Is(err, zfs.ErrBusy) || errors.Is(err, zfs.ErrClones) || errors.Is(err, zfs.ErrPermission) || errors.Is(err, errNotOurs) ||
-		errors.Is(err, errNoStandIn)
+	gone := errors.Is(err, zfs.ErrNoZFS) || errors.Is(err, zfs.ErrNoPool) || errors.Is(err, zfs.ErrNoDataset)
+	return refused(err) && !gone || errors.Is(err, errNotOurs) || errors.Is(err, errNoStandIn)
 }
 
 var errNotOurs = errors.New("it is not ours any more")
