@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"zfs2cloud/actions/catalog"
+	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
@@ -257,12 +259,42 @@ func (k *Kit) Verify(ctx context.Context, c *catalog.Catalog, q VerifyRequest, d
 	}
 	for _, name := range names {
 		verdict, err := v.backup(ctx, name, nil, nil)
+		if (err != nil || len(verdict.Bad) > 0) && v.goneMeanwhile(ctx, name) {
+			verdict = Verdict{Backup: name, Level: v.level, Skipped: "no backup any more: its manifest has gone since this was begun", Gone: true}
+			err = nil
+		}
 		if err != nil {
 			return errors.Join(err, v.close())
 		}
 		tell(verdict)
 	}
 	return v.close()
+}
+
+// goneMeanwhile tells whether a backup has lost its manifest since the place was listed, which shows others of what it had: a prune
+// of the host whose backups these are takes that first. Doubt, also a place that can't be looked at, is no.
+func (v *verifying) goneMeanwhile(ctx context.Context, name string) bool {
+	file := manifest.FileName(v.sealer.Kind())
+	e, err := v.catalog.Entry(ctx, name)
+	if err != nil {
+		return false
+	}
+	if _, had := e.Objects[file]; !had { // made by the Python tool, say
+		return false
+	}
+	err = v.kit.retry(ctx, func(ctx context.Context) error {
+		_, err := v.remote.Stat(ctx, v.look, path.Join(name, file), "")
+		return err
+	})
+	if !errors.Is(err, remote.ErrNotThere) {
+		return false
+	}
+	now, err := v.kit.OpenCatalog(ctx, v.look, v.remote)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(now.Jobs, func(job string) bool { return slices.Contains(v.catalog.Jobs, job) }) ||
+		slices.ContainsFunc(now.Folders, func(f string) bool { return f != name && slices.Contains(v.catalog.Folders, f) })
 }
 
 // whichAt is VerifyRequest.choose where no record tells.

@@ -271,11 +271,43 @@ func TestVerifyFetchesOnceMore(t *testing.T) {
 	}
 }
 
+// One that a prune of another host deletes meanwhile is not bad, nor an error. What has lost a chunk alone is, and so is all where the
+// place is gone. (On a second machine a verify told of a backup as bad, or ended, for each night's prune.)
+func TestVerifyPrunedMeanwhile(t *testing.T) {
+	t.Parallel()
+	stored := newBackups(t, settings.GPG)
+	full := stored.add(t, fullName, oneJob, nil)
+	stored.add(t, "20261127035200-full", oneJob, nil)
+	for what, c := range map[string]struct {
+		goes func(*backups) string
+		gone bool
+	}{
+		"pruned":         {func(b *backups) string { return filepath.Join(b.dir, fullName) }, true},
+		"to be pruned":   {func(b *backups) string { return b.manifestFile(fullName) }, true},
+		"a chunk lost":   {func(b *backups) string { return b.chunkFile(full, 1) }, false},
+		"the place gone": {func(b *backups) string { return b.dir }, false},
+	} {
+		b := stored.copied(t)
+		r, err := b.kit.Remote(b.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &disturbed{Remote: r, name: full.Name + "/" + full.Chunks[1].Name, times: 2, meanwhile: func() { remove(t, c.goes(b)) }}
+		var verdicts []Verdict
+		q := VerifyRequest{Level: Decrypted, All: true}
+		err = b.kit.Verify(t.Context(), b.catalogOf(t, d), q, t.TempDir(), func(v Verdict) { verdicts = append(verdicts, v) })
+		if gone := err == nil && verdicts[0].Gone && verdicts[0].Bad == nil; gone != c.gone {
+			t.Errorf("%s: %v %+v", what, err, verdicts)
+		}
+	}
+}
+
 // disturbed gives one object with its first byte changed, so many times.
 type disturbed struct {
 	remote.Remote
-	name  string
-	times int
+	name      string
+	times     int
+	meanwhile func() // if not nil, called just before
 }
 
 func (d *disturbed) Get(ctx context.Context, w workflow.World, name string, limit int64, to io.Writer) error {
@@ -283,6 +315,9 @@ func (d *disturbed) Get(ctx context.Context, w workflow.World, name string, limi
 		return d.Remote.Get(ctx, w, name, limit, to)
 	}
 	d.times--
+	if d.meanwhile != nil {
+		d.meanwhile()
+	}
 	first := true
 	return d.Remote.Get(ctx, w, name, limit, writerFunc(func(p []byte) (int, error) {
 		if first && len(p) > 0 {
