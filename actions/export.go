@@ -21,6 +21,9 @@ import (
 // is found (and held, if it is not this run's), full or incremental is chosen, the folder is claimed, the
 // stream is sealed. Where the sequence has no upload step, it commits as well.
 func (k *Kit) export(ctx context.Context, s *workflow.Session, args []string) error {
+	if k.Gone != nil { // a chunk was lost since all of them were sealed
+		return fmt.Errorf("what is not sealed any more can't be exported again: %w", k.Gone)
+	}
 	target, err := k.exportTarget(ctx, s)
 	if err != nil {
 		return err

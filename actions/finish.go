@@ -16,6 +16,11 @@ func (k *Kit) finish(ctx context.Context, s *workflow.Session, _ []string) error
 	if err := k.destroyLate(ctx, s); err != nil {
 		return err
 	}
+	if k.Gone != nil {
+		if err := k.note(s, "nothing that it held was let go of: %v", k.Gone); err != nil {
+			return err
+		}
+	}
 	_, err := workflow.Once(ctx, s, workflow.Effect[*state.Left]{
 		Name: "holds", Afresh: true,
 		Do: func(ctx context.Context, fx workflow.Fx) (*state.Left, error) {
@@ -39,6 +44,9 @@ func (k *Kit) finish(ctx context.Context, s *workflow.Session, _ []string) error
 // is not at its end, and the base's. Since it looks at all of them, it also says what is LEFT of the Python tool's; nil: that
 // can't be told.
 func (k *Kit) settleHolds(ctx context.Context, s *workflow.Session, fx workflow.Fx) (left *state.Left, err error) {
+	if k.Gone != nil {
+		return nil, nil
+	}
 	run := s.Run()
 	h, err := holdingsOf(s.View, run.Job, k.Settings.Strategy)
 	if err != nil {
@@ -109,6 +117,9 @@ func (h holdings) mayHoldAsBase(snap zfs.SnapshotInfo, made bool) bool {
 // application had been started by then: it is not what the run backs up. What any backup is of, nobody overlooked: its mark
 // names a run of long ago, which had the same id.
 func (k *Kit) destroyLate(ctx context.Context, s *workflow.Session) error {
+	if k.Gone != nil {
+		return nil
+	}
 	run := s.Run()
 	snapshots, err := k.snapshots(ctx, s, run)
 	if err != nil {

@@ -42,6 +42,9 @@ type Kit struct {
 	Again func(command string) string
 	// LeaveRemote: a person has said that the place of a run that is given up is gone for good, and is not to be asked anything.
 	LeaveRemote bool
+	// Gone says why the dataset of the run at work is not asked anything: it is not there, or another one has its name. What was exported
+	// whole is brought to its place without it.
+	Gone error
 	// DeleteMost: a person has said that a sync may delete most of what is there.
 	DeleteMost bool
 	// Pause waits between tries; remote.Pause but in tests.

@@ -282,6 +282,9 @@ func releaseChunks(tx *state.Tx, b state.Backup, inPlace bool) error {
 // where a bookmark stands for them. What can't go (held by someone, cloned, not permitted, or for a reason that only zfs knows) is noted
 // with that, and the rest goes on.
 func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []string) error {
+	if k.Gone != nil {
+		return s.Detail("destroyed nothing: %v", k.Gone)
+	}
 	run := s.Run()
 	h, err := holdingsOf(s.View, run.Job, k.Settings.Strategy)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -26,7 +27,7 @@ func (c *ResumeCmd) Run(a *App) error {
 	if a.DryRun {
 		return a.foreseeRest("resume", c.ID, c.Force)
 	}
-	t, err := a.takeRun(c.ID, grip{insist: c.Force})
+	t, err := a.takeRun(c.ID, grip{insist: c.Force, whole: true})
 	defer t.close()
 	if err == nil {
 		err = c.resume(t)
@@ -39,7 +40,7 @@ func (c *ResumeCmd) resume(t *taken) error {
 		return err
 	}
 	load := t.load
-	if t.former {
+	if t.former || t.without != "" {
 		load = t.configured // a run of it needs no job of the config's
 	}
 	if err := load(); err != nil {
@@ -57,7 +58,7 @@ func (c *ResumeCmd) resume(t *taken) error {
 			return err
 		}
 	}
-	r, ok, err := t.choose("resume", c.ID)
+	r, ok, err := t.choose("resume", cmp.Or(c.ID, t.without))
 	if err != nil || !ok {
 		return err
 	}

@@ -36,9 +36,10 @@ type taken struct {
 	engine     *workflow.Engine
 	kit        *actions.Kit
 	unfinished []state.Run
-	gone       bool // ZFS says that there is no such dataset, or no such pool
-	former     bool // the dataset is not the config's, but one that it named when a run that was named here began
-	waits      bool // the command is run, which can wait for another to end
+	gone       bool   // ZFS says that there is no such dataset, or no such pool
+	without    string // the run that goes on though its dataset is gone: its backup was exported whole
+	former     bool   // the dataset is not the config's, but one that it named when a run that was named here began
+	waits      bool   // the command is run, which can wait for another to end
 	afresh     func(*state.Run)
 
 	settings *settings.Settings // after load
@@ -57,6 +58,7 @@ type grip struct {
 	leave  func(run string) bool // runs whose brackets stay as they are; or nil
 	insist bool                  // a person asked: try once more, whatever it did
 	gone   bool                  // a dataset that is gone is taken by what is on record of it, if anything
+	whole  bool                  // so is that of a run whose backup was exported whole, and needs it no more
 }
 
 // take takes the config's dataset. Whatever the error, taken is good for close and for on_failure.
@@ -79,19 +81,31 @@ func (a *App) take(how grip) (*taken, error) {
 }
 
 // takeRun takes the config's dataset to end a run, by default one of it as it is now. One that is named may be of another that the config
-// named when it began; or, to be given up, of one that is gone: its record is enough, then.
+// named when it began; or, to be given up, or if all that is left is to bring its backup to its place, of one that is gone: its record is
+// enough, then.
 func (a *App) takeRun(id string, how grip) (*taken, error) {
 	t, err := a.basicTaken()
 	if err != nil {
 		return t, err
 	}
 	guid, err := t.find()
+	if id == "" && t.gone && how.whole {
+		id = t.onlyOne(guid)
+	}
 	r, known := t.ofConfig(id)
 	if known && r.DatasetGUID != guid && r.Frozen.Dataset != t.dataset { // else it was renamed
 		t.dataset, t.onFailure.dataset, t.former = r.Frozen.Dataset, r.Frozen.Dataset, true
 		guid, err = t.find()
 	}
+	there := err == nil && r.DatasetGUID == guid
 	switch {
+	case known && how.whole && (err == nil || t.gone) && !there && t.isWhole(r):
+		t.without = r.ID
+		t.kit.Gone = fmt.Errorf("%s is not there any more", t.dataset)
+		if err == nil {
+			t.kit.Gone = fmt.Errorf("another dataset has the name %s now", t.dataset)
+		}
+		guid, err = r.DatasetGUID, nil
 	case known && how.gone && (err == nil || t.gone):
 		guid, err = r.DatasetGUID, nil
 	case known && err == nil && r.DatasetGUID != guid: // it would go on with what is not its own
@@ -104,6 +118,26 @@ func (a *App) takeRun(id string, how grip) (*taken, error) {
 		return t, err
 	}
 	return t, err
+}
+
+// onlyOne is the unfinished run of a dataset, if it has one alone.
+func (t *taken) onlyOne(guid string) (id string) {
+	var runs []state.Run
+	err := t.store.View(func(tx *state.Tx) (err error) {
+		runs, err = tx.Runs()
+		return err
+	})
+	runs = slices.DeleteFunc(runs, func(r state.Run) bool { return r.DatasetGUID != guid || r.Restore != nil || workflow.Over(r.State) })
+	if err != nil || len(runs) != 1 {
+		return ""
+	}
+	return runs[0].ID
+}
+
+// isWhole tells whether all of a run's backup was exported, so that the snapshot has done its part.
+func (t *taken) isWhole(r state.Run) bool {
+	b, known := t.backup(r)
+	return known && b.Files == nil && workflow.BackupMachine.In(b.State, workflow.BackupExported, workflow.BackupCommitted)
 }
 
 // basicTaken knows what can be known without ZFS, and has taken nothing yet.
