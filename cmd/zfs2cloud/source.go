@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/term"
@@ -65,7 +66,7 @@ func (s Source) open(ctx context.Context, a *App, check func(*readable) error) (
 	if err := there.Unlock(c.Encryption); err != nil {
 		return nil, err
 	}
-	o.job = s.onRecord(a, c)
+	o.job = s.onRecord(a, c, there.Jobs)
 	o.remember(a)
 	return o, nil
 }
@@ -82,16 +83,26 @@ func (s Source) place(c *settings.Settings) string {
 	return place
 }
 
-// onRecord is the job on record whose backups the config's remote has; nil without a config, or a database that tells.
-func (s Source) onRecord(a *App, c *settings.Settings) (job *state.Job) {
+// onRecord is the job on record whose backups the config's remote has; nil without a config, or a database that tells. A dataset that was
+// made anew has left one of its name and place behind: it is that whose marker lies there, MARKED, else one that was used.
+func (s Source) onRecord(a *App, c *settings.Settings, marked []string) (job *state.Job) {
 	if s.Remote != "" {
 		return nil
 	}
 	place := s.place(c)
+	rank := func(j state.Job) int {
+		switch {
+		case slices.Contains(marked, j.ID):
+			return 2
+		case j.Used:
+			return 1
+		}
+		return 0
+	}
 	err := state.New(c.StateDB).View(func(tx *state.Tx) error {
 		jobs, err := tx.Jobs()
 		for _, j := range jobs {
-			if j.Place == place && j.Dataset == c.Dataset {
+			if j.Place == place && j.Dataset == c.Dataset && (job == nil || rank(j) > rank(*job)) {
 				job = &j
 			}
 		}
