@@ -41,7 +41,8 @@ func (h holdings) isAdopted(s zfs.SnapshotInfo) bool {
 }
 
 // isPythons tells whether a snapshot is one that the Python tool made, as far as anything tells, and nobody has taken over: its
-// name is a time, and no mark is on it, or only that of an adoption which a crash kept from being on record.
+// name is a time, and no mark is on it, or only that of an adoption which a crash kept from being on record. So does one look
+// that a restore received, and nothing prunes it either.
 func (h holdings) isPythons(s zfs.SnapshotInfo) bool {
 	if _, ok := manifest.ParseStamp(s.Snapshot.Name()); !ok || h.isAdopted(s) && h.isOurs(s) {
 		return false

@@ -122,7 +122,7 @@ var (
 		"$zfs2cloud resume: runs the hooks that are due"}
 
 	noticePythonSnapshots = notice{"python-snapshots", "python", isWarning,
-		"$n of the Python tool: $size that nothing else holds; never a base here, and never pruned until they are taken over",
+		"$n of the Python tool or a restore: $size that nothing else holds; never a base here, and never pruned until they are taken over",
 		"$zfs2cloud adopt says what it would take over"}
 	noticePythonFolders = notice{"python-folders", "python", isWarning, "$n of the Python tool in $dir: $size; never a base here, and never pruned until they are taken over",
 		"$zfs2cloud adopt says what it would take over"}

@@ -27,7 +27,7 @@ type CLI struct {
 
 	RebuildState RebuildStateCmd `cmd:"" help:"Make the lost or outdated record of backups again from the remote, where run won't do it unasked."`
 
-	Adopt AdoptCmd `cmd:"" help:"Take over what the Python tool left, so that prunes remove it when it is due."`
+	Adopt AdoptCmd `cmd:"" help:"Take over what the Python tool or a restore left, so that prunes remove it when it is due."`
 
 	Forget ForgetCmd `cmd:"" help:"Back the dataset up no longer: let go of what is held for it, and of its record. Backups stay."`
 

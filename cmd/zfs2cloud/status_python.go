@@ -11,16 +11,16 @@ import (
 
 // What status says of what the Python tool made.
 
-// leftWords says what the Python tool has left, and nothing prunes.
+// leftWords says what the Python tool has left, and nothing prunes. A restore leaves snapshots of the same looks.
 func leftWords(l state.Left) string {
 	var parts []string
 	if l.Snapshots > 0 {
-		parts = append(parts, fmt.Sprintf("%s (%s)", counted(l.Snapshots, "snapshot"), size(l.SnapshotBytes)))
+		parts = append(parts, fmt.Sprintf("%s (%s) of the Python tool or a restore", counted(l.Snapshots, "snapshot"), size(l.SnapshotBytes)))
 	}
 	if l.Folders > 0 {
-		parts = append(parts, fmt.Sprintf("%s (%s)", counted(l.Folders, "folder"), size(l.FolderBytes)))
+		parts = append(parts, fmt.Sprintf("%s (%s) of the Python tool", counted(l.Folders, "folder"), size(l.FolderBytes)))
 	}
-	return strings.Join(parts, " and ") + " of the Python tool, which nothing prunes"
+	return strings.Join(parts, " and ") + ", which nothing prunes"
 }
 
 // badForeign are the Python tool's backups that were found bad, and not found good again since, the oldest first.
