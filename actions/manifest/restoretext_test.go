@@ -38,8 +38,9 @@ func TestRestoreTextSays(t *testing.T) {
 			[]string{
 				"tank/my data", "web1", "2026-11-26 03:52:00 UTC", "\n   20261125035200-full\n", "gpg for each file by itself",
 				"zfs000000.gpg \\\n      tank-my_data@20261126035200.zfs.000001.g2.gpg \\\n", "zfs get mountpoint",
+				"For the script (2) it must\nnot exist yet", "By hand (3 and 4)\nit has the folders before in it already",
 			},
-			[]string{hexA, hexB, hexC, "18446744073709551615", "zfs load-key", "must not exist yet"},
+			[]string{hexA, hexB, hexC, "18446744073709551615", "zfs load-key", "It must not exist yet"},
 		},
 		"full": {text(t, full()), []string{"It is full", "must not exist yet"}, []string{"incremental: it holds", "zfs get mountpoint", hexA}},
 		"none": {text(t, unencrypted()), []string{"are not encrypted"}, []string{"PASS", "GPG=", "GnuPG", ".gpg"}},
