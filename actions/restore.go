@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -89,12 +90,55 @@ func (k *Kit) PlanRestore(ctx context.Context, c *catalog.Catalog, q RestoreRequ
 		p.Bytes += m.Bytes()
 		p.StreamBytes += m.StreamBytes
 	}
-	p.SpoolBytes = mostSpooled(chunksOf(p.Chain))
-	if q.SpoolBytes > 0 && q.SpoolBytes < p.SpoolBytes {
-		return nil, refuse("--spool-max %d is too little: two chunks at a time are %d bytes", q.SpoolBytes, p.SpoolBytes)
+	if err := p.spools(q.SpoolBytes); err != nil {
+		return nil, err
 	}
-	p.SpoolBytes = min(max(p.SpoolBytes, q.SpoolBytes), p.Bytes)
-	return p, hasRoom(q.Spool, p.SpoolBytes)
+	return p, hasRoom(p.Spool, p.SpoolBytes)
+}
+
+// spools says how much may lie in the spool folder at once: as is asked for, or 0, as much as is needed.
+func (p *RestorePlan) spools(asked int64) error {
+	least := mostSpooled(chunksOf(p.Chain))
+	if asked > 0 && asked < least {
+		return refuse("--spool-max %d is too little: two chunks at a time are %d bytes", asked, least)
+	}
+	p.SpoolBytes = min(max(least, asked), p.Bytes)
+	return nil
+}
+
+// Respool has a run that is gone on with use another spool folder, or more or less of it; what is not given, "" or 0, stays.
+func (p *RestorePlan) Respool(dir string, most int64) error {
+	if dir == "" && most == 0 {
+		return nil
+	}
+	had := p.SpoolBytes
+	if most > 0 {
+		if err := p.spools(most); err != nil {
+			return err
+		}
+	}
+	needs := p.SpoolBytes - had
+	if dir != "" && dir != p.Spool {
+		p.Spool, needs = dir, p.SpoolBytes
+	}
+	return hasRoom(p.Spool, needs)
+}
+
+// NewSpool stores with a run that is gone on with which spool folder the plan has for it.
+func (p *RestorePlan) NewSpool(run *state.Run) {
+	rs := run.Restore
+	if p.Spool != rs.Spool && rs.Files != nil && rs.Began != nil {
+		rs.Mounts = cmp.Or(rs.Mounts, rs.Spool) // its scratch dataset knows where it is mounted
+	}
+	rs.Spool, rs.SpoolBytes = p.Spool, p.SpoolBytes
+}
+
+// LeaveSpool removes a run's folder in a spool folder that the plan does not have any more for it.
+func (p *RestorePlan) LeaveSpool(run state.Run) error {
+	if p.Spool == run.Restore.Spool {
+		return nil
+	}
+	return removeSpool(run.Restore.Spool, run.ID)
 }
 
 func chunksOf(chain []*manifest.Manifest) (chunks []manifest.Chunk) {

@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -41,7 +42,7 @@ func (k *Kit) scratchOf(fx workflow.Fx, run state.Run) (*scratchDataset, error) 
 
 // scratchDir is the folder in which that is mounted.
 func scratchDir(run state.Run) string {
-	return filepath.Join(run.Restore.Spool, "zfs2cloud-mount-"+run.ID)
+	return filepath.Join(cmp.Or(run.Restore.Mounts, run.Restore.Spool), "zfs2cloud-mount-"+run.ID)
 }
 
 // copyFiles is the step that copies what is asked for into the target.

@@ -15,10 +15,13 @@ type Restore struct {
 	// Python says that the Python tool made what is restored: its chain has no manifests, and GUIDs and the bytes of streams
 	// are known once its messages were proved.
 	Python bool `json:"python,omitempty"`
-	// Spool is the folder in which the run has one of its own, for at most SpoolBytes of chunk files.
+	// Spool is the folder in which the run has one of its own, for at most SpoolBytes of chunk files. Who goes on with it may name
+	// another.
 	Spool      string `json:"spool"`
 	SpoolBytes int64  `json:"spool_bytes"`
-	Chain      []Link `json:"chain"` // in the order in which they are received, the full first
+	// Mounts is the folder in which the scratch dataset is mounted, if that was begun with another Spool.
+	Mounts string `json:"mounts,omitempty"`
+	Chain  []Link `json:"chain"` // in the order in which they are received, the full first
 
 	Began  *time.Time `json:"began,omitempty"`  // just before the first receive was started
 	Made   string     `json:"made,omitempty"`   // GUID of the dataset that it makes, or made

@@ -35,7 +35,7 @@ type RestoreCmd struct {
 	To       string   `placeholder:"DIR" help:"Write the decrypted streams into files there, and make no dataset."`
 	Path     []string `sep:"none" placeholder:"PATH" help:"Restore only this file or folder; may be given more than once. newdataset is a scratch dataset then, and may be left out."`
 	Into     string   `placeholder:"DIR" help:"The folder that gets what --path names."`
-	Spool    string   `default:"/var/tmp" placeholder:"DIR" help:"Where about two chunks at a time wait until they are received (${default})."`
+	Spool    string   `placeholder:"DIR" help:"Where about two chunks at a time wait until they are received (/var/tmp; what is gone on with keeps its own)."`
 	SpoolMax string   `placeholder:"SIZE" help:"Fetch ahead, and keep what was received, up to so much there."`
 	JSON     bool     `help:"Say what goes on in lines of JSON."`
 	Dataset  string   `arg:"" optional:"" name:"newdataset" help:"The dataset to be made. Its parent must exist."`
@@ -95,6 +95,7 @@ func (c *RestoreCmd) Run(a *App) error {
 		return a.goOn(old, b, false, func(r *state.Run) {
 			from.OlderFile = cmp.Or(from.OlderFile, r.Restore.From.OlderFile)
 			r.Restore.From, r.Config = from, config
+			b.plan.NewSpool(r)
 		})
 	}
 	return a.drivePlan(c.target(), b, false, func(t *taken) (*workflow.Session, error) {
@@ -261,10 +262,13 @@ func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error
 		b, err := a.replan(ctx, from, old)
 		if err == nil {
 			b.plan.Files = c.request.Files // other paths may be named than before
+			err = c.respool(a, b.plan)
 		}
 		return b, err
 	}
-	plan, err := from.kit.PlanRestore(ctx, from.catalog, c.request)
+	q := c.request
+	q.Spool = cmp.Or(q.Spool, "/var/tmp")
+	plan, err := from.kit.PlanRestore(ctx, from.catalog, q)
 	switch {
 	case errors.Is(err, chunk.ErrPassphrase) && file != "":
 		return nil, fmt.Errorf("%w\nThat in %s does not open it either", err, safe(file))
@@ -291,6 +295,15 @@ func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error
 	return &bound{from.kit, plan}, nil
 }
 
+// respool has what is gone on with use the spool folder that is named, if one is.
+func (c *RestoreCmd) respool(a *App, p *actions.RestorePlan) error {
+	err := p.Respool(c.request.Spool, c.request.SpoolBytes)
+	if err == nil && (c.Spool != "" || c.SpoolMax != "") {
+		a.planRow("spool", "%s, at most %s", safe(p.Spool), size(p.SpoolBytes))
+	}
+	return err
+}
+
 // sameChain is an error unless the folders that were named are those that are restored.
 func (c *RestoreCmd) sameChain(p *actions.RestorePlan) error {
 	var names []string
@@ -307,10 +320,13 @@ func (c *RestoreCmd) sameChain(p *actions.RestorePlan) error {
 func (c *RestoreCmd) sameAs(a *App, old state.Run, r remote.Remote) error {
 	newest, q := old.Restore.Newest(), c.request
 	asked := q.Streams == old.Restore.Streams && (q.Files == nil) == (old.Restore.Files == nil) && (c.Backup == catalog.Latest || c.Backup == newest.Name || c.Backup == newest.Snapshot)
-	if asked && r.String() == old.Frozen.Remote {
-		return nil
+	if !asked || r.String() != old.Frozen.Remote {
+		return a.unfinishedRestore(old)
 	}
-	return a.unfinishedRestore(old)
+	if scratch := path.Dir(old.Restore.Into); q.Files != nil && q.Into != "" && q.Into != scratch {
+		return &refusal{Err: fmt.Errorf("run %s, which restores by way of %s, is unfinished, and goes on by no other\n%s", old.ID, scratch, a.waysOut(old.ID))}
+	}
+	return nil
 }
 
 // sameMoment is sameAs for what is asked for by a moment: which backup that is is known once the manifests can be opened.

@@ -150,7 +150,12 @@ func (a *App) restoreAgain(r state.Run, from state.Source, words string) string 
 
 // goOn takes an unfinished run to its end. ANEW changes what is said anew of where it reads from.
 func (a *App) goOn(r state.Run, b *bound, force bool, anew ...func(*state.Run)) error {
-	return a.drivePlan(r.Restore.Target(), b, force, func(t *taken) (*workflow.Session, error) { return t.engine.Open(r.ID, t.dataset, anew...) })
+	return a.drivePlan(r.Restore.Target(), b, force, func(t *taken) (*workflow.Session, error) {
+		if err := b.plan.LeaveSpool(r); err != nil { // the disk may be failing, for which another is named
+			fmt.Fprintf(a.Err, "note: what lies in the former spool folder stays: %s\n", safe(err.Error()))
+		}
+		return t.engine.Open(r.ID, t.dataset, anew...)
+	})
 }
 
 // drivePlan takes the run that BEGIN opens through its plan.
