@@ -45,13 +45,38 @@ func holdingsOf(view viewer, jobID string, strategy settings.Strategy) (h holdin
 			if r.DatasetGUID == h.job.DatasetGUID {
 				h.runs = append(h.runs, r)
 			}
-			if r.Restore != nil && !workflow.Over(r.State) {
-				h.restores = append(h.restores, r)
-			}
 		}
+		h.restores = restoresIn(runs)
 		return err
 	})
 	return h, err
+}
+
+// restoresIn are those runs that restore and are not at their end.
+func restoresIn(runs []state.Run) (restores []state.Run) {
+	for _, r := range runs {
+		if r.Restore != nil && !workflow.Over(r.State) {
+			restores = append(restores, r)
+		}
+	}
+	return restores
+}
+
+// unlessRestoring has STORE put on record that a backup is being deleted, unless a restore reads its chain that is not finished, and may
+// have begun since: then WHY says so. One that begins later finds the record (see RestorePlan.MayBegin).
+func (h holdings) unlessRestoring(fx workflow.Fx, b state.Backup, store func(*state.Tx, state.Backup) error) (why string, err error) {
+	err = fx.Note(func(tx *state.Tx, _ *state.Run) error {
+		runs, err := tx.Runs()
+		if err != nil {
+			return err
+		}
+		h.restores = restoresIn(runs)
+		if why = h.restoringChain(b); why != "" {
+			return nil
+		}
+		return store(tx, b)
+	})
+	return why, err
 }
 
 // unfinished is the run that is not at its end and for which YES says so, if any.

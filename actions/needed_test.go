@@ -1,7 +1,9 @@
 package actions
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -334,6 +336,83 @@ func TestOldEnoughGoesByTheStamp(t *testing.T) {
 		ahead.Creation = at(creation)
 		if got := (holdings{}).oldEnough(ahead, now.Add(time.Second), 120); got != want {
 			t.Errorf("%s, made %s: %v", ahead.Snapshot, creation, got)
+		}
+	}
+}
+
+// A restore may begin when a prune is at work, which read at its start what is needed: it asks again for each that it deletes.
+func TestUnlessRestoring(t *testing.T) {
+	for how, store := range map[string]func(*state.Tx, state.Backup) error{"at the place": going, "in place": expireRecord} {
+		backups, _ := aChain(t)
+		full := backups[0]
+		full.ManifestSHA256 = "of the full"
+		restore := runIn(t, state.Run{ID: "late", Restore: &state.Restore{Chain: []state.Link{{Name: full.Name, ManifestSHA256: full.ManifestSHA256}}}}, workflow.RunStart)
+		backups[0] = full
+		db := state.New(filepath.Join(t.TempDir(), "state.db"))
+		if err := db.Update(func(tx *state.Tx) error { return errors.Join(tx.PutBackup(full), tx.PutRun(restore)) }); err != nil {
+			t.Fatal(err)
+		}
+		fx := workflow.Fx{Note: func(note func(*state.Tx, *state.Run) error) error {
+			return db.Update(func(tx *state.Tx) error { return note(tx, &state.Run{}) })
+		}}
+		h := holdings{backups: backups, strategy: settings.SinceLastFull}
+		begun := func() (begun bool) {
+			err := db.View(func(tx *state.Tx) error {
+				b, err := tx.MustBackup(full.Job, full.Name)
+				begun = b.Going || workflow.BackupMachine.In(b.State, workflow.BackupExpired)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return begun
+		}
+		for _, b := range backups { // whatever of the chain it is
+			if why, err := h.unlessRestoring(fx, b, store); why != "restore late is not finished" || err != nil || begun() {
+				t.Errorf("%s, %s: %q %v, begun: %v", how, b.Name, why, err, begun())
+			}
+		}
+		restore = runIn(t, restore, workflow.RunStart, workflow.RunSucceed)
+		if err := db.Update(func(tx *state.Tx) error { return tx.PutRun(restore) }); err != nil {
+			t.Fatal(err)
+		}
+		if why, err := h.unlessRestoring(fx, full, store); why != "" || err != nil || !begun() {
+			t.Errorf("%s: %q %v, begun: %v", how, why, err, begun())
+		}
+	}
+}
+
+// A restore does not begin with what a prune has begun to delete. One of long ago, or that only looked, is none.
+func TestPrunedSince(t *testing.T) {
+	looked := at("20261201030000")
+	before, after := looked.Add(-time.Hour), looked.Add(time.Hour)
+	begun := []workflow.StepEvent{workflow.StepStart}
+	done := append(begun[:1:1], workflow.StepFinish)
+	for what, c := range map[string]struct {
+		step  state.Step
+		after []workflow.StepEvent
+		over  bool
+		ended *time.Time
+		want  bool
+	}{
+		"at work":                     {state.Step{Name: StepPruneRemote, Args: []string{"-y"}, Starts: 1}, begun, false, nil, true},
+		"at work in place":            {state.Step{Name: StepPruneIntermediates, Args: []string{"-y"}, Starts: 1}, begun, false, nil, true},
+		"it only looks":               {state.Step{Name: StepPruneRemote, Starts: 1}, begun, false, nil, false},
+		"not begun":                   {state.Step{Name: StepPruneRemote, Args: []string{"-y"}}, nil, false, nil, false},
+		"done meanwhile":              {state.Step{Name: StepPruneRemote, Args: []string{"-y"}, Starts: 1, Ended: &after}, done, true, &after, true},
+		"done before":                 {state.Step{Name: StepPruneRemote, Args: []string{"-y"}, Starts: 1, Ended: &before}, done, true, &before, false},
+		"done before, and at work on": {state.Step{Name: StepPruneRemote, Args: []string{"-y"}, Starts: 1, Ended: &before}, done, false, nil, false},
+		"given up meanwhile":          {state.Step{Name: StepPruneRemote, Args: []string{"-y"}, Starts: 1}, begun, true, &after, true},
+		"given up before":             {state.Step{Name: StepPruneRemote, Args: []string{"-y"}, Starts: 1}, begun, true, &before, false},
+		"another step":                {state.Step{Name: StepUpload, Args: []string{"-y"}, Starts: 1}, begun, false, nil, false},
+	} {
+		c.step.State = stateAfter(t, workflow.StepMachine, c.after...)
+		r := runIn(t, state.Run{Steps: []state.Step{c.step}, Ended: c.ended}, workflow.RunStart)
+		if c.over {
+			r = runIn(t, r, workflow.RunStart, workflow.RunSucceed)
+		}
+		if got := prunedSince(r, looked); got != c.want {
+			t.Errorf("%s: %v", what, got)
 		}
 	}
 }

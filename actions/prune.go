@@ -50,7 +50,7 @@ func (k *Kit) pruneIntermediates(ctx context.Context, s *workflow.Session, args 
 			would++
 			continue
 		}
-		if err := k.pruneFolder(ctx, s, b, inPlace); err != nil {
+		if err := k.pruneFolder(ctx, s, h, b, inPlace); err != nil {
 			if nerr := k.note(s, "%v", err); nerr != nil {
 				return nerr
 			}
@@ -167,17 +167,10 @@ func (k *Kit) note(s *workflow.Session, format string, args ...any) error {
 	return s.Note(text)
 }
 
-func (k *Kit) pruneFolder(ctx context.Context, s *workflow.Session, b state.Backup, inPlace bool) error {
+func (k *Kit) pruneFolder(ctx context.Context, s *workflow.Session, h holdings, b state.Backup, inPlace bool) error {
 	_, err := workflow.Once(ctx, s, workflow.Effect[workflow.Nothing]{
 		Name: "remove " + b.Name,
-		Intent: func(tx *state.Tx, _ *state.Run) error {
-			// Where the folder is the backup, it is one no more from the first file on.
-			if !inPlace {
-				return nil
-			}
-			return expireRecord(tx, b)
-		},
-		Do: func(context.Context, workflow.Fx) (none workflow.Nothing, err error) {
+		Do: func(_ context.Context, fx workflow.Fx) (none workflow.Nothing, err error) {
 			var chunks []state.Chunk
 			err = s.View(func(tx *state.Tx) error {
 				chunks, err = tx.Chunks(b.Job, b.Name)
@@ -187,10 +180,7 @@ func (k *Kit) pruneFolder(ctx context.Context, s *workflow.Session, b state.Back
 				return none, err
 			}
 			if inPlace {
-				if err := notWhole(b); err != nil {
-					return none, err
-				}
-				if err := removeManifest(b); err != nil {
+				if err := unmake(fx, h, b); err != nil {
 					return none, err
 				}
 			}
@@ -212,6 +202,21 @@ func (k *Kit) pruneFolder(ctx context.Context, s *workflow.Session, b state.Back
 			return releaseChunks(tx, b, inPlace)
 		},
 	})
+	return err
+}
+
+// unmake takes away what makes a folder a backup, where that is the backup: it is one no more from the first file on.
+func unmake(fx workflow.Fx, h holdings, b state.Backup) error {
+	stays, err := h.unlessRestoring(fx, b, expireRecord)
+	if err == nil && stays != "" {
+		err = fmt.Errorf("%s stays: %s", path.Join(b.Dir, b.Name), stays)
+	}
+	if err == nil {
+		err = notWhole(b)
+	}
+	if err == nil {
+		err = removeManifest(b)
+	}
 	return err
 }
 

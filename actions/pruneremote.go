@@ -235,11 +235,10 @@ func (p *remotePrune) ownIn(b state.Backup, e *catalog.Entry) (own, foreign []st
 func (p *remotePrune) delete(ctx context.Context, b state.Backup, own []string) (stays string, err error) {
 	if named := slices.Contains(own, manifestName(b)); named || workflow.BackupMachine.In(b.State, workflow.BackupCommitted) {
 		stays, err := workflow.Once(ctx, p.s, workflow.Effect[string]{
-			Name:   "forget " + b.Name,
-			Intent: func(tx *state.Tx, _ *state.Run) error { return going(tx, b) },
+			Name: "forget " + b.Name,
 			Do: func(ctx context.Context, fx workflow.Fx) (string, error) {
-				if !named {
-					return "", nil
+				if stays, err := p.holdings.unlessRestoring(fx, b, going); !named || stays != "" || err != nil {
+					return stays, err
 				}
 				return p.objects(ctx, fx, b.Name, []string{manifestName(b)})
 			},

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"zfs2cloud/actions/catalog"
@@ -55,6 +56,7 @@ type RestorePlan struct {
 	Newer []string
 
 	catalog *catalog.Catalog
+	looked  time.Time // when it was begun to be made
 }
 
 // Newest is the backup that was asked for.
@@ -65,7 +67,7 @@ func refuse(format string, args ...any) error { return catalog.Refuse(format, ar
 
 // PlanRestore opens the manifests of the whole chain, looks for every chunk, and at where it should all go.
 func (k *Kit) PlanRestore(ctx context.Context, c *catalog.Catalog, q RestoreRequest) (*RestorePlan, error) {
-	p := &RestorePlan{Streams: q.Streams, Files: q.Files, Spool: q.Spool, catalog: c}
+	p := &RestorePlan{Streams: q.Streams, Files: q.Files, Spool: q.Spool, catalog: c, looked: c.Look.Now()}
 	if err := k.aim(ctx, c.Look, q, p); err != nil {
 		return nil, err
 	}
@@ -186,6 +188,51 @@ func (p *RestorePlan) NewRestore(from state.Source, config string) state.Run {
 	}
 	return state.Run{Config: config, Typed: "restore", Restore: rs, Frozen: state.Frozen{Dataset: rs.Target(), Remote: p.catalog.Remote.String()},
 		Steps: workflow.NewPlan(steps, nil, &workflow.Planned{Name: stepEndRestore, Shown: stepEndRestore, Kind: workflow.Plain})}
+}
+
+// MayBegin is an error if a prune has begun to delete what the plan reads, and is not over, or was not when that was found. One that
+// comes later finds the restore (see holdings.unlessRestoring).
+func (p *RestorePlan) MayBegin(tx *state.Tx) error {
+	backups, err := tx.Backups("")
+	if err != nil {
+		return err
+	}
+	runs, err := tx.Runs()
+	if err != nil {
+		return err
+	}
+	for _, b := range backups {
+		if !b.Going && !workflow.BackupMachine.In(b.State, workflow.BackupExpired) || !p.reads(b) {
+			continue
+		}
+		for _, r := range runs {
+			if r.Job == b.Job && prunedSince(r, p.looked) {
+				return refuse("run %s, which prunes, has begun to delete %s\nWhat there is: zfs2cloud list, once that run is over or given up", r.ID, b.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// reads tells whether a backup on record is in the chain, and at its own place, which has its job's marker, and not in a copy.
+func (p *RestorePlan) reads(b state.Backup) bool {
+	return slices.Contains(p.catalog.Jobs, b.Job) && slices.ContainsFunc(p.Chain, func(m *manifest.Manifest) bool {
+		return m.Name == b.Name && p.catalog.ManifestSHA256(m.Name) == b.ManifestSHA256
+	})
+}
+
+// prunedSince tells whether a run has a prune of backups that is not at its end, or was not at a moment.
+func prunedSince(r state.Run, at time.Time) bool {
+	return slices.ContainsFunc(r.Steps, func(step state.Step) bool {
+		if step.Name != StepPruneIntermediates && step.Name != StepPruneRemote || OnlyLooks(step) || step.Starts == 0 {
+			return false
+		}
+		if !workflow.Over(r.State) && !workflow.StepMachine.In(step.State, workflow.StepDone) {
+			return true
+		}
+		ended := cmp.Or(step.Ended, r.Ended)
+		return ended != nil && ended.After(at)
+	})
 }
 
 // ResumeRestore is the plan of a run that restores, from what is there now: the same manifests, and every chunk.

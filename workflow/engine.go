@@ -54,10 +54,17 @@ type Watch struct {
 	Progress func(i int, done, total int64, estimated bool)
 }
 
-// Begin stores a new run. Its id, its states and its owner are given here.
-func (e *Engine) Begin(r state.Run) (*Session, error) {
+// Begin stores a new run. Its id, its states and its owner are given here. AGAINST has an error for what speaks against it, in
+// the transaction that stores it: then nothing is stored.
+func (e *Engine) Begin(r state.Run, against ...func(*state.Tx) error) (*Session, error) {
 	now := e.World.Now()
+	var refused error
 	err := e.Store.Update(func(tx *state.Tx) error {
+		for _, speaks := range against {
+			if refused = speaks(tx); refused != nil {
+				return refused
+			}
+		}
 		id, err := tx.NewRunID()
 		if err != nil {
 			return err
@@ -77,7 +84,10 @@ func (e *Engine) Begin(r state.Run) (*Session, error) {
 		}
 		return tx.PutRun(r)
 	})
-	if err != nil {
+	switch {
+	case refused != nil:
+		return nil, refused
+	case err != nil:
 		return nil, fmt.Errorf("store new run: %w", err)
 	}
 	return e.session(r), nil

@@ -102,7 +102,12 @@ func (c *RestoreCmd) Run(a *App) error {
 		if len(t.unfinished) > 0 { // another command was quicker
 			return nil, &unrestored{a.unfinishedRestore(t.unfinished[0])}
 		}
-		return t.engine.Begin(b.plan.NewRestore(from, config))
+		return t.engine.Begin(b.plan.NewRestore(from, config), func(tx *state.Tx) error {
+			if err := b.plan.MayBegin(tx); err != nil {
+				return &unrestored{err}
+			}
+			return nil
+		})
 	})
 }
 
