@@ -24,13 +24,16 @@ type candidate struct {
 	proved time.Time // when it last was; zero: never, or it was found bad since
 }
 
-// proofs is when the chunks of a backup were last proved at a level.
+// proofs is when the chunks of a backup were last proved at a level. What was proved while the clock was ahead of NOW nobody knows the
+// time of: it counts as never.
 type proofs struct {
+	now    time.Time
 	whole  state.Verified // zero: never
 	chunks map[int]state.Verified
 }
 
-func proofsOf(tx *state.Tx, job, backup string, level Level) (p proofs, err error) {
+func proofsOf(tx *state.Tx, job, backup string, level Level, now time.Time) (p proofs, err error) {
+	p.now = now
 	if p.whole, _, err = tx.VerifiedWhole(job, backup, string(level)); err != nil {
 		return p, err
 	}
@@ -46,13 +49,31 @@ func proofsOf(tx *state.Tx, job, backup string, level Level) (p proofs, err erro
 // of is when a chunk was last proved.
 func (p proofs) of(n int) time.Time {
 	v, ok := p.chunks[n]
-	switch {
-	case ok && v.Bad != "":
+	if ok && v.Bad != "" {
 		return time.Time{}
-	case p.whole.Bad == "" && p.whole.At.After(v.At):
-		return p.whole.At
+	}
+	at := p.notAhead(v)
+	if whole := p.notAhead(p.whole); p.whole.Bad == "" && whole.After(at) {
+		return whole
+	}
+	return at
+}
+
+// notAhead is when something was proved; zero if that lies ahead.
+func (p proofs) notAhead(v state.Verified) time.Time {
+	if v.At.After(p.now) {
+		return time.Time{}
 	}
 	return v.At
+}
+
+// wholeSince is what all chunks must have been proved after for the backup to be better proved than it is: if it was found bad, since
+// then, whatever the clock said.
+func (p proofs) wholeSince() time.Time {
+	if p.whole.Bad != "" {
+		return p.whole.At
+	}
+	return p.notAhead(p.whole)
 }
 
 // all is since when all of N chunks are proved: the longest ago of them; zero if one is not.
@@ -76,7 +97,7 @@ func (k *Kit) sample(ctx context.Context, s *workflow.Session, v *verifying, q V
 		Do: func(ctx context.Context, _ workflow.Fx) (map[string][]int, error) {
 			return v.pick(ctx, q, names, func(name string) (p proofs, err error) {
 				err = s.View(func(tx *state.Tx) error {
-					p, err = proofsOf(tx, s.Run().Job, name, q.Level)
+					p, err = proofsOf(tx, s.Run().Job, name, q.Level, s.Now())
 					return err
 				})
 				return p, err
@@ -141,11 +162,11 @@ func verifiedSample(tx *state.Tx, whole state.Verified, verdict Verdict) error {
 	if whole.Bad != "" {
 		return storeVerdict(tx, whole)
 	}
-	p, err := proofsOf(tx, whole.Job, whole.Backup, Level(whole.Level))
+	p, err := proofsOf(tx, whole.Job, whole.Backup, Level(whole.Level), whole.At)
 	if err != nil {
 		return err
 	}
-	if oldest := p.all(verdict.Of); oldest.After(p.whole.At) {
+	if oldest := p.all(verdict.Of); oldest.After(p.wholeSince()) {
 		whole.At = oldest
 		return storeVerdict(tx, whole)
 	}

@@ -46,7 +46,7 @@ func TestProofs(t *testing.T) {
 		return state.Verified{Chunk: &n, At: at, Bad: bad}
 	}
 	first, second, third := at("20261101000000"), at("20261102000000"), at("20261103000000")
-	whole := state.Verified{At: second}
+	whole, ahead := state.Verified{At: second}, at("20370101000000")
 	for name, c := range map[string]struct {
 		p    proofs
 		want time.Time
@@ -60,9 +60,29 @@ func TestProofs(t *testing.T) {
 		"one alone":         {proofs{chunks: map[int]state.Verified{0: one(0, third, "")}}, time.Time{}},
 		"one bad":           {proofs{whole: whole, chunks: map[int]state.Verified{0: one(0, third, "gone")}}, time.Time{}},
 		"the whole bad":     {proofs{whole: state.Verified{At: second, Bad: "gone"}, chunks: map[int]state.Verified{0: one(0, third, "")}}, time.Time{}},
+		"wholly, ahead":     {proofs{whole: state.Verified{At: ahead}}, time.Time{}},
+		"one ahead":         {proofs{chunks: map[int]state.Verified{0: one(0, ahead, ""), 1: one(1, third, "")}}, time.Time{}},
+		"one ahead, wholly": {proofs{whole: whole, chunks: map[int]state.Verified{0: one(0, ahead, ""), 1: one(1, third, "")}}, second},
+		"since, not ahead":  {proofs{whole: state.Verified{At: ahead}, chunks: map[int]state.Verified{0: one(0, third, ""), 1: one(1, first, "")}}, first},
 	} {
+		c.p.now = third
 		if got := c.p.all(2); !got.Equal(c.want) {
 			t.Errorf("%s: %v, not %v", name, got, c.want)
+		}
+	}
+}
+
+// The whole is as well proved as the chunk that was not for longest, also where it was proved while the clock was ahead; but that it
+// was found bad then only chunks overcome that were proved later.
+func TestWholeSince(t *testing.T) {
+	t.Parallel()
+	now, ahead := at("20261103000000"), at("20370101000000")
+	for _, c := range []struct {
+		whole state.Verified
+		want  time.Time
+	}{{state.Verified{}, time.Time{}}, {state.Verified{At: now}, now}, {state.Verified{At: ahead}, time.Time{}}, {state.Verified{At: ahead, Bad: "gone"}, ahead}} {
+		if got := (proofs{now: now, whole: c.whole}).wholeSince(); !got.Equal(c.want) {
+			t.Errorf("%+v: %v", c.whole, got)
 		}
 	}
 }

@@ -172,11 +172,15 @@ type LastVerified struct {
 }
 
 // LastVerifiedOf a backup, by what each level found of it, is the closest look that found nothing wrong, unless another found
-// something that no such look has overcome since: then that one. The bool is false if there was none.
-func LastVerifiedOf(found map[string]state.Finding) (last LastVerified, known bool) {
+// something that no such look has overcome since: then that one. One whose time lies ahead of NOW, when the clock was wrong,
+// overcomes nothing. The bool is false if there was none.
+func LastVerifiedOf(found map[string]state.Finding, now time.Time) (last LastVerified, known bool) {
 	for _, level := range slices.Backward(Levels) {
 		v, ok := found[string(level)]
-		if !ok || known && (v.Bad == "" || v.At.Before(last.At)) {
+		if !ok || known && v.Bad == "" {
+			continue
+		}
+		if overcome := v.At.Before(last.At) && !(last.Bad == "" && last.At.After(now)); known && overcome {
 			continue
 		}
 		last, known = LastVerified{Level: level, At: v.At, Bad: v.Bad}, true

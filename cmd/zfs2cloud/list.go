@@ -143,7 +143,22 @@ func (l *lister) readRecords(store *state.Store, job string) {
 // verified is what verifications found of a backup. Of one whose manifest does not open, or is gone, the job's own record
 // may know.
 func (l *lister) verified(job *string, name string) (actions.LastVerified, bool) {
-	return actions.LastVerifiedOf(l.records[or(job, l.own)+"/"+name].Verified)
+	return actions.LastVerifiedOf(l.record(job, name).Verified, l.app.World.Now())
+}
+
+func (l *lister) record(job *string, name string) state.Backup {
+	return l.records[or(job, l.own)+"/"+name]
+}
+
+// foundBad says what a verification found wrong with a backup, and counts.
+func (l *lister) foundBad(job *string, name string) string {
+	if last, _ := l.verified(job, name); last.Bad != "" {
+		return foundBadBy(last)
+	}
+	if bad := l.record(job, name).Bad; bad != nil {
+		return foundBadBy(actions.LastVerified{Level: actions.Level(bad.Level), Bad: bad.What})
+	}
+	return ""
 }
 
 // backup says what an entry is, once it and what it hangs on were looked into.
@@ -182,7 +197,7 @@ func (l *lister) backup(ctx context.Context, e *catalog.Entry) listed {
 	b.Problem, b.Why = orNull(string(j.Problem)), orNull(j.Why)
 	last, known := l.verified(b.Job, b.Name)
 	b.Verified = verifiedToJSON(last, known)
-	if why := l.bad(ctx, e, last); why != "" {
+	if why := l.bad(ctx, e, b.Job); why != "" {
 		b.Restorable, b.Problem, b.Why = &no, orNull(foundBad), &why
 	}
 	return b
@@ -191,7 +206,7 @@ func (l *lister) backup(ctx context.Context, e *catalog.Entry) listed {
 // python says of a backup of the Python tool what its names tell, which is not whether it can be restored, and what
 // verifications found of it and of what it hangs on.
 func (l *lister) python(b *listed, j catalog.Judged) {
-	last, known := actions.LastVerifiedOf(l.foreign[b.Name].Verified)
+	last, known := actions.LastVerifiedOf(l.foreign[b.Name].Verified, l.app.World.Now())
 	b.Verified = verifiedToJSON(last, known)
 	no := false
 	if j.Problem != catalog.Python {
@@ -204,7 +219,7 @@ func (l *lister) python(b *listed, j catalog.Judged) {
 	unproved := ""
 	for _, m := range j.Chain {
 		f := l.foreign[m.Name]
-		if last, _ := actions.LastVerifiedOf(f.Verified); last.Bad != "" {
+		if last, _ := actions.LastVerifiedOf(f.Verified, l.app.World.Now()); last.Bad != "" {
 			why := fmt.Sprintf("base %s was found bad by verify", m.Name)
 			if m.Name == b.Name {
 				why = foundBadBy(last)
@@ -229,12 +244,12 @@ func (l *lister) python(b *listed, j catalog.Judged) {
 }
 
 // bad says what a verification found wrong with a backup, or with one that it hangs on.
-func (l *lister) bad(ctx context.Context, e *catalog.Entry, last actions.LastVerified) string {
-	if last.Bad != "" {
-		return foundBadBy(last)
+func (l *lister) bad(ctx context.Context, e *catalog.Entry, job *string) string {
+	if why := l.foundBad(job, e.Name); why != "" {
+		return why
 	}
 	for m := e.Manifest; m != nil && m.Base != nil; {
-		if base, _ := l.verified(&m.Job, m.Base.Name); base.Bad != "" {
+		if l.foundBad(&m.Job, m.Base.Name) != "" {
 			return fmt.Sprintf("base %s was found bad by verify", m.Base.Name)
 		}
 		base, err := l.catalog.Entry(ctx, m.Base.Name)

@@ -327,7 +327,7 @@ func (s *sight) backupsJSON() []statusBackup {
 		if b.Base != nil {
 			j.Base = &b.Base.Name
 		}
-		v, known := actions.LastVerifiedOf(b.Verified)
+		v, known := actions.LastVerifiedOf(b.Verified, s.now)
 		j.Verified = verifiedToJSON(v, known)
 		if b.Bad != nil {
 			j.Bad = &badJSON{Level: b.Bad.Level, At: b.Bad.At.UTC(), What: b.Bad.What}

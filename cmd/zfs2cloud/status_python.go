@@ -26,7 +26,7 @@ func leftWords(l state.Left) string {
 // badForeign are the Python tool's backups that were found bad, and not found good again since, the oldest first.
 func (s *sight) badForeign(job string) (names []string) {
 	for _, f := range s.foreign {
-		if last, _ := actions.LastVerifiedOf(f.Verified); f.Job == job && last.Bad != "" {
+		if last, _ := actions.LastVerifiedOf(f.Verified, s.now); f.Job == job && last.Bad != "" {
 			names = append(names, f.Name)
 		}
 	}
@@ -44,7 +44,7 @@ func (s *sight) foreignJSON(job string) []statusForeign {
 	list := []statusForeign{}
 	for _, f := range s.foreign {
 		if f.Job == job {
-			last, known := actions.LastVerifiedOf(f.Verified)
+			last, known := actions.LastVerifiedOf(f.Verified, s.now)
 			j := statusForeign{Name: f.Name, Verified: verifiedToJSON(last, known)}
 			if f.Folder != nil {
 				j.Adopted = utc(&f.Folder.At)

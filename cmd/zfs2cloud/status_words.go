@@ -247,7 +247,7 @@ func (s *sight) goodWords(j state.Job) string {
 		if b.Seen != nil {
 			text += ", listed whole " + age(s.now, *b.Seen)
 		}
-		if v, ok := actions.LastVerifiedOf(b.Verified); ok {
+		if v, ok := actions.LastVerifiedOf(b.Verified, s.now); ok {
 			text += fmt.Sprintf("; verified: %s, %s", v.Level, age(s.now, v.At))
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"zfs2cloud/actions"
+	"zfs2cloud/actions/catalog"
+	"zfs2cloud/actions/manifest"
 	"zfs2cloud/cmd/internal/config"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -109,7 +111,7 @@ func TestLastVerified(t *testing.T) {
 	}
 	is := func(level actions.Level, bad string) {
 		t.Helper()
-		if last, known := actions.LastVerifiedOf(b.Verified); last.Level != level || last.Bad != bad || known != (level != "") {
+		if last, known := actions.LastVerifiedOf(b.Verified, taleNow.Add(9*time.Hour)); last.Level != level || last.Bad != bad || known != (level != "") {
 			t.Errorf("%+v, not %s %q", last, level, bad)
 		}
 	}
@@ -128,6 +130,34 @@ func TestLastVerified(t *testing.T) {
 	put(actions.Decrypted, 7, "decrypted")
 	put(actions.Hashed, 8, "")
 	is(actions.Decrypted, "decrypted")
+	put(actions.Decrypted, 9, "")
+	is(actions.Decrypted, "")
+	put(actions.Decrypted, 90000, "") // while the clock was ahead
+	is(actions.Decrypted, "")
+	put(actions.Hashed, 9, "hashed")
+	is(actions.Hashed, "hashed")
+	put(actions.Hashed, 90001, "hashed")
+	is(actions.Hashed, "hashed")
+	put(actions.Decrypted, 9, "")
+	is(actions.Hashed, "hashed")
+}
+
+// What was found bad and counts so for who decides what the next is based on is no good in list either, whatever was found since.
+func TestListFoundBad(t *testing.T) {
+	t.Parallel()
+	c, job := newTale(t), taleJob
+	l := lister{app: c.app, records: map[string]state.Backup{job + "/20261125030000-full": {
+		Bad:      &state.Bad{Level: "hashed", What: "gone"},
+		Verified: map[string]state.Finding{"hashed": {At: taleNow}},
+	}}}
+	e := &catalog.Entry{Name: "20261125030000-full"}
+	if got := l.bad(t.Context(), e, &job); got != "found bad by verify (hashed): gone" {
+		t.Error(got)
+	}
+	on := &catalog.Entry{Name: "20261125040000", Manifest: &manifest.Manifest{Job: job, Base: &manifest.Base{Name: e.Name}}}
+	if got := l.bad(t.Context(), on, &job); got != "base 20261125030000-full was found bad by verify" {
+		t.Error(got)
+	}
 }
 
 func TestStatusVerifying(t *testing.T) {
