@@ -57,6 +57,7 @@ type Run struct {
 	Deaths     []Death  `json:"deaths,omitempty"`
 	Closing    bool     `json:"closing,omitempty"` // a process that does not drive it is closing its bracket
 	StartOvers int      `json:"start_overs,omitempty"`
+	Stops      int      `json:"stops,omitempty"` // how often it was asked to stop since it last got any further
 
 	Notes []string `json:"notes,omitempty"` // what a person should know afterwards: what could not be reached or removed
 }

@@ -413,6 +413,10 @@ func (e *Engine) interrupt(s *Session) error {
 	}
 	err := s.update(func(tx *state.Tx, r *state.Run) error {
 		r.Deaths = nil // an end that could be told breaks the row
+		if progressed(r) {
+			r.Stops = 0
+		}
+		r.Stops++
 		return RunMachine.Fire(tx, &r.State, RunInterrupt)
 	})
 	if err != nil {
@@ -434,7 +438,7 @@ func (e *Engine) fail(s *Session, i int, cause error) error {
 	}
 	err := s.update(func(tx *state.Tx, r *state.Run) error {
 		r.Error = report.Error()
-		r.Deaths = nil // an end that could be told breaks the row
+		r.Deaths, r.Stops = nil, 0 // an end that could be told breaks the row
 		return end(tx, r, event, s.Now())
 	})
 	if err != nil {

@@ -27,7 +27,7 @@ type onFailure struct {
 // message. Its exit status is its own business, and so is what it leaves behind. It is ended after hook_timeout, and
 // by a stop signal. What it starts of ours, a resume say, calls no other: while the cause lasts they would nest without end.
 func (f onFailure) call(code int, r state.Run, text string) error {
-	if f.script == "" || code != exitFailed && code != exitLocked && code != exitStuck && code != exitRefused {
+	if f.script == "" || !f.hears(code, r) {
 		return nil
 	}
 	if f.app.Env.Getenv(phaseVariable) == phaseFailure {
@@ -72,6 +72,23 @@ func (f onFailure) call(code int, r state.Run, text string) error {
 		return nil
 	}
 	return err
+}
+
+// hears tells whether an exit is somebody's business. To be asked to stop is none, unless a run is stopped again and again (by
+// its service's limits, say) where no person does it, and gets no further.
+func (f onFailure) hears(code int, r state.Run) bool {
+	switch code {
+	case exitFailed, exitRefused, exitLocked, exitStuck:
+		return true
+	case exitInterrupted:
+		return stoppedAgain(r) && !f.app.Terminal
+	}
+	return false
+}
+
+// stoppedAgain tells whether a run was asked to stop before, and has got no further since.
+func stoppedAgain(r state.Run) bool {
+	return workflow.RunMachine.In(r.State, workflow.RunInterrupted) && r.Stops > 1
 }
 
 // By this variable a script knows when it is called; with this value it is on_failure.

@@ -211,6 +211,9 @@ func (a *App) interruptedText(t *taken, r state.Run) string {
 	if ok && b.Sums.Sealed > 0 {
 		text = fmt.Sprintf("interrupted: %s sealed, %s on the remote, and stay there", counted(b.Sums.Sealed, "chunk"), count(b.Sums.Uploaded))
 	}
+	if stoppedAgain(r) {
+		text = fmt.Sprintf("%srun %s was asked to stop %s and got no further meanwhile, last in %s\n%s", a.subject(t), r.ID, counted(r.Stops, "time"), safe(stepName(r)), text)
+	}
 	return text + "\nNext: " + a.again("resume "+r.ID)
 }
 
