@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 
@@ -133,12 +132,12 @@ func (c *Catalog) readAtOnce(ctx context.Context, names []string) error {
 		lists, err = c.Remote.ListBackups(ctx, c.Look)
 		return err
 	})
-	if errors.Is(err, remote.ErrTooBig) {
-		c.means.Log.Info("folders are listed one by one", "err", err)
-		return nil
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if err != nil {
-		return err
+		c.means.Log.Info("folders are listed one by one", "err", err)
+		return nil
 	}
 	var sealed []*Entry
 	for _, name := range names {

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -49,20 +50,23 @@ func TestCannotLook(t *testing.T) {
 	}
 }
 
-// A remote with more objects than are listed at once is read folder by folder. (It once could not be listed, nor restored from.)
+// A remote with more objects than are listed at once, or that takes fewer connections than that needs, is read folder by folder. (It
+// once could not be listed, nor restored from.)
 func TestTooManyAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t, settings.None)
 	s.fill(t, 1, fewFolders)
-	c := s.catalog(t)
-	c.Remote = crowded{c.Remote}
-	all, err := c.ReadAll(t.Context())
-	if err != nil || len(all) != 1+fewFolders {
-		t.Fatalf("%d folders, %v", len(all), err)
-	}
-	for _, e := range all {
-		if e.Why != nil {
-			t.Errorf("%s: %v", e.Name, e.Why)
+	for _, why := range []error{remote.ErrTooBig, errors.New("ssh: handshake failed: EOF")} {
+		c := s.catalog(t)
+		c.Remote = crowded{c.Remote, why}
+		all, err := c.ReadAll(t.Context())
+		if err != nil || len(all) != 1+fewFolders {
+			t.Fatalf("%d folders, %v", len(all), err)
+		}
+		for _, e := range all {
+			if e.Why != nil {
+				t.Errorf("%s: %v", e.Name, e.Why)
+			}
 		}
 	}
 }
@@ -115,8 +119,11 @@ func TestAsOfPushed(t *testing.T) {
 	}
 }
 
-type crowded struct{ remote.Remote }
+type crowded struct {
+	remote.Remote
+	why error
+}
 
 func (c crowded) ListBackups(context.Context, workflow.World) (map[string][]remote.Object, error) {
-	return nil, &remote.Error{Op: "list all backups of", Remote: c.String(), Err: remote.ErrTooBig}
+	return nil, &remote.Error{Op: "list all backups of", Remote: c.String(), Err: c.why}
 }

@@ -20,8 +20,9 @@ import (
 const (
 	// maxObjects bounds what is kept of a listing of all backups: some 400 MB of memory.
 	maxObjects = 1_000_000
-	// atOnce is how many small objects rclone gets side by side: nearly all of the time is waiting.
-	atOnce = 16
+	// atOnce is how many small objects rclone gets side by side: nearly all of the time is waiting. Some SFTP servers take ten
+	// connections of a user, and no more.
+	atOnce = 8
 	// slack is how much more than the objects have an rclone may get.
 	slack = 1 << 20
 )
@@ -103,9 +104,11 @@ func (r *rclone) ListBackups(ctx context.Context, w workflow.World) (map[string]
 	if err != nil {
 		return nil, err
 	}
+	var first []string
 	flags := []string{"--recursive", "--no-mimetype", "--use-server-modtime"}
 	if !known.Features.ListR || !known.Features.BucketBased {
-		flags = append(flags, "--max-depth", "2", "--checkers", fmt.Sprint(atOnce))
+		first = []string{"--checkers", fmt.Sprint(atOnce)}
+		flags = append(flags, "--max-depth", "2")
 		flags = append(flags, underBackups...)
 	}
 	all := backups{in: map[string][]Object{}}
@@ -117,7 +120,7 @@ func (r *rclone) ListBackups(ctx context.Context, w workflow.World) (map[string]
 		parsed <- err
 	}()
 	const op = "list all backups of"
-	err = r.run(ctx, w, call{op: op, verb: "lsjson", flags: flags, operands: []string{r.remote}, looks: true, stdout: in})
+	err = r.run(ctx, w, call{op: op, verb: "lsjson", first: first, flags: flags, operands: []string{r.remote}, looks: true, stdout: in})
 	in.CloseWithError(err) // nil: io.EOF
 	// What is wrong with the listing ends rclone, whose own error then is that of a pipe.
 	if perr := <-parsed; perr != nil && (err == nil || !errors.Is(perr, err)) && ctx.Err() == nil {
@@ -150,7 +153,8 @@ func (r *rclone) GetSome(ctx context.Context, w workflow.World, some []Sized, go
 	c := call{
 		op: op, verb: "copy", operands: []string{r.remote, dir}, looks: true, transfers: true, stdin: strings.NewReader(list.String()),
 		// A store that sends more than it listed is not to fill our disk: --max-transfer counts KiB without the B.
-		flags: []string{"--files-from-raw", "-", "--transfers", fmt.Sprint(atOnce), "--checkers", fmt.Sprint(atOnce), "--max-transfer", fmt.Sprintf("%dB", most)},
+		first: []string{"--transfers", fmt.Sprint(atOnce), "--checkers", fmt.Sprint(atOnce)},
+		flags: []string{"--files-from-raw", "-", "--max-transfer", fmt.Sprintf("%dB", most)},
 	}
 	// An rclone that came to its end has left nothing that is not whole, and all that is not in cold storage.
 	if err := r.run(ctx, w, c); err != nil && !errors.Is(err, ErrArchived) {

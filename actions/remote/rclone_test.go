@@ -36,6 +36,32 @@ func TestArgv(t *testing.T) {
 	}
 }
 
+// How much rclone does at once is the user's to say: a server may take few connections. (What rclone_args said was once beaten.)
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	r, w := rcloneOver(t, localConf, "", "x:"+t.TempDir(), "--checkers=2", "--transfers=3"), &recorder{}
+	if _, err := r.ListBackups(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.GetSome(t.Context(), w, []Sized{{Name: aFolder + "/none", Size: 1}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	ours := 0
+	for _, argv := range w.started {
+		for flag, user := range map[string]string{"--checkers": "--checkers=2", "--transfers": "--transfers=3"} {
+			if at := slices.Index(argv, flag); at >= 0 {
+				ours++
+				if at > slices.Index(argv, user) {
+					t.Errorf("the user's %s is beaten: %q", user, argv)
+				}
+			}
+		}
+	}
+	if ours != 3 {
+		t.Errorf("%d limits of ours in %q", ours, w.started)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	for _, o := range []Options{

@@ -17,7 +17,7 @@ import (
 type call struct {
 	op, name  string // for the error
 	verb      string
-	first     []string // before all flags of the user's: filters that have to win
+	first     []string // before all flags of the user's: filters, of which the first wins, and what the user's may be instead of
 	flags     []string // of the verb
 	operands  []string
 	looks     bool
