@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
+	"strings"
 	"sync"
 
 	"zfs2cloud/actions/remote"
@@ -72,13 +74,18 @@ func (u *uploading) begin(ctx context.Context, fx workflow.Fx) (*uploader, error
 	return p, nil
 }
 
-// uploadJobs is how many chunks are uploaded at once. A bandwidth limit is each rclone's own, so that with one
+// uploadJobs is how many chunks are uploaded at once. A limit of bandwidth or of requests is each rclone's own, so that with one
 // there is one.
 func (k *Kit) uploadJobs() int {
-	if k.Settings.RcloneBwlimit != "" {
+	c := k.Settings
+	limits := func(flag string) bool {
+		name, _, _ := strings.Cut(flag, "=")
+		return name == "--bwlimit" || name == "--tpslimit"
+	}
+	if c.RcloneBwlimit != "" || slices.ContainsFunc(slices.Concat(c.RcloneObjectGlobal, c.RcloneObjectArgs), limits) {
 		return 1
 	}
-	return k.Settings.UploadJobs
+	return c.UploadJobs
 }
 
 func (p *uploader) wake() {

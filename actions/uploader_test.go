@@ -52,3 +52,24 @@ func TestArrivedWithoutHash(t *testing.T) {
 		}
 	}
 }
+
+// With a limit that each rclone keeps by itself there is one rclone. (A --bwlimit among its flags was once kept by four.)
+func TestUploadJobs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		settings settings.Settings
+		want     int
+	}{
+		{settings.Settings{}, 4},
+		{settings.Settings{RcloneBwlimit: "8M"}, 1},
+		{settings.Settings{RcloneObjectArgs: []string{"--transfers", "4", "--bwlimit", "8M"}}, 1},
+		{settings.Settings{RcloneObjectGlobal: []string{"--bwlimit=8M"}}, 1},
+		{settings.Settings{RcloneObjectArgs: []string{"--tpslimit=10"}}, 1},
+		{settings.Settings{RcloneObjectArgs: []string{"--bwlimit-file", "8M", "--tpslimit-burst=2"}}, 4},
+	} {
+		c.settings.UploadJobs = 4
+		if got := (&Kit{Settings: &c.settings}).uploadJobs(); got != c.want {
+			t.Errorf("%+v: %d", c.settings.RcloneObjectArgs, got)
+		}
+	}
+}

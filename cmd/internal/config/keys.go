@@ -50,7 +50,7 @@ var Keys = []Key{
 		Unit: "since_last_full, since_last_incremental, never_incremental", Default: "since_last_full", read: readStrategy},
 	{Name: "split_size", Meaning: "how much of the stream a chunk has", Unit: "bytes; 512K, 1G and 1GiB binary, 1GB decimal",
 		Default: "1G", read: readSplitSize},
-	{Name: "upload_jobs", Meaning: "how many chunks are uploaded at once; with rclone_bwlimit it is one", Unit: "1 to 64",
+	{Name: "upload_jobs", Meaning: "how many chunks are uploaded at once; with rclone_bwlimit, or --bwlimit or --tpslimit among the flags for rclone, it is one", Unit: "1 to 64",
 		Default: "4", read: readUploadJobs},
 	{Name: "spool_max", Meaning: "how much of chunk files may wait for their upload, at least twice split_size; then the export waits; the disk's free space bounds it always",
 		Unit: "as split_size", Default: "none", read: readSpoolMax, optEmpty: true},
