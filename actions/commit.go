@@ -316,16 +316,7 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (taken map[str
 	if err != nil {
 		return nil, err
 	}
-	var missing []state.Chunk
-	err = u.eachBlock(func(block []state.Chunk) error {
-		for _, c := range block {
-			o, ok := there[c.Name]
-			if same, _ := o.Matches(c.Size, hashesOf(c)); !ok || !same {
-				missing = append(missing, c)
-			}
-		}
-		return nil
-	})
+	missing, err := u.missing(ctx, there)
 	if err == nil && len(missing) > 0 {
 		which := fmt.Sprintf("chunk %d", missing[0].N)
 		if more := len(missing) - 1; more > 0 {
@@ -357,6 +348,26 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (taken map[str
 		}
 	}
 	return namesOf(there), u.seeTexts(ctx, fx, there)
+}
+
+// missing are the chunks that are not there as they were stored. Of a folder in which nothing is no chunk is asked for.
+func (u *uploading) missing(ctx context.Context, there map[string]remote.Object) (missing []state.Chunk, err error) {
+	err = u.eachBlock(func(block []state.Chunk) error {
+		for _, c := range block {
+			var o remote.Object
+			var ok bool
+			if len(there) > 0 {
+				if o, ok, err = u.found(ctx, there, c); err != nil {
+					return err
+				}
+			}
+			if same, _ := o.Matches(c.Size, hashesOf(c)); !ok || !same {
+				missing = append(missing, c)
+			}
+		}
+		return nil
+	})
+	return missing, err
 }
 
 func manifestName(b state.Backup) string { return manifest.FileName(settings.Encryption(b.Encryption)) }

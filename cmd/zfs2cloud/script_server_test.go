@@ -97,11 +97,11 @@ func cmdLink(ts *testscript.TestScript, args []string) {
 }
 
 // server deny STATUS CODE [writes|deletes]: an S3 server answers all, or all that changes or deletes something, with an error.
-// server lose|shorten|alter N|manifest: it spoils the N-th chunk from now, or the next manifest, once it has said that it has it.
+// server lose|shorten|alter|late N|manifest: it spoils the N-th chunk from now, or the next manifest, once it has said that it has it.
 // server archive WORD|oldest: it lists objects with that in their keys, or those of the oldest backup, and gives none of them.
 // server better: it is honest again.
 func cmdServer(ts *testscript.TestScript, args []string) {
-	const usage = "server deny status code [writes|deletes], server lose|shorten|alter n|manifest, server archive word|oldest, server better"
+	const usage = "server deny status code [writes|deletes], server lose|shorten|alter|late n|manifest, server archive word|oldest, server better"
 	f := fixtureOf(ts)
 	need(ts, f.server != nil && f.server.s3 != nil && len(args) > 0, usage+", after serve s3")
 	switch {

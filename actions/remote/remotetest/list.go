@@ -44,6 +44,9 @@ func (s *store) ListBucket(bucket string, prefix *gofakes3.Prefix, page gofakes3
 			list.AddPrefix(shown)
 			continue
 		}
+		if s.isLate(key) {
+			continue
+		}
 		content, err := s.content(bucket, key)
 		if err != nil {
 			return nil, err
@@ -53,6 +56,15 @@ func (s *store) ListBucket(bucket string, prefix *gofakes3.Prefix, page gofakes3
 		}
 	}
 	return list, nil
+}
+
+// isLate tells whether a key is too new for this listing.
+func (s *store) isLate(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	late := s.late[key]
+	delete(s.late, key)
+	return late
 }
 
 // keys are those below the last folder of a prefix, sorted.

@@ -27,6 +27,8 @@ type S3 struct {
 	addr string
 	http *http.Server
 	over chan struct{}
+
+	objects *store
 }
 
 // ServeS3 serves what is in dir, and what will be put there, until Close. Each wrap stands before the
@@ -49,7 +51,7 @@ func ServeS3(dir string, wraps ...func(http.Handler) http.Handler) (*S3, error) 
 		return nil, err
 	}
 	s := &S3{
-		dir: dir, addr: l.Addr().String(), over: make(chan struct{}),
+		dir: dir, addr: l.Addr().String(), over: make(chan struct{}), objects: objects,
 		http: &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute},
 	}
 	go func() {

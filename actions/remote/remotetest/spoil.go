@@ -69,8 +69,8 @@ func (m *Mood) archived(r *http.Request) bool {
 	return m.cold != "" && r.Method == http.MethodGet && strings.Contains(key, m.cold)
 }
 
-// Spoil has the server lose, shorten or alter an object after it has said that it has it: the N-th from now of which the name
-// has LIKE in it.
+// Spoil has the server lose, shorten or alter an object after it has said that it has it, or have it in its listings late: the
+// N-th from now of which the name has LIKE in it.
 func (m *Mood) Spoil(s *S3, how, like string, n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -114,11 +114,17 @@ func (m *Mood) told(place string) {
 	m.spoil = ""
 }
 
-// Spoil spoils an object that is there: "lose", "shorten", or "alter", which changes a byte. The server's own hash is
-// that of the content then, as of a store that looks at what it has.
+// Spoil spoils an object that is there: "lose", "shorten", or "alter", which changes a byte; with "late" alone it stays as it is, and
+// the next listing lacks it. The server's own hash is that of the content then, as of a store that looks at what it has.
 func (s *S3) Spoil(bucket, key, how string) error {
 	file, beside := path.Join(s.Folder(bucket), key), path.Join(s.dir, aboutDir, bucket, key)
-	if how == "lose" {
+	switch how {
+	case "late":
+		s.objects.mu.Lock()
+		defer s.objects.mu.Unlock()
+		s.objects.late[key] = true
+		return nil
+	case "lose":
 		return errors.Join(os.Remove(file), os.Remove(beside))
 	}
 	content, err := os.ReadFile(file)
