@@ -25,6 +25,7 @@ type uploader struct {
 	fx     workflow.Fx
 	cancel context.CancelFunc
 	taken  map[string]bool // names that a listing showed when it began
+	reads  bool            // the place reads an object to tell its hash
 
 	mu      sync.Mutex
 	turn    *sync.Cond
@@ -64,6 +65,9 @@ func (u *uploading) begin(ctx context.Context, fx workflow.Fx) (*uploader, error
 		}
 		p.taken = namesOf(there)
 	}
+	if err := p.asksHow(ctx); err != nil {
+		return nil, err
+	}
 	ctx, p.cancel = context.WithCancel(ctx)
 	context.AfterFunc(ctx, p.wake)
 	p.storing = u.kit.uploadJobs()
@@ -72,6 +76,18 @@ func (u *uploading) begin(ctx context.Context, fx workflow.Fx) (*uploader, error
 	}
 	p.over.Go(func() { p.check(ctx) })
 	return p, nil
+}
+
+// asksHow looks what it costs the place to tell a hash.
+func (p *uploader) asksHow(ctx context.Context) error {
+	if p.hash == "" {
+		return nil
+	}
+	return p.kit.retry(ctx, func(ctx context.Context) error {
+		kept, err := p.place.KeepsHash(ctx, p.s.Look())
+		p.reads = !kept
+		return err
+	})
 }
 
 // uploadJobs is how many chunks are uploaded at once. A limit of bandwidth or of requests is each rclone's own, so that with one
@@ -299,7 +315,8 @@ func (p *uploader) check(ctx context.Context) {
 	}
 }
 
-// batch is all that was stored meanwhile, or nothing at the end.
+// batch is what was stored meanwhile, or nothing at the end: all of it, or, where it is read for the answer, so much that the
+// answer comes before the silence is taken for a hang.
 func (p *uploader) batch(ctx context.Context) []state.Chunk {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -309,8 +326,15 @@ func (p *uploader) batch(ctx context.Context) []state.Chunk {
 	if ctx.Err() != nil {
 		return nil
 	}
-	batch := p.stored
-	p.stored = nil
+	n, bytes := len(p.stored), int64(0)
+	if p.reads {
+		n = 0
+		for n < len(p.stored) && (n == 0 || bytes+p.stored[n].Size <= askBytes) {
+			bytes, n = bytes+p.stored[n].Size, n+1
+		}
+	}
+	batch := p.stored[:n:n]
+	p.stored = p.stored[n:]
 	return batch
 }
 

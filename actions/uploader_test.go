@@ -3,8 +3,11 @@ package actions
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 
 	"zfs2cloud/actions/remote"
@@ -70,6 +73,30 @@ func TestUploadJobs(t *testing.T) {
 		c.settings.UploadJobs = 4
 		if got := (&Kit{Settings: &c.settings}).uploadJobs(); got != c.want {
 			t.Errorf("%+v: %d", c.settings.RcloneObjectArgs, got)
+		}
+	}
+}
+
+// Where a store reads what it has to tell its hash, it is not asked for so much at once that it is silent for long. (The rclone that
+// waited for the answer was once ended, again and again.)
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	var all []state.Chunk
+	for _, mib := range []int64{200, 50, 100, 1024, 1} {
+		all = append(all, state.Chunk{N: len(all), Size: mib << 20})
+	}
+	for _, c := range []struct {
+		reads bool
+		want  string
+	}{{false, "[5]"}, {true, "[2 1 1 1]"}} {
+		p := &uploader{reads: c.reads, stored: slices.Clone(all)}
+		p.turn = sync.NewCond(&p.mu)
+		var sizes []int
+		for batch := p.batch(t.Context()); len(batch) > 0; batch = p.batch(t.Context()) {
+			sizes = append(sizes, len(batch))
+		}
+		if got := fmt.Sprint(sizes); got != c.want {
+			t.Errorf("%v: %s, not %s", c.reads, got, c.want)
 		}
 	}
 }
