@@ -437,14 +437,18 @@ func (k *Kit) clearLeft(ctx context.Context, s *workflow.Session) error {
 // mountedSnapshots are those of all datasets, by their whole names: where they are mounted.
 func mountedSnapshots() (map[string]string, error) {
 	all, err := mounts.All()
-	if err != nil {
-		return nil, err
-	}
+	return mountedOf(all), err
+}
+
+// mountedOf leaves out what ZFS has mounted by itself, below a dataset's .zfs/snapshot, for somebody who looked in: it unmounts that
+// by itself where the snapshot is destroyed, and says "busy" if somebody still looks.
+func mountedOf(all []mounts.Mount) map[string]string {
 	where := map[string]string{}
 	for _, m := range all {
-		if strings.Contains(m.Source, "@") {
+		_, name, is := strings.Cut(m.Source, "@")
+		if is && !(m.Type == "zfs" && strings.HasSuffix(m.Dir, "/.zfs/snapshot/"+name)) {
 			where[m.Source] = m.Dir
 		}
 	}
-	return where, nil
+	return where
 }

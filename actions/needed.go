@@ -141,8 +141,8 @@ func (h holdings) keepData(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo) str
 	if r, yes := h.unfinished(func(r state.Run) bool { return r.SnapshotGUID == id || r.Snapshot == s.Snapshot.Name() }); yes {
 		return "run " + r.ID + " is not finished"
 	}
-	if dir, yes := h.mounted[s.Snapshot.String()]; yes {
-		return "it is mounted at " + dir
+	if why := h.isMounted(s); why != "" {
+		return why
 	}
 	redundant := false
 	for _, b := range h.backups {
@@ -158,6 +158,14 @@ func (h holdings) keepData(s zfs.SnapshotInfo, snapshots []zfs.SnapshotInfo) str
 	}
 	if !redundant {
 		return "no backup as new as it is committed"
+	}
+	return ""
+}
+
+// isMounted says where a snapshot is mounted, or "".
+func (h holdings) isMounted(s zfs.SnapshotInfo) string {
+	if dir, yes := h.mounted[s.Snapshot.String()]; yes {
+		return "it is mounted at " + dir
 	}
 	return ""
 }

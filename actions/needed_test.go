@@ -3,11 +3,13 @@ package actions
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"zfs2cloud/actions/manifest"
+	"zfs2cloud/actions/mounts"
 	"zfs2cloud/actions/proc"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
@@ -321,6 +323,24 @@ func TestOursByABackup(t *testing.T) {
 		if err := f.readMarks(t.Context(), &proc.World{}); err != nil || (len(f.marks) == 0) != c.ours {
 			t.Errorf("%s: marks %v, %v", c.name, f.marks, err)
 		}
+	}
+}
+
+// What ZFS mounts by itself for who looks into .zfs keeps no snapshot: it goes with it. (One that updatedb had looked into, with a
+// snapdir that is visible, was never pruned.)
+func TestMountedOf(t *testing.T) {
+	got := mountedOf([]mounts.Mount{
+		{Dir: "/tank/data", Type: "zfs", Source: "tank/data"},
+		{Dir: "/tank/data/.zfs/snapshot/1", Type: "zfs", Source: "tank/data@1"},
+		{Dir: "/tank/data/.zfs/snapshot/2", Type: "zfs", Source: "tank/data@2"},
+		{Dir: "/spool/2-full/files", Type: "zfs", Source: "tank/data@2"},
+		{Dir: "/tank/data/.zfs/snapshot/2", Type: "zfs", Source: "tank/data@2"},
+		{Dir: "/mnt/.zfs/snapshot/2", Type: "zfs", Source: "tank/data@3"},
+		{Dir: "/tank/data/.zfs/snapshot/4", Type: "tmpfs", Source: "tank/data@4"},
+	})
+	want := map[string]string{"tank/data@2": "/spool/2-full/files", "tank/data@3": "/mnt/.zfs/snapshot/2", "tank/data@4": "/tank/data/.zfs/snapshot/4"}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -309,7 +309,14 @@ func (k *Kit) pruneSnapshots(ctx context.Context, s *workflow.Session, args []st
 		if !h.isOurs(snap) || !h.oldEnough(snap, s.Now(), k.Settings.OldestSnapshotDays) {
 			continue
 		}
-		base := h.keepSnapshot(snap, snapshots) != ""
+		why := h.keepSnapshot(snap, snapshots)
+		if why != "" && why == h.isMounted(snap) {
+			if err := k.note(s, "%s stays: %s", snap.Snapshot, why); err != nil {
+				return err
+			}
+			continue
+		}
+		base := why != ""
 		if base {
 			if can, err := k.standInFor(ctx, s.Look(), h, snap, snapshots); err != nil {
 				return err
