@@ -61,7 +61,7 @@ func (c *checkup) permissions(ctx context.Context, d zfs.Dataset) []finding {
 }
 
 // delegated reads what `zfs allow DATASET` prints: a heading for the dataset and for each above it that
-// delegates something, under it sections, in them lines such as "user alice hold,send" or, of sets, "@set hold,send".
+// delegates something, under it sections, in them lines such as "user alice hold,send" or, of sets, "@set hold,@other".
 func delegated(out, dataset, username string, groups []string) map[string]bool {
 	may, sets := map[string]bool{}, map[string][]string{}
 	var names []string
@@ -88,9 +88,11 @@ func delegated(out, dataset, username string, groups []string) map[string]bool {
 			names = append(names, strings.Split(words[len(words)-1], ",")...)
 		}
 	}
-	for _, name := range names {
-		for _, p := range append(sets[name], name) {
-			may[p] = true
+	for len(names) > 0 {
+		name := names[0]
+		if names = names[1:]; !may[name] {
+			may[name] = true
+			names = append(names, sets[name]...)
 		}
 	}
 	return may

@@ -273,7 +273,8 @@ func TestCheckStopsWhenAsked(t *testing.T) {
 func TestDelegatedPermissions(t *testing.T) {
 	const out = `---- Permissions on tank/data ----------------------------------------
 Permission sets:
-	@backup hold,release,send
+	@backup hold,release,@sending
+	@sending send,@backup
 Local permissions:
 	group staff userprop
 Descendent permissions:
@@ -293,7 +294,7 @@ Local+Descendent permissions:
 		groups []string
 		want   string
 	}{
-		{"alice", []string{"staff"}, "@backup hold mount release send snapshot userprop"},
+		{"alice", []string{"staff"}, "@backup @sending hold mount release send snapshot userprop"},
 		{"bob", nil, "destroy mount"},
 		{"eve", nil, "mount"},
 	} {
