@@ -110,7 +110,14 @@ func (k *Kit) letGo(ctx context.Context, s *workflow.Session) error {
 			if guid, err = k.guidOf(ctx, s, run, snap); err != nil {
 				return "", err
 			}
-			return guid, k.dropHold(ctx, fx, runHold(run.ID), snap)
+			err = k.zfs(fx).Release(ctx, runHold(run.ID), snap)
+			if errors.Is(err, zfs.ErrNoSnapshot) && guid != "" {
+				err = k.dropMovedHold(ctx, s, fx, runHold(run.ID), guid)
+			}
+			if notHeld(err) {
+				err = nil
+			}
+			return guid, err
 		},
 		Result: func(_ *state.Tx, r *state.Run, guid string) error {
 			r.SnapshotGUID = guid

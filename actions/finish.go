@@ -95,7 +95,32 @@ func (k *Kit) settleHolds(ctx context.Context, s *workflow.Session, fx workflow.
 			}
 		}
 	}
-	return left, nil
+	return left, k.dropMovedHolds(ctx, s, fx, h, snapshots)
+}
+
+// dropMovedHolds releases the holds that are over and whose snapshots are on the dataset no more: the run's own, and the base's of before
+// this run's backup.
+func (k *Kit) dropMovedHolds(ctx context.Context, s *workflow.Session, fx workflow.Fx, h holdings, snapshots []zfs.SnapshotInfo) error {
+	run := s.Run()
+	here := func(guid string) bool {
+		return guid == "" || slices.ContainsFunc(snapshots, func(o zfs.SnapshotInfo) bool { return o.GUID.String() == guid })
+	}
+	if !here(run.SnapshotGUID) {
+		if err := k.dropMovedHold(ctx, s, fx, runHold(run.ID), run.SnapshotGUID); err != nil {
+			return err
+		}
+	}
+	before := slices.DeleteFunc(slices.Clone(h.backups), func(b state.Backup) bool { return b.Name == run.Backup })
+	full, base, _ := newestChain(before, h.strategy)
+	for _, guid := range slices.Compact([]string{full.SnapshotGUID, base.SnapshotGUID}) {
+		if here(guid) || h.nextBase(guid) != "" {
+			continue
+		}
+		if err := k.dropMovedHold(ctx, s, fx, baseHold(run.Job), guid); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keepLeft stores what is left of the Python tool's, for those who ask without looking.

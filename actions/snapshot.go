@@ -223,8 +223,38 @@ func (k *Kit) takeHold(ctx context.Context, w workflow.World, tag string, snap z
 // dropHold releases a hold of ours; that it, or the snapshot, is gone is fine.
 func (k *Kit) dropHold(ctx context.Context, w workflow.World, tag string, snap zfs.Snapshot) error {
 	err := k.zfs(w).Release(ctx, tag, snap)
-	if errors.Is(err, zfs.ErrNoHold) || errors.Is(err, zfs.ErrNoSnapshot) || errors.Is(err, zfs.ErrNoDataset) {
+	if notHeld(err) {
 		return nil
 	}
 	return err
+}
+
+func notHeld(err error) bool {
+	return errors.Is(err, zfs.ErrNoHold) || errors.Is(err, zfs.ErrNoSnapshot) || errors.Is(err, zfs.ErrNoDataset)
+}
+
+// dropMovedHold releases a hold of ours on a snapshot that is not where it was: zfs promote takes it to what was a clone, with its holds.
+// That it is nowhere is fine.
+func (k *Kit) dropMovedHold(ctx context.Context, s *workflow.Session, fx workflow.Fx, tag, guid string) error {
+	dataset, err := zfs.ParseDataset(s.Run().Frozen.Dataset)
+	if err != nil {
+		return err
+	}
+	moved, err := k.zfs(s.Look()).WithGUID(ctx, dataset.Pool(), guid)
+	if err != nil {
+		return err
+	}
+	for _, snap := range moved {
+		err := k.zfs(fx).Release(ctx, tag, snap)
+		if notHeld(err) {
+			continue // a copy that was received
+		}
+		if err == nil {
+			err = k.note(s, "a snapshot of %s is %s now, by zfs promote or rename: the hold %s was released there", dataset, snap, tag)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

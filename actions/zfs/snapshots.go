@@ -77,6 +77,28 @@ func (p Program) Snapshot(ctx context.Context, s Snapshot) (SnapshotInfo, error)
 	return snapshots[0], nil
 }
 
+// WithGUID lists the snapshots with a GUID in a whole pool: one that zfs promote has taken to another dataset, or that was renamed, and
+// copies of it that were received. It asks for all that the pool has.
+func (p Program) WithGUID(ctx context.Context, pool Dataset, guid string) (found []Snapshot, err error) {
+	doing := "get snapshots of " + pool.name
+	out, err := p.look(ctx, doing, pool.subject(), p.zfs("get", "-Hp", "-r", "-o", "name,value", "guid", pool.name))
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(out) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if value != guid || !strings.Contains(name, "@") {
+			continue
+		}
+		s, err := ParseSnapshot(name)
+		if err != nil {
+			return nil, &Error{Doing: doing, Err: err}
+		}
+		found = append(found, s)
+	}
+	return found, nil
+}
+
 // parseSnapshots reads lines of name, property, value and source. A value of a user property may hold tabs
 // and line ends and so pretend to be other lines: what is not one value a property is refused.
 func parseSnapshots(d Dataset, out string) ([]SnapshotInfo, error) {
