@@ -141,7 +141,7 @@ func testOneBit(t *testing.T, b *backups, both []*manifest.Manifest) {
 // A host that stored the manifest knows which one it was: another that opens is bad, too, and one that does not open under
 // another passphrase is not.
 func testOnRecord(t *testing.T, b *backups, full *manifest.Manifest) {
-	record := &state.Backup{ManifestSHA256: shaOf(t, b.manifestFile(fullName))}
+	record := &state.Backup{ManifestSHA256: shaOf(t, b.manifestFile(fullName)), Encryption: string(settings.GPG)}
 	look := func(b *backups) Verdict {
 		v, err := b.kit.verifyingIn(b.catalog(t), Listed).backup(t.Context(), fullName, record, nil)
 		if err != nil {
@@ -166,6 +166,21 @@ func testOnRecord(t *testing.T, b *backups, full *manifest.Manifest) {
 	another.kit = restoreKit("another", settings.GPG)
 	if v := look(&another); len(v.Bad) > 0 || !strings.Contains(v.Skipped, "another passphrase") {
 		t.Errorf("another passphrase: %+v", v)
+	}
+	otherKind := b.copied(t)
+	otherKind.kit = restoreKit("", settings.None)
+	if v := look(otherKind); len(v.Bad) > 0 || !strings.HasPrefix(v.Skipped, "stored with encryption gpg, ") {
+		t.Errorf("another kind of encryption: %+v", v)
+	}
+	if err := os.WriteFile(filepath.Join(otherKind.dir, fullName, "manifest.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if v := look(otherKind); len(v.Bad) != 1 || v.Skipped != "" {
+		t.Errorf("both kinds: %+v", v)
+	}
+	remove(t, filepath.Join(otherKind.dir, fullName, "manifest.json.gpg"))
+	if v := look(otherKind); len(v.Bad) != 1 || v.Skipped != "" {
+		t.Errorf("another kind than was stored: %+v", v)
 	}
 	gone := b.copied(t)
 	remove(t, filepath.Join(gone.dir, fullName))
@@ -369,7 +384,7 @@ func TestVerifyUnencrypted(t *testing.T) {
 	t.Parallel()
 	b := newBackups(t, settings.None)
 	full := b.add(t, fullName, oneJob, nil)
-	record := &state.Backup{ManifestSHA256: shaOf(t, b.manifestFile(fullName))}
+	record := &state.Backup{ManifestSHA256: shaOf(t, b.manifestFile(fullName)), Encryption: string(settings.None)}
 	for n := range full.Chunks {
 		b := b.copied(t)
 		flipBit(t, b.chunkFile(full, n), 4001)

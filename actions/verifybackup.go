@@ -14,6 +14,7 @@ import (
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
 	"zfs2cloud/actions/remote"
+	"zfs2cloud/actions/settings"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -100,7 +101,10 @@ func (v *verifying) judge(ctx context.Context, name string, record *state.Backup
 	if err != nil {
 		return verdict, err
 	}
-	file := manifest.FileName(v.sealer.Kind())
+	file, kind := manifest.FileName(v.sealer.Kind()), v.sealer.Kind()
+	if record != nil {
+		file, kind = manifestName(*record), settings.Encryption(record.Encryption)
+	}
 	switch {
 	case errors.Is(e.Why, catalog.ErrPython):
 		return v.python(ctx, name, l)
@@ -127,6 +131,9 @@ func (v *verifying) judge(ctx context.Context, name string, record *state.Backup
 		return verdict, nil
 	case errors.Is(e.Why, remote.ErrArchived):
 		return verdict, e.Why
+	case kind != v.sealer.Kind() && errors.Is(e.Why, catalog.ErrOtherKind):
+		verdict.Skipped = fmt.Sprintf("stored with encryption %s, so that nothing of it can be proved where the config says %s", kind, v.sealer.Kind())
+		return verdict, nil
 	case e.Manifest == nil:
 		verdict.found(file, "%v", e.Why)
 		return verdict, nil

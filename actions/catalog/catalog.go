@@ -78,6 +78,8 @@ var (
 	ErrNotCommitted = errors.New("not committed: it has no manifest")
 	// ErrIncomplete is the error of a backup of which not every chunk is listed with its size.
 	ErrIncomplete = errors.New("incomplete")
+	// ErrOtherKind is the error of a manifest that was sealed with another kind of encryption than the catalog's.
+	ErrOtherKind = errors.New("of another kind of encryption")
 	// ErrPython is the error of a backup that the Python tool made.
 	ErrPython = errors.New("made by the Python tool")
 	// ErrGone is the error of a folder that is not there.

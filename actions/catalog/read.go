@@ -111,6 +111,12 @@ func objectsOf(list []remote.Object) map[string]remote.Object {
 	return objects
 }
 
+// otherKind is an ErrOtherKind, in words.
+type otherKind struct{ text string }
+
+func (e *otherKind) Error() string { return e.text }
+func (e *otherKind) Unwrap() error { return ErrOtherKind }
+
 // hasManifest says what keeps a folder from having the one manifest that may be read.
 func (c *Catalog) hasManifest(e *Entry) error {
 	mine, other := manifest.FileName(settings.GPG), manifest.FileName(settings.None)
@@ -125,9 +131,9 @@ func (c *Catalog) hasManifest(e *Entry) error {
 	case has:
 		return nil
 	case hasOther && c.sealer.Kind() == settings.None:
-		return fmt.Errorf("it has %s, which encryption none does not open", other)
+		return &otherKind{fmt.Sprintf("it has %s, which encryption none does not open", other)}
 	case hasOther:
-		return fmt.Errorf("it has %s, which is opened only if encryption none is asked for", other)
+		return &otherKind{fmt.Sprintf("it has %s, which is opened only if encryption none is asked for", other)}
 	}
 	for name := range e.Objects {
 		if isPiece(name) {
