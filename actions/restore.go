@@ -207,7 +207,7 @@ func (p *RestorePlan) MayBegin(tx *state.Tx) error {
 		}
 		for _, r := range runs {
 			if r.Job == b.Job && prunedSince(r, p.looked) {
-				return refuse("run %s, which prunes, has begun to delete %s\nWhat there is: zfs2cloud list, once that run is over or given up", r.ID, b.Name)
+				return refuse("run %s, which prunes, has begun to delete %s", r.ID, b.Name)
 			}
 		}
 	}

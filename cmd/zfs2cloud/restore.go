@@ -104,7 +104,7 @@ func (c *RestoreCmd) Run(a *App) error {
 		}
 		return t.engine.Begin(b.plan.NewRestore(from, config), func(tx *state.Tx) error {
 			if err := b.plan.MayBegin(tx); err != nil {
-				return &unrestored{err}
+				return &unrestored{fmt.Errorf("%w\nOnce that is over, or given up, what there is: %s", err, a.again("list"))}
 			}
 			return nil
 		})

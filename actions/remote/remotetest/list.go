@@ -62,9 +62,11 @@ func (s *store) ListBucket(bucket string, prefix *gofakes3.Prefix, page gofakes3
 func (s *store) isLate(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	late := s.late[key]
-	delete(s.late, key)
-	return late
+	if s.late[key] == 0 {
+		return false
+	}
+	s.late[key]--
+	return true
 }
 
 // keys are those below the last folder of a prefix, sorted.

@@ -114,15 +114,18 @@ func (m *Mood) told(place string) {
 	m.spoil = ""
 }
 
+// lateFor is how many listings lack what is late: more than one is made before a run has all there.
+const lateFor = 3
+
 // Spoil spoils an object that is there: "lose", "shorten", or "alter", which changes a byte; with "late" alone it stays as it is, and
-// the next listing lacks it. The server's own hash is that of the content then, as of a store that looks at what it has.
+// the next few listings lack it. The server's own hash is that of the content then, as of a store that looks at what it has.
 func (s *S3) Spoil(bucket, key, how string) error {
 	file, beside := path.Join(s.Folder(bucket), key), path.Join(s.dir, aboutDir, bucket, key)
 	switch how {
 	case "late":
 		s.objects.mu.Lock()
 		defer s.objects.mu.Unlock()
-		s.objects.late[key] = true
+		s.objects.late[key] = lateFor
 		return nil
 	case "lose":
 		return errors.Join(os.Remove(file), os.Remove(beside))

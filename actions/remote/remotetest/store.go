@@ -31,7 +31,7 @@ type store struct {
 
 	mu      sync.Mutex // what makes an object's two files one
 	uploads map[gofakes3.UploadID]*upload
-	late    map[string]bool // keys that the next listing lacks
+	late    map[string]int // how many listings yet lack a key
 }
 
 // about is what S3 keeps beside the content.
@@ -50,7 +50,7 @@ func openStore(dir string) (*store, error) {
 			return nil, errors.Join(err, root.Close())
 		}
 	}
-	return &store{root: root, uploads: map[gofakes3.UploadID]*upload{}, late: map[string]bool{}}, nil
+	return &store{root: root, uploads: map[gofakes3.UploadID]*upload{}, late: map[string]int{}}, nil
 }
 
 func (s *store) close() { s.root.Close() }
