@@ -232,7 +232,21 @@ func (k *Kit) verifyOne(ctx context.Context, s *workflow.Session, v *verifying, 
 
 // verified stores what a verification of a whole backup came to. The single chunks are forgotten: the whole tells of them.
 func verified(tx *state.Tx, whole state.Verified) error {
-	return errors.Join(storeVerdict(tx, whole), tx.DropVerifiedChunks(whole.Job, whole.Backup, whole.Level))
+	return errors.Join(storeVerdict(tx, whole), takeBackBad(tx, whole), tx.DropVerifiedChunks(whole.Job, whole.Backup, whole.Level))
+}
+
+// takeBackBad takes back that a backup is bad, once all of it was looked at as closely as when that was found, or closer, nothing was
+// wrong, and nothing that was found since stands against it.
+func takeBackBad(tx *state.Tx, whole state.Verified) error {
+	b, ok, err := tx.Backup(whole.Job, whole.Backup)
+	if err != nil || !ok || b.Bad == nil || slices.Index(Levels, Level(whole.Level)) < slices.Index(Levels, Level(b.Bad.Level)) {
+		return err
+	}
+	if last, _ := LastVerifiedOf(b.Verified, whole.At); last.Bad != "" {
+		return nil
+	}
+	b.Bad = nil
+	return tx.PutBackup(b)
 }
 
 // Verify verifies backups by what lies there alone, the oldest first, and tells of each. Nothing is kept. DIR, absolute,

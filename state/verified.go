@@ -33,7 +33,8 @@ type Finding struct {
 	Bad string    `json:"bad,omitempty"`
 }
 
-// Bad is what a verification found wrong with a committed backup. It stays: such a backup is never the base of another.
+// Bad is what a verification found wrong with a committed backup. It stays until one that is as close finds nothing wrong with all
+// of it, and until then nothing is based on such a backup.
 type Bad struct {
 	At    time.Time `json:"at"`
 	Level string    `json:"level"`
