@@ -147,6 +147,14 @@ func newestChain(backups []state.Backup, s settings.Strategy) (full, base state.
 	return full, base, ok
 }
 
+// ChainFlags are the flags of zfs send of which the next incremental would have one set, if it is one: those of the newest chain, if any.
+func ChainFlags(backups []state.Backup) (flags [][]string) {
+	if full, _, ok := newestChain(backups, settings.SinceLastFull); ok {
+		flags = [][]string{full.SendFlags}
+	}
+	return flags
+}
+
 // baseOf is the backup that an incremental is based on.
 func baseOf(backups []state.Backup, b state.Backup) (state.Backup, bool) {
 	if b.Base == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,16 +39,9 @@ type Info struct {
 
 // Info asks for a dataset.
 func (p Program) Info(ctx context.Context, d Dataset) (Info, error) {
-	doing := "get " + d.name
-	out, err := p.look(ctx, doing, d.subject(), p.zfs("get", "-Hp", "-o", "property,value",
-		"guid,type,mountpoint,mounted,referenced,used,available,creation", d.name))
+	props, err := p.get(ctx, d, "guid,type,mountpoint,mounted,referenced,used,available,creation")
 	if err != nil {
 		return Info{}, err
-	}
-	props := properties{}
-	for line := range strings.Lines(out) {
-		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		props[name] = value
 	}
 	info := Info{
 		GUID:       GUID(props.unsigned("guid", &err)),
@@ -60,10 +54,44 @@ func (p Program) Info(ctx context.Context, d Dataset) (Info, error) {
 		Creation:   props.time("creation", &err),
 	}
 	if err != nil {
-		return Info{}, &Error{Doing: doing, Err: err}
+		return Info{}, &Error{Doing: "get " + d.name, Err: err}
 	}
 	info.PoolGUID, err = p.poolGUID(ctx, d.Pool())
 	return info, err
+}
+
+func (p Program) get(ctx context.Context, d Dataset, names string) (properties, error) {
+	out, err := p.look(ctx, "get "+d.name, d.subject(), p.zfs("get", "-Hp", "-o", "property,value", names, d.name))
+	props := properties{}
+	for line := range strings.Lines(out) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		props[name] = value
+	}
+	return props, err
+}
+
+// Encryption is what zfs tells of a dataset that it encrypts.
+type Encryption struct {
+	On     bool
+	Locked bool // its key is not loaded
+}
+
+// Encryption asks for that of a dataset. A zfs that does not know of it encrypts nothing.
+func (p Program) Encryption(ctx context.Context, d Dataset) (Encryption, error) {
+	props, err := p.get(ctx, d, "encryption,keystatus")
+	if err != nil {
+		if errors.Is(err, ErrUnsupported) {
+			err = nil
+		}
+		return Encryption{}, err
+	}
+	off := []string{"off", "-", ""}
+	return Encryption{On: !slices.Contains(off, props["encryption"]), Locked: props["keystatus"] == "unavailable"}, nil
+}
+
+// Sends tells whether zfs sends it with some flags: raw, by -w, in any case, else with its key, and without its properties.
+func (e Encryption) Sends(flags []string) bool {
+	return !e.On || slices.Contains(flags, "-w") || !e.Locked && !slices.Contains(flags, "-p")
 }
 
 func (p Program) poolGUID(ctx context.Context, pool Dataset) (guid GUID, err error) {

@@ -99,6 +99,33 @@ func TestOpenZFSAnswers(t *testing.T) {
 	}
 }
 
+// What a ZFS that encrypts says, and what that lets zfs send have; one that does not say it encrypts nothing.
+func TestEncryption(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		says, sends string // of no flag, -p, -w and both
+	}{
+		{`printf 'encryption\toff\nkeystatus\t-\n'`, "yes yes yes yes"},
+		{`printf 'encryption\taes-256-gcm\nkeystatus\tavailable\n'`, "yes no yes yes"},
+		{`printf 'encryption\taes-256-gcm\nkeystatus\tunavailable\n'`, "no no yes yes"},
+		{`echo "bad property list: invalid property 'encryption'" >&2; exit 2`, "yes yes yes yes"},
+	} {
+		p, _ := standIn(t, "#!/bin/sh\n"+c.says+"\n")
+		e, err := p.Encryption(t.Context(), dataset(t, "tank/a"))
+		must(t, err)
+		var sends []string
+		for _, flags := range [][]string{nil, {"-p"}, {"-w"}, {"-p", "-w"}} {
+			sends = append(sends, map[bool]string{true: "yes", false: "no"}[e.Sends(flags)])
+		}
+		if got := strings.Join(sends, " "); got != c.sends {
+			t.Errorf("%s: %s, not %s", c.says, got, c.sends)
+		}
+	}
+	p, _ := standIn(t, openZFS)
+	_, err := p.Encryption(t.Context(), dataset(t, "tank/a"))
+	wants(t, err, zfs.ErrNoZFS)
+}
+
 func TestSendLacks(t *testing.T) {
 	t.Parallel()
 	p, _ := standIn(t, openZFS)

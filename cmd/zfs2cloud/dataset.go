@@ -17,7 +17,7 @@ import (
 // fewChunks is an error that points to the config's line if the next full would have more chunks than a backup can have.
 // Its stream has at least as many bytes as the dataset has now.
 func (a *App) fewChunks(c *settings.Settings, referenced int64) error {
-	if !slices.ContainsFunc(c.Steps, func(s settings.Step) bool { return s.Name == actions.StepExport }) {
+	if !exports(c) {
 		return nil
 	}
 	err := actions.CheckChunks(c.Dataset, referenced, c.SplitSize)
@@ -37,6 +37,34 @@ func (a *App) unknownFlags(ctx context.Context, program zfs.Program, c *settings
 		return err
 	}
 	return config.At(a.Config, a.Env, "zfs_send_flags", "this zfs send has no "+strings.Join(lacks, ", "), "leave it out")
+}
+
+func exports(c *settings.Settings) bool {
+	return slices.ContainsFunc(c.Steps, func(s settings.Step) bool { return s.Name == actions.StepExport })
+}
+
+// unsendable is an error that points to the config's line if zfs sends the dataset, which is encrypted, neither with zfs_send_flags
+// nor with those of a CHAIN that there may be: found out by the night's export, the application would be stopped for nothing.
+func (a *App) unsendable(ctx context.Context, program zfs.Program, c *settings.Settings, chain ...[]string) error {
+	if !exports(c) {
+		return nil
+	}
+	dataset, err := zfs.ParseDataset(c.Dataset)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	e, err := program.Encryption(ctx, dataset)
+	if err != nil || slices.ContainsFunc(append(chain, c.SendFlags), e.Sends) {
+		return err
+	}
+	text, hint := dataset.String()+" is encrypted: zfs sends its properties (-p) only with -w", "add -w, or leave -p out"
+	if e.Locked {
+		text = dataset.String() + " is encrypted, and its key is not loaded: zfs sends it only with -w, as it lies there"
+		hint = "zfs load-key " + shellQuote(dataset.String()) + ", or add -w"
+	}
+	return config.At(a.Config, a.Env, "zfs_send_flags", text, hint)
 }
 
 // noDataset makes of zfs's word that the config's dataset is not there an error that points to the config's line, with

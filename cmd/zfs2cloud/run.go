@@ -78,11 +78,8 @@ func (c *RunCmd) run(t *taken) error {
 	if err := t.tellChildren(); err != nil {
 		return err
 	}
-	program := zfs.Program{World: workflow.Look{World: t.app.World}, Words: t.kit.ZFS}
-	for _, err := range []error{t.app.fewChunks(t.settings, t.info.Referenced), t.app.unknownFlags(t.app.Stop.Soft(), program, t.settings)} {
-		if err != nil {
-			return &refusal{Err: err, Next: t.app.again("check")}
-		}
+	if err := t.canExport(); err != nil {
+		return err
 	}
 	s, err := t.engine.Begin(state.Run{Job: t.job.ID, Config: t.settings.Path, Frozen: actions.Freeze(t.settings),
 		Steps: t.kit.Plan(t.kit.Planned(t.settings.Steps))})
@@ -94,6 +91,26 @@ func (c *RunCmd) run(t *taken) error {
 	}
 	t.tellNews(append(news, t.kit.News()...), s.Run())
 	return errors.Join(bad, t.foundBad(s.Run()))
+}
+
+// canExport makes sure, before the application is stopped, that zfs can send what the config asks for. The error is a refusal.
+func (t *taken) canExport() error {
+	program := zfs.Program{World: workflow.Look{World: t.app.World}, Words: t.kit.ZFS}
+	var backups []state.Backup
+	err := t.store.View(func(tx *state.Tx) (err error) {
+		backups, err = tx.Backups(t.job.ID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, err := range []error{t.app.fewChunks(t.settings, t.info.Referenced), t.app.unknownFlags(t.app.Stop.Soft(), program, t.settings),
+		t.app.unsendable(t.app.Stop.Soft(), program, t.settings, actions.ChainFlags(backups)...)} {
+		if err != nil {
+			return &refusal{Err: err, Next: t.app.again("check")}
+		}
+	}
+	return nil
 }
 
 // tellOther says that a run of another job on the dataset is unfinished.
