@@ -76,8 +76,12 @@ func (a *App) againWithout(command string) string {
 }
 
 // waysOut are the two commands for a run that is unfinished.
-func (a *App) waysOut(run string) string {
-	return fmt.Sprintf("To finish it: %s\n  or give it up: %s", a.again("resume "+run), a.again("abort "+run))
+func (a *App) waysOut(r state.Run) string {
+	resume := "resume "
+	if workflow.NeedsForce(r, state.Owner{}) {
+		resume = "resume --force "
+	}
+	return fmt.Sprintf("To finish it: %s\n  or give it up: %s", a.again(resume+r.ID), a.again("abort "+r.ID))
 }
 
 func hookDir(store *state.Store) string { return filepath.Join(filepath.Dir(store.Path()), "hooks") }

@@ -114,14 +114,9 @@ func (t *taken) mayForget(f actions.Forgetting) error {
 		return &state.OwnedError{Who: who}
 	}
 	for _, r := range f.Runs {
-		resume := "resume "
-		if workflow.NeedsForce(r, state.Owner{}) {
-			resume = "resume --force "
-		}
 		switch {
 		case !workflow.Over(r.State):
-			return &refusal{Err: fmt.Errorf("run %s of %s is unfinished\nNothing was changed. To finish it: %s\n  or give it up: %s",
-				r.ID, day(t.app, r.Started), t.app.again(resume+r.ID), t.app.again("abort "+r.ID))}
+			return &refusal{Err: fmt.Errorf("run %s of %s is unfinished\nNothing was changed. %s", r.ID, day(t.app, r.Started), t.app.waysOut(r))}
 		case r.Mount != "":
 			return &refusal{Err: fmt.Errorf("%s is mounted at %s\nNothing was changed", safe(snapshotName(r)), safe(r.Mount)), Next: t.app.again(actions.StepUmount)}
 		}

@@ -329,7 +329,7 @@ func (c *RestoreCmd) sameAs(a *App, old state.Run, r remote.Remote) error {
 		return a.unfinishedRestore(old)
 	}
 	if scratch := path.Dir(old.Restore.Into); q.Files != nil && q.Into != "" && q.Into != scratch {
-		return &refusal{Err: fmt.Errorf("run %s, which restores by way of %s, is unfinished, and goes on by no other\n%s", old.ID, scratch, a.waysOut(old.ID))}
+		return &refusal{Err: fmt.Errorf("run %s, which restores by way of %s, is unfinished, and goes on by no other\n%s", old.ID, scratch, a.waysOut(old))}
 	}
 	return nil
 }

@@ -209,7 +209,7 @@ func (a *App) abortRestore(r state.Run) error {
 // unfinishedRestore says that a dataset is being restored into already.
 func (a *App) unfinishedRestore(r state.Run) error {
 	return &refusal{Err: fmt.Errorf("run %s, which restores %s from %s into %s, is unfinished\n%s", r.ID,
-		r.Restore.Newest().Name, safe(r.Frozen.Remote), safe(r.Restore.Target()), a.waysOut(r.ID))}
+		r.Restore.Newest().Name, safe(r.Frozen.Remote), safe(r.Restore.Target()), a.waysOut(r))}
 }
 
 // restored prints the one line of a restore that came to its end.

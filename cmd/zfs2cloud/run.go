@@ -120,7 +120,7 @@ func (t *taken) tellOther(r state.Run) {
 		return
 	}
 	fmt.Fprintf(t.app.Err, "%srun %s of another job (this config's, to %s) is unfinished here. %s\n",
-		t.app.subject(t), r.ID, safe(placeOf(r)), t.app.waysOut(r.ID))
+		t.app.subject(t), r.ID, safe(placeOf(r)), t.app.waysOut(r))
 }
 
 // tellFormer says which runs of the config are unfinished whose dataset it no longer names: no run looks there.
@@ -136,7 +136,7 @@ func (t *taken) tellFormer() error {
 				app = ", and its application may be stopped"
 			}
 			fmt.Fprintf(t.app.Err, "%srun %s of %s, which this config named before, is unfinished%s. %s\n",
-				t.app.subject(t), r.ID, safe(r.Frozen.Dataset), app, t.app.waysOut(r.ID))
+				t.app.subject(t), r.ID, safe(r.Frozen.Dataset), app, t.app.waysOut(r))
 		}
 		return err
 	})

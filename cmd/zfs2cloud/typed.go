@@ -136,7 +136,7 @@ func (t *taken) finishTyped(p workflow.Planned) (did, givenUp state.Run, err err
 		if step := r.Steps[0]; !slices.Equal(step.Args, p.Args) {
 			if !actions.CanWait(r) {
 				was := strings.Join(append([]string{step.Name}, step.Args...), " ")
-				return did, givenUp, &refusal{Err: fmt.Errorf("run %s, %q, is unfinished\n%s", r.ID, was, t.app.waysOut(r.ID))}
+				return did, givenUp, &refusal{Err: fmt.Errorf("run %s, %q, is unfinished\n%s", r.ID, was, t.app.waysOut(r))}
 			}
 			if err := t.makeWay(r); err != nil {
 				return did, givenUp, err
