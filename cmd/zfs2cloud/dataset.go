@@ -62,7 +62,7 @@ func (a *App) unsendable(ctx context.Context, program zfs.Program, c *settings.S
 	text, hint := dataset.String()+" is encrypted: zfs sends its properties (-p) only with -w", "add -w, or leave -p out"
 	if e.Locked {
 		text = dataset.String() + " is encrypted, and its key is not loaded: zfs sends it only with -w, as it lies there"
-		hint = "zfs load-key " + shellQuote(dataset.String()) + ", or add -w"
+		hint = "zfs load-key " + shellQuote(dataset.String()) + ", or add -w, which holds from the next full on"
 	}
 	return config.At(a.Config, a.Env, "zfs_send_flags", text, hint)
 }
