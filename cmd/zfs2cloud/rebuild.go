@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"zfs2cloud/actions"
@@ -75,6 +76,11 @@ func (t *taken) settle(insist bool) error {
 	case errors.As(err, &dataset):
 		return &refusal{Err: fmt.Errorf("%w\nNothing was done. %s", err, t.newPath(dataset))}
 	case errors.As(err, &stays):
+		if gone, err := t.outOfTheWay(stays.Run); err != nil {
+			return err
+		} else if gone {
+			return t.settle(insist)
+		}
 		return &refusal{Err: fmt.Errorf("%w\nPut the old name back, then: %s\n  or give the run up, and go on by the new name: %s", err,
 			t.app.again("resume "+stays.Run), t.app.again("abort "+stays.Run))}
 	case errors.As(err, &other), errors.As(err, &config):
@@ -108,6 +114,19 @@ func (t *taken) newPath(e *actions.OtherDataset) string {
 		return text
 	}
 	return text + "\n  what lies at this one stays, to be listed and restored: zfs2cloud list --remote " + shellQuote(e.Place)
+}
+
+// outOfTheWay gives an unfinished run up if no backup waits for it: then the others go on by the new name.
+func (t *taken) outOfTheWay(id string) (gone bool, err error) {
+	i := slices.IndexFunc(t.unfinished, func(r state.Run) bool { return r.ID == id && actions.CanWait(r) })
+	if i < 0 {
+		return false, nil
+	}
+	if err := t.makeWay(t.unfinished[i], "its place has another name now"); err != nil {
+		return false, err
+	}
+	t.unfinished = slices.Delete(t.unfinished, i, i+1)
+	return true, nil
 }
 
 func (t *taken) tellRebuilt(s actions.Settled) {

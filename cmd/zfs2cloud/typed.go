@@ -138,7 +138,7 @@ func (t *taken) finishTyped(p workflow.Planned) (did, givenUp state.Run, err err
 				was := strings.Join(append([]string{step.Name}, step.Args...), " ")
 				return did, givenUp, &refusal{Err: fmt.Errorf("run %s, %q, is unfinished\n%s", r.ID, was, t.app.waysOut(r))}
 			}
-			if err := t.makeWay(r); err != nil {
+			if err := t.makeWay(r, "another was typed"); err != nil {
 				return did, givenUp, err
 			}
 			continue
@@ -167,12 +167,12 @@ func (t *taken) finishTyped(p workflow.Planned) (did, givenUp state.Run, err err
 }
 
 // makeWay gives up a verification, or a prune that only looks.
-func (t *taken) makeWay(r state.Run) error {
+func (t *taken) makeWay(r state.Run, why string) error {
 	s, err := t.engine.Open(r.ID, t.dataset)
 	if err != nil {
 		return err
 	}
-	if err := t.engine.Abort(s, "another was typed", false); err != nil {
+	if err := t.engine.Abort(s, why, false); err != nil {
 		return &runError{Run: s.Run(), Err: err}
 	}
 	fmt.Fprintf(t.app.Err, "%sgave up run %s of %s (%s)\n", t.app.subject(t), r.ID, day(t.app, r.Started), s.Run().Why)
