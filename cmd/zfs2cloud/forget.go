@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"zfs2cloud/actions"
-	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/zfs"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
@@ -155,7 +153,7 @@ func (t *taken) sayForget(f *actions.Forgetting) {
 	}
 	for _, j := range f.Jobs {
 		if j.Newest != nil {
-			row("stays", "%s: %s", safe(j.Place), backThere(j, t.settings))
+			row("stays", "%s: %s", safe(j.Place), backThere(j.Place, t.settings))
 		}
 	}
 	if names := folders(f.Backups); len(names) > 0 {
@@ -167,24 +165,6 @@ func (t *taken) sayForget(f *actions.Forgetting) {
 		row("stays", "%s, each of which zfs destroy may remove then: zfs list -d 1 -t snapshot -o name,used,zfs2cloud:snapshot %s",
 			counted(f.Made, "snapshot"), shellQuote(t.dataset))
 	}
-}
-
-// backThere is how what lies at a job's place is found without a record and without a config.
-func backThere(j state.Job, c *settings.Settings) string {
-	if c.Mode == settings.File {
-		return "rclone copy brings the files back"
-	}
-	words := []string{"zfs2cloud list --remote", shellQuote(j.Place)}
-	if c.RcloneConf != "" && !filepath.IsAbs(j.Place) {
-		words = append(words, "--rclone-config", shellQuote(c.RcloneConf))
-	}
-	switch {
-	case c.Encryption == settings.None:
-		words = append(words, "--encryption none")
-	case c.Passphrase.File != "":
-		words = append(words, "--passphrase-file", shellQuote(c.Passphrase.File))
-	}
-	return strings.Join(words, " ") + ", and restore with the same flags"
 }
 
 // folders are those of backups that lie in intermediate_basedir beside what is at their place.

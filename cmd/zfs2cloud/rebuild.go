@@ -109,11 +109,8 @@ func (t *taken) newPath(e *actions.OtherDataset) string {
 	if _, uploads := actions.PlaceOf(t.settings); !uploads {
 		key = "intermediate_basedir"
 	}
-	text := fmt.Sprintf("Let %s in %s name another path, for which the first backup is a full; then: %s", key, t.settings.Path, t.app.again("run"))
-	if t.settings.Mode == settings.File {
-		return text
-	}
-	return text + "\n  what lies at this one stays, to be listed and restored: zfs2cloud list --remote " + shellQuote(e.Place)
+	return fmt.Sprintf("Let %s in %s name another path, for which the first backup is a full; then: %s\n  what lies at this one stays: %s",
+		key, t.settings.Path, t.app.again("run"), backThere(e.Place, t.settings))
 }
 
 // outOfTheWay gives an unfinished run up if no backup waits for it: then the others go on by the new name.

@@ -332,3 +332,21 @@ func (a *App) answer(ctx context.Context, read func(fd int) ([]byte, error)) ([]
 		return nil, errors.Join(errors.New("interrupted"), term.Restore(fd, before))
 	}
 }
+
+// backThere is how what lies at a place is found without a record and without a config.
+func backThere(place string, c *settings.Settings) string {
+	if c.Mode == settings.File {
+		return "rclone copy brings the files back"
+	}
+	words := []string{"zfs2cloud list --remote", shellQuote(place)}
+	if c.RcloneConf != "" && !filepath.IsAbs(place) {
+		words = append(words, "--rclone-config", shellQuote(c.RcloneConf))
+	}
+	switch {
+	case c.Encryption == settings.None:
+		words = append(words, "--encryption none")
+	case c.Passphrase.File != "":
+		words = append(words, "--passphrase-file", shellQuote(c.Passphrase.File))
+	}
+	return strings.Join(words, " ") + ", and restore with the same flags"
+}
