@@ -20,7 +20,7 @@ func (r *restoring) proveMessage(ctx context.Context, s *workflow.Session, i int
 		Name: "prove",
 		Do: func(ctx context.Context, fx workflow.Fx) (message, error) {
 			defer r.close()
-			if err := r.begin(ctx, fx, s.Run(), []*manifest.Manifest{m}); err != nil {
+			if _, err := r.begin(ctx, fx, s.Run(), []*manifest.Manifest{m}); err != nil {
 				return message{}, err
 			}
 			p := &passing{restoring: r, session: s, fx: fx, of: m}

@@ -217,7 +217,13 @@ func testGoesOn(t *testing.T, b *backups, both []*manifest.Manifest) {
 				flip(t, filepath.Join(spoolDir(p.Spool, r.id), spooled(full, full.Chunks[1])))
 				want++
 			}
+			if high := r.run(t).High; high.Fetched > 0 {
+				t.Errorf("before anybody went on with it: %+v", high)
+			}
 			b.endsWell(t, r, into, incr, both, true)
+			if high := r.run(t).High; high.Fetched < len(full.Chunks) { // that is progress, also of who is killed before the stream's end
+				t.Errorf("%+v", high)
+			}
 			if n := int(counting.n.Load()); n != want {
 				t.Errorf("%d chunks were fetched, not %d", n, want)
 			}

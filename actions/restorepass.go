@@ -24,7 +24,8 @@ func (r *restoring) pass(ctx context.Context, s *workflow.Session, fx workflow.F
 	if python { // the next one's pieces are not ones that anything proves yet
 		rest = rest[:1]
 	}
-	if err := r.begin(ctx, fx, s.Run(), rest); err != nil {
+	inherited, err := r.begin(ctx, fx, s.Run(), rest)
+	if err != nil {
 		return false, err
 	}
 	p := &passing{restoring: r, session: s, fx: fx, of: m}
@@ -32,8 +33,8 @@ func (r *restoring) pass(ctx context.Context, s *workflow.Session, fx workflow.F
 		return false, err
 	}
 	p.done.Store(had.bytes)
-	if had.chunks > 0 {
-		if err := p.stayed(i, had); err != nil {
+	if had.chunks+inherited > 0 {
+		if err := p.stayed(i, had, inherited); err != nil {
 			return false, err
 		}
 	}
@@ -62,15 +63,16 @@ func (r *restoring) pass(ctx context.Context, s *workflow.Session, fx workflow.F
 	return volume, nil
 }
 
-// stayed stores how much an earlier process had of the Ith backup: that is progress, which a death has not undone.
-func (p *passing) stayed(i int, had firstPart) error {
+// stayed stores how much an earlier process had of the Ith backup, and how many chunks behind that it had fetched: that is progress,
+// which a death has not undone.
+func (p *passing) stayed(i int, had firstPart, fetched int) error {
 	chunks := had.chunks
 	for _, m := range p.plan.Chain[:i] {
 		chunks += len(m.Chunks)
 	}
 	return p.fx.Note(func(_ *state.Tx, run *state.Run) error {
 		run.Restore.Passed = had.bytes
-		run.High.Raise(state.Progress{Received: chunks})
+		run.High.Raise(state.Progress{Received: chunks, Fetched: chunks + fetched})
 		return nil
 	})
 }

@@ -29,25 +29,25 @@ type restoring struct {
 func (k *Kit) Restore(p *RestorePlan) { k.restoring = &restoring{kit: k, plan: p} }
 
 // begin opens what the steps work with, and begins to fetch what is left of the chain, unless that was done for an earlier
-// step.
-func (r *restoring) begin(ctx context.Context, fx workflow.Fx, run state.Run, rest []*manifest.Manifest) (err error) {
+// step. It returns how many chunks of that an earlier process has left here.
+func (r *restoring) begin(ctx context.Context, fx workflow.Fx, run state.Run, rest []*manifest.Manifest) (inherited int, err error) {
 	if r.spool != nil {
-		return nil
+		return 0, nil
 	}
 	r.world = fx.World
 	spool, err := openSpool(run.Restore.Spool, run.ID, run.Restore.SpoolBytes, mostSpooled(chunksOf(rest)))
 	if err != nil {
-		return fmt.Errorf("spool folder: %w", err)
+		return 0, fmt.Errorf("spool folder: %w", err)
 	}
-	if err := spool.inherit(rest); err != nil {
-		return errors.Join(fmt.Errorf("spool folder %s: %w", spool.dir, err), spool.close())
+	if inherited, err = spool.inherit(rest); err != nil {
+		return 0, errors.Join(fmt.Errorf("spool folder %s: %w", spool.dir, err), spool.close())
 	}
 	r.spool = spool
 	fetching, stop := context.WithCancel(ctx)
 	r.stop = stop
 	r.chunks = make(chan arrived, 64) // how far ahead is for the room to say
 	go r.fetch(fetching, rest, r.chunks)
-	return nil
+	return inherited, nil
 }
 
 // close ends the fetching. What was fetched stays, for whoever goes on.

@@ -100,17 +100,17 @@ func spooled(m *manifest.Manifest, c manifest.Chunk) string {
 
 // inherit looks at what an earlier process left, of which the chunks of CHAIN are to come, the next first. What there is no
 // room for goes, and so does what was not fetched to its end: the next two may stay, and of those behind them as many as
-// may be kept.
-func (s *spool) inherit(chain []*manifest.Manifest) error {
+// may be kept. It returns how many stay.
+func (s *spool) inherit(chain []*manifest.Manifest) (chunks int, err error) {
 	list, err := fs.ReadDir(s.root.FS(), ".")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	there := map[string]int64{}
 	for _, e := range list {
 		info, err := e.Info()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		there[e.Name()] = -1
 		if info.Mode().IsRegular() {
@@ -134,6 +134,7 @@ func (s *spool) inherit(chain []*manifest.Manifest) error {
 			if nth > 2 {
 				kept += size
 			}
+			chunks++
 			s.used += size
 			s.ahead += size
 			delete(there, name)
@@ -141,10 +142,10 @@ func (s *spool) inherit(chain []*manifest.Manifest) error {
 	}
 	for name := range there {
 		if err := s.root.RemoveAll(name); err != nil {
-			return err
+			return chunks, err
 		}
 	}
-	return nil
+	return chunks, nil
 }
 
 // has tells whether a chunk's file is there.

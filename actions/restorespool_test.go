@@ -49,7 +49,8 @@ func TestSpoolInherits(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := s.inherit([]*manifest.Manifest{m}); err != nil {
+			inherited, err := s.inherit([]*manifest.Manifest{m})
+			if err != nil {
 				t.Fatal(err)
 			}
 			list, err := os.ReadDir(s.dir)
@@ -60,8 +61,8 @@ func TestSpoolInherits(t *testing.T) {
 			for _, e := range list {
 				stay = append(stay, e.Name())
 			}
-			if !slices.Equal(stay, c.stay) || s.used != int64(10*len(stay)) {
-				t.Errorf("stay %v with %d bytes, not %v", stay, s.used, c.stay)
+			if !slices.Equal(stay, c.stay) || s.used != int64(10*len(stay)) || inherited != len(stay) {
+				t.Errorf("stay %v with %d bytes, not %v; %d are said to", stay, s.used, c.stay, inherited)
 			}
 		})
 	}
@@ -151,7 +152,7 @@ func TestSpoolNeverWaitsForEver(t *testing.T) {
 				write(p)
 			}
 		}
-		if err := s.inherit(chain); err != nil {
+		if _, err := s.inherit(chain); err != nil {
 			t.Fatal(err)
 		}
 		var fetched []piece

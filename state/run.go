@@ -112,17 +112,19 @@ type Progress struct {
 	Uploaded int `json:"uploaded"`
 	Verified int `json:"verified,omitempty"` // chunks that were proved
 	Received int `json:"received,omitempty"` // chunks that an earlier process of a restore had done with, and that stayed
+	Fetched  int `json:"fetched,omitempty"`  // the same, and those behind them that it had only fetched
 }
 
 // Beyond tells whether anything of p is higher than in q.
 func (p Progress) Beyond(q Progress) bool {
-	return p.Steps > q.Steps || p.Sealed > q.Sealed || p.Uploaded > q.Uploaded || p.Verified > q.Verified || p.Received > q.Received
+	return p.Steps > q.Steps || p.Sealed > q.Sealed || p.Uploaded > q.Uploaded || p.Verified > q.Verified || p.Received > q.Received ||
+		p.Fetched > q.Fetched
 }
 
 // Raise lifts p to at least q.
 func (p *Progress) Raise(q Progress) {
 	p.Steps, p.Sealed, p.Uploaded = max(p.Steps, q.Steps), max(p.Sealed, q.Sealed), max(p.Uploaded, q.Uploaded)
-	p.Verified, p.Received = max(p.Verified, q.Verified), max(p.Received, q.Received)
+	p.Verified, p.Received, p.Fetched = max(p.Verified, q.Verified), max(p.Received, q.Received), max(p.Fetched, q.Fetched)
 }
 
 // Death is an end of a process that said nothing, without progress since it began.
