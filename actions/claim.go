@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"zfs2cloud/actions/catalog"
+	"zfs2cloud/actions/remote"
 	"zfs2cloud/state"
 	"zfs2cloud/workflow"
 )
@@ -57,25 +58,34 @@ func (u *uploading) storeClaim(ctx context.Context, fx workflow.Fx, mine string)
 	if _, ok := there[mine]; !ok {
 		return fmt.Errorf("%s was stored at %s and is not there", path.Join(u.backup.Name, mine), u.place)
 	}
+	if isCommitted(there) && len(u.backup.Manifest) == 0 {
+		return u.contested(fx, fmt.Errorf("%s is committed at %s already, and not by this run as it is on record: was the state database put back from an older copy, or does a clone of this host back up to the same place?",
+			u.backup.Name, u.place))
+	}
 	for name := range there {
 		if strings.HasPrefix(name, claimPrefix) && !slices.Contains(u.backup.Claims, name) {
-			return u.contested(fx, name)
+			return u.contested(fx, fmt.Errorf("another host stores a backup of this name at %s (%s): does a clone of this host back up to the same place? Give each host a path of its own",
+				u.place, path.Join(u.backup.Name, name)))
 		}
 	}
 	u.shown = namesOf(there)
 	return nil
 }
 
-// contested gives the run up, because of another's claim.
-func (u *uploading) contested(fx workflow.Fx, claim string) error {
+// isCommitted tells whether a folder has a manifest.
+func isCommitted(there map[string]remote.Object) bool {
+	return slices.ContainsFunc(manifestNames, func(name string) bool { _, is := there[name]; return is })
+}
+
+// contested gives the run up, because of what another has stored, or this one when that was not yet forgotten again.
+func (u *uploading) contested(fx workflow.Fx, why error) error {
 	err := fx.Note(func(tx *state.Tx, _ *state.Run) error {
 		return u.record(tx, func(b *state.Backup) { b.Contested = true })
 	})
 	if err != nil {
 		return err
 	}
-	return &workflow.Hopeless{Err: fmt.Errorf("another host stores a backup of this name at %s (%s): does a clone of this host back up to the same place? Give each host a path of its own",
-		u.place, path.Join(u.backup.Name, claim))}
+	return &workflow.Hopeless{Err: why}
 }
 
 // record changes the backup's record, here and in the database.

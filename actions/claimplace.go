@@ -105,10 +105,8 @@ func (k *Kit) noStranger(ctx context.Context, s *workflow.Session, place *remote
 		if err != nil {
 			return err
 		}
-		for _, m := range manifestNames {
-			if _, committed := objects[m]; committed {
-				return &UnknownBackup{place.String(), name}
-			}
+		if isCommitted(objects) {
+			return &UnknownBackup{place.String(), name}
 		}
 	}
 	return nil

@@ -268,7 +268,7 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 	if k.LeaveRemote {
 		text := fmt.Sprintf("what it had stored of %s at %s was left there, and not looked at", b.Name, placeName(s.Run().Frozen))
 		if len(b.Manifest) > 0 {
-			text += "; if its manifest is there, list shows it and restore takes it, but nothing is ever based on it"
+			text += "; if its manifest is there, list shows it and restore takes it, but nothing is based on it before rebuild-state has put it on record"
 		}
 		if notes = append(notes, text); !uploads(s.Run()) {
 			return notes, false, nil
@@ -317,6 +317,9 @@ func (k *Kit) removeObjects(ctx context.Context, fx workflow.Fx, place *remote.P
 	there, err := k.listing(ctx, fx, place, b.Name)
 	if err != nil || there == nil {
 		return err
+	}
+	if isCommitted(there) && len(b.Manifest) == 0 && !b.Contested {
+		return fmt.Errorf("%w: it is committed there, and not by this run as it is on record", remote.ErrDenied)
 	}
 	names, claims := ownObjects(b, chunks)
 	for _, some := range [][]string{names, claims} {

@@ -70,7 +70,8 @@ func (k *Kit) Reread(ctx context.Context, w workflow.World, store *state.Store, 
 	return f.store(store, job, (*rebuilding).more)
 }
 
-// readOwn reads the runs and the job's backups on record, and tells which folders are of the job's own backups on record, or claimed by a run for one.
+// readOwn reads the runs and the job's backups on record, and tells which folders are of those backups, or claimed by a run for one. One
+// that was given up may have been committed all the same, by another host, or by this one before the record was put back.
 func (f *finding) readOwn(store *state.Store) (own []string, err error) {
 	err = store.View(func(tx *state.Tx) error {
 		if f.runs, err = tx.Runs(); err != nil {
@@ -83,7 +84,9 @@ func (f *finding) readOwn(store *state.Store) (own []string, err error) {
 		}
 		f.backups, err = tx.Backups(f.id)
 		for _, b := range f.backups {
-			own = append(own, b.Name)
+			if !workflow.BackupMachine.In(b.State, workflow.BackupAbandoned) {
+				own = append(own, b.Name)
+			}
 		}
 		return err
 	})
