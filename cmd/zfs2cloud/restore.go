@@ -16,7 +16,6 @@ import (
 	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
-	"zfs2cloud/actions/remote"
 	"zfs2cloud/actions/settings"
 	"zfs2cloud/actions/units"
 	"zfs2cloud/state"
@@ -245,7 +244,7 @@ func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error
 	}
 	from, err := source.open(ctx, a, func(from *readable) error {
 		if unfinished {
-			return c.sameAs(a, old, from.catalog.Remote)
+			return c.sameAs(a, old, source.of != nil || from.catalog.Remote.String() == old.Frozen.Remote)
 		}
 		return from.kit.Aim(ctx, a.World, c.request)
 	})
@@ -321,11 +320,11 @@ func (c *RestoreCmd) sameChain(p *actions.RestorePlan) error {
 	return nil
 }
 
-// sameAs is an error if the unfinished run into this target is of something else than what is asked for.
-func (c *RestoreCmd) sameAs(a *App, old state.Run, r remote.Remote) error {
+// sameAs is an error if the unfinished run into this target is of something else than what is asked for, or from elsewhere.
+func (c *RestoreCmd) sameAs(a *App, old state.Run, there bool) error {
 	newest, q := old.Restore.Newest(), c.request
 	asked := q.Streams == old.Restore.Streams && (q.Files == nil) == (old.Restore.Files == nil) && (c.Backup == catalog.Latest || c.Backup == newest.Name || c.Backup == newest.Snapshot)
-	if !asked || r.String() != old.Frozen.Remote {
+	if !asked || !there {
 		return a.unfinishedRestore(old)
 	}
 	if scratch := path.Dir(old.Restore.Into); q.Files != nil && q.Into != "" && q.Into != scratch {

@@ -96,7 +96,7 @@ func (a *App) replan(ctx context.Context, from *readable, r state.Run) (*bound, 
 		return nil, fmt.Errorf("%w\nRun %s stays as it is: %s\n%s\n  or give it up: %s", err, r.ID, restoredWords(r), a.goesOn(r, err), a.again("abort "+r.ID))
 	}
 	a.printSource(plan)
-	if now, _ := actions.PlaceOf(from.kit.Settings); r.Restore.From.Remote == "" && now != "" && now != r.Frozen.Remote {
+	if now, _ := actions.PlaceOf(from.kit.Settings); r.Restore.From.Remote == "" && now != "" && now != from.catalog.Remote.String() {
 		a.planRow("note", "the config names %s by now; this run reads %s", safe(now), safe(r.Frozen.Remote))
 	}
 	a.planRow("into", "%s: goes on with run %s, %s", safe(r.Restore.Target()), r.ID, restoredWords(r))

@@ -46,15 +46,15 @@ func (s Source) open(ctx context.Context, a *App, check func(*readable) error) (
 	if err != nil {
 		return nil, err
 	}
-	place := s.place(c)
 	kit := &actions.Kit{ZFS: c.ZFS, Settings: c, Host: a.Host, Tool: "zfs2cloud " + version, Pause: a.Pause, Log: a.Log}
-	r, err := kit.Remote(place)
-	if err != nil {
-		return nil, &refusal{Err: err}
+	there, err := s.list(ctx, a, kit, s.place(c))
+	if now := s.placeNow(c); err != nil && s.of != nil && now != s.place(c) && isNowhere(err) {
+		if moved, merr := s.list(ctx, a, kit, now); merr == nil { // rclone calls it by another name by now
+			there, err = moved, nil
+		}
 	}
-	there, err := kit.OpenCatalog(ctx, a.World, r)
 	if err != nil {
-		return nil, noPlace(place, c, err)
+		return nil, noPlace(s.place(c), c, err)
 	}
 	o := &readable{kit: kit, catalog: there}
 	if err := check(o); err != nil {
@@ -71,13 +71,27 @@ func (s Source) open(ctx context.Context, a *App, check func(*readable) error) (
 	return o, nil
 }
 
+// list lists what is at a place.
+func (s Source) list(ctx context.Context, a *App, kit *actions.Kit, place string) (*catalog.Catalog, error) {
+	r, err := kit.Remote(place)
+	if err != nil {
+		return nil, &refusal{Err: err}
+	}
+	return kit.OpenCatalog(ctx, a.World, r)
+}
+
 // place is where the backups lie that are meant.
 func (s Source) place(c *settings.Settings) string {
-	switch {
-	case s.Remote != "":
-		return c.Remote
-	case s.of != nil:
+	if s.Remote == "" && s.of != nil {
 		return s.of.Frozen.Remote
+	}
+	return s.placeNow(c)
+}
+
+// placeNow is the place that is named now.
+func (s Source) placeNow(c *settings.Settings) string {
+	if s.Remote != "" {
+		return c.Remote
 	}
 	place, _ := actions.PlaceOf(c)
 	return place
@@ -141,6 +155,11 @@ func (o *readable) missed(ctx context.Context, a *App) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%s, which this host stored %s, can't be restored: %s", newest.Name, age(a.World.Now(), newest.At), safe(why)), nil
+}
+
+// isNowhere tells whether there is no such place.
+func isNowhere(err error) bool {
+	return errors.Is(err, remote.ErrNoRemote) || errors.Is(err, remote.ErrNotThere)
 }
 
 // noPlace says in plain words that a place is not there, which many a first try ends in; other errors stay.
