@@ -248,6 +248,9 @@ func (k *Kit) opensAt(ctx context.Context, w workflow.World, place remote.Remote
 		if errors.Is(err, remote.ErrNotThere) || errors.Is(err, remote.ErrTooBig) || errors.Is(err, remote.ErrArchived) {
 			return true, nil // who asks whether it is whole will see
 		}
+		if errors.Is(err, remote.ErrDamaged) {
+			return false, nil
+		}
 		if err != nil {
 			return false, err
 		}

@@ -244,12 +244,15 @@ func (k *Kit) manifestThere(ctx context.Context, look workflow.World, place remo
 		return false, nil
 	case errors.Is(err, remote.ErrArchived):
 		return k.manifestTold(ctx, look, place, b)
-	case err != nil:
+	case err != nil && !errors.Is(err, remote.ErrDamaged):
 		return false, err
-	case bytes.Equal(got.Bytes(), b.Manifest):
+	case err == nil && bytes.Equal(got.Bytes(), b.Manifest):
 		return true, nil
 	}
-	torn, err := k.torn(ctx, look, b, got.Bytes())
+	torn := err != nil
+	if !torn {
+		torn, err = k.torn(ctx, look, b, got.Bytes())
+	}
 	if !torn {
 		return false, errors.Join(otherManifest(b, place), err)
 	}

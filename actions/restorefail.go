@@ -34,7 +34,7 @@ func (r *restoring) judged(ctx context.Context, fx workflow.Fx, err error) error
 			return nil
 		}))
 	}
-	hopeless := []error{chunk.ErrDiffers, chunk.ErrPassphrase, remote.ErrTooBig, stream.ErrCut, stream.ErrDamaged, stream.ErrMore, stream.ErrOther,
+	hopeless := []error{chunk.ErrDiffers, chunk.ErrPassphrase, remote.ErrTooBig, remote.ErrDamaged, stream.ErrCut, stream.ErrDamaged, stream.ErrMore, stream.ErrOther,
 		stream.ErrNoStream, zfs.ErrExists, zfs.ErrDiverged}
 	if slices.ContainsFunc(hopeless, func(h error) bool { return errors.Is(err, h) }) {
 		return &workflow.Hopeless{Err: err}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
 
 	"zfs2cloud/actions/chunk"
 	"zfs2cloud/actions/manifest"
@@ -67,7 +68,8 @@ func (u *uploading) replace(ctx context.Context, fx workflow.Fx, name string, te
 func (u *uploading) isScript(ctx context.Context, sealer chunk.Sealer, name string) (bool, error) {
 	var object bytes.Buffer
 	err := u.place.Get(ctx, u.s.Look(), name, manifest.MaxSize, &object)
-	if errors.Is(err, remote.ErrNotThere) || errors.Is(err, remote.ErrTooBig) || errors.Is(err, remote.ErrArchived) {
+	unread := []error{remote.ErrNotThere, remote.ErrTooBig, remote.ErrArchived, remote.ErrDamaged}
+	if slices.ContainsFunc(unread, func(is error) bool { return errors.Is(err, is) }) {
 		return false, nil
 	}
 	if err != nil {

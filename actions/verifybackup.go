@@ -352,7 +352,7 @@ func isVerdict(err error) bool {
 	if err == nil || chunk.CouldNotRun(err) {
 		return false
 	}
-	for _, verdict := range []error{chunk.ErrDiffers, chunk.ErrPassphrase, remote.ErrNotThere, remote.ErrTooBig} {
+	for _, verdict := range []error{chunk.ErrDiffers, chunk.ErrPassphrase, remote.ErrNotThere, remote.ErrTooBig, remote.ErrDamaged} {
 		if errors.Is(err, verdict) {
 			return true
 		}

@@ -40,11 +40,13 @@ func (c *Catalog) read(ctx context.Context, name string) (*Entry, error) {
 	case errors.Is(err, remote.ErrArchived):
 		e.Why = remote.ErrArchived
 		return e, nil
+	case errors.Is(err, remote.ErrDamaged):
+		e.Why = remote.ErrDamaged
+		return e, nil
 	case errors.Is(err, remote.ErrTooBig):
 		e.Why = err
 		return e, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	return e, c.open(ctx, e, object)

@@ -24,6 +24,8 @@ var (
 	ErrTooBig   = errors.New("larger than it may be")
 	// ErrArchived is the error of what is listed and can't be read before somebody has asked the store for it.
 	ErrArchived = errors.New("in cold storage, from where the store has to bring it back first (S3: rclone backend restore; Azure: rclone settier hot)")
+	// ErrDamaged is the error of an object that a remote that encrypts can't decrypt, though it can others.
+	ErrDamaged = errors.New("damaged in the store: it can't be decrypted any more")
 )
 
 // Error says which operation on what did not work. The message of a program stands in Err.
@@ -113,8 +115,11 @@ var (
 		`unable to authenticate|bad_auth_token`)
 	// rclone's own words (of S3's and Azure's), and, where it passes on an answer, the store's.
 	sayArchived = regexp.MustCompile(`in GLACIER, restore first|InvalidObjectState|(?i)archive tier|archived blob`)
-	sayTooOld   = regexp.MustCompile(`unknown (shorthand )?(flag|command)`)
-	sayPasses   = regexp.MustCompile(`(?i)\b429 too many|too[ _]?many[ _]?(requests|write_operations)|rate ?limit|quota metric|slow ?down|` +
+	// The words of rclone's crypt. Of the last block of an object it says what a lost connection says.
+	sayDamaged = regexp.MustCompile(`failed to authenticate decrypted block|bad magic string|too short to be encrypted|truncated block header`)
+	sayCut     = regexp.MustCompile(`unexpected EOF`)
+	sayTooOld  = regexp.MustCompile(`unknown (shorthand )?(flag|command)`)
+	sayPasses  = regexp.MustCompile(`(?i)\b429 too many|too[ _]?many[ _]?(requests|write_operations)|rate ?limit|quota metric|slow ?down|` +
 		`\b(408|500|502|503|504) [a-z]|(error|status|status ?code|http)[:= ]+(408|429|500|502|503|504)\b|` +
 		`time-?out|timed out|deadline exceeded|connection (reset|refused|closed|lost|(was )?abort)|use of closed (network )?connection|` +
 		`server closed idle connection|connection broken|broken pipe|unexpected eof|: eof\b|\bgoaway\b|\bstream error|bad record mac|` +
@@ -139,6 +144,8 @@ func rcloneError(err error) (kind error, passes bool) {
 		return ErrTooOld, false
 	case sayArchived.MatchString(text):
 		return ErrArchived, false
+	case sayDamaged.MatchString(text):
+		return ErrDamaged, false
 	case said == final || said == absent:
 		return nil, false
 	case sayPasses.MatchString(text):

@@ -156,9 +156,10 @@ func (r *rclone) GetSome(ctx context.Context, w workflow.World, some []Sized, go
 		first: []string{"--transfers", fmt.Sprint(atOnce), "--checkers", fmt.Sprint(atOnce)},
 		flags: []string{"--files-from-raw", "-", "--max-transfer", fmt.Sprintf("%dB", most)},
 	}
-	// An rclone that came to its end has left nothing that is not whole, and all that is not in cold storage.
-	if err := r.run(ctx, w, c); err != nil && !errors.Is(err, ErrArchived) {
-		return err
+	// An rclone that came to its end has left nothing that is not whole, and all that is neither in cold storage nor damaged.
+	err = r.run(ctx, w, c)
+	if damaged, derr := r.seemsDamaged(ctx, w, err); derr != nil || err != nil && !damaged && !errors.Is(err, ErrArchived) {
+		return errors.Join(err, derr)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -176,12 +176,63 @@ func (r *rclone) Get(ctx context.Context, w workflow.World, name string, limit i
 		looks: true, transfers: true, stdout: out,
 	}
 	if err := r.run(ctx, w, c); err != nil {
-		return err
+		return r.judged(ctx, w, err, out.n == (o.Size-1)/cryptBlock*cryptBlock)
 	}
 	if o.Size >= 0 && out.n != o.Size {
 		return r.error("get", name, nil, fmt.Errorf("%d bytes came of %d", out.n, o.Size))
 	}
 	return nil
+}
+
+// cryptBlock is how much a remote that encrypts decrypts at once.
+const cryptBlock = 64 << 10
+
+// judged is the error of a get, once it is clear whether the object is damaged. A remote that encrypts says so of all that is there
+// when its password is another; so it counts only where the marker of a job can be read. ALL BUT THE LAST says that all came but
+// a last block: of one that is damaged, that remote says what it says of a connection that is lost.
+func (r *rclone) judged(ctx context.Context, w workflow.World, err error, allButLast bool) error {
+	e, ok := errors.AsType[*Error](err)
+	damaged, derr := r.seemsDamaged(ctx, w, err)
+	if !ok || !damaged || derr != nil {
+		return err
+	}
+	if (allButLast || !e.passes) && r.readsMarker(ctx, w) {
+		return &Error{Op: e.Op, Remote: e.Remote, Name: e.Name, Kind: ErrDamaged, passes: e.passes}
+	}
+	e.Kind = nil
+	return e
+}
+
+// seemsDamaged tells whether an error may be that of a damaged object.
+func (r *rclone) seemsDamaged(ctx context.Context, w workflow.World, err error) (bool, error) {
+	exit, ok := errors.AsType[*workflow.ExitError](err)
+	if !ok || errors.Is(err, ErrDamaged) || !sayCut.MatchString(exit.Stderr) {
+		return errors.Is(err, ErrDamaged), nil
+	}
+	known, err := r.features(ctx, w)
+	if err != nil {
+		return false, err
+	}
+	return known.encrypts(), nil
+}
+
+// maxMarker bounds what is read of a marker.
+const maxMarker = 1 << 20
+
+// readsMarker tells whether the marker of a job, at the root, can be read.
+func (r *rclone) readsMarker(ctx context.Context, w workflow.World) bool {
+	root, err := r.listAll(ctx, w, "", "")
+	i := slices.IndexFunc(root, func(o Object) bool {
+		_, is := MarkedJob(o.Name)
+		return is && !o.IsDir
+	})
+	if err != nil || i < 0 {
+		return false
+	}
+	name := root[i].Name
+	c := call{op: "get", name: name, verb: "cat", operands: []string{join(r.remote, name)}, looks: true, transfers: true,
+		stdout: &capped{to: io.Discard, left: maxMarker, err: errMore}}
+	return r.run(ctx, w, c) == nil
 }
 
 func (r *rclone) HashKind(ctx context.Context, w workflow.World) (string, error) {

@@ -1,7 +1,9 @@
 package remote
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,6 +61,45 @@ func TestAtOnce(t *testing.T) {
 	}
 	if ours != 3 {
 		t.Errorf("%d limits of ours in %q", ours, w.started)
+	}
+}
+
+// What a remote that encrypts can't decrypt is damaged if it can decrypt the marker, whatever its words are for it; else it may be that
+// its password is another.
+func TestDamaged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r, w := rcloneOver(t, cryptConf(t)+"filename_encryption = off\ndirectory_name_encryption = false\n", dir, "x:"), &recorder{}
+	const name, marker = aFolder + "/chunk", "zfs2cloud-job-5f"
+	data := bytes.Repeat([]byte("a block, and a part of one"), 3000)
+	if err := errors.Join(r.PutBytes(t.Context(), w, marker, []byte("a marker"), true), r.PutBytes(t.Context(), w, name, data, true)); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, name+".bin")
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := func(at int) []byte {
+		object := bytes.Clone(whole)
+		object[at] ^= 1
+		return object
+	}
+	spoilt := map[string][]byte{"its header": flipped(2), "its first block": flipped(100), "its last block": flipped(len(whole) - 1),
+		"its end": whole[:len(whole)-1], "all but a few bytes": whole[:20]}
+	for _, believed := range []bool{true, false} {
+		for what, object := range spoilt {
+			if err := os.WriteFile(file, object, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err := r.Get(t.Context(), w, name, int64(len(data)), io.Discard)
+			if err == nil || errors.Is(err, ErrDamaged) != believed {
+				t.Errorf("%s, with a marker that can be read %v: %v", what, believed, err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, marker+".bin"), whole[:40], 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

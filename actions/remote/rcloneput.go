@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"zfs2cloud/workflow"
 )
@@ -17,6 +18,7 @@ const maxFeatures = 1 << 20
 
 // features is what we want to know of a remote.
 type features struct {
+	String   string // in rclone's words
 	Hashes   []string
 	Features struct {
 		// BucketBased stores show an object when it is whole. SMB says that it is one, too, but has folders.
@@ -58,6 +60,9 @@ func (r *rclone) features(ctx context.Context, w workflow.World) (*features, err
 
 // hides tells whether the store shows an object when it is whole.
 func (f *features) hides() bool { return f.Features.BucketBased && !f.Features.CanHaveEmptyDirectories }
+
+// encrypts tells whether it is rclone's crypt.
+func (f *features) encrypts() bool { return strings.HasPrefix(f.String, "Encrypted drive ") }
 
 // viaTemp tells whether an upload needs a temporary name of ours: rclone has none, the store doesn't
 // hide what isn't whole, and it can rename.

@@ -75,7 +75,7 @@ func takenBytes(ctx context.Context, r Remote, w workflow.World, name string, da
 	}
 	var have bytes.Buffer
 	err = r.Get(ctx, w, name, size, &have)
-	if err != nil && !errors.Is(err, ErrArchived) {
+	if err != nil && !errors.Is(err, ErrArchived) && !errors.Is(err, ErrDamaged) {
 		return false, err
 	}
 	if err != nil || !bytes.Equal(have.Bytes(), data) {
