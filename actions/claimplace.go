@@ -66,6 +66,9 @@ func (k *Kit) claimFirst(ctx context.Context, s *workflow.Session, place *remote
 // said.
 func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote.Place, backups []state.Backup, there []string) error {
 	gone, begun, err := k.gone(ctx, s, place, backups, there)
+	if err == nil && len(gone) > 0 {
+		gone, err = k.reallyGone(ctx, s, place, gone)
+	}
 	if err != nil || len(gone)+len(begun) == 0 {
 		return err
 	}
@@ -91,6 +94,24 @@ func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote
 	s.Log().Warn(text)
 	k.tell(text)
 	return nil
+}
+
+// reallyGone are those of some backups that a place does not show that are gone: none, where it may show a part.
+func (k *Kit) reallyGone(ctx context.Context, s *workflow.Session, place *remote.Place, gone []string) ([]string, error) {
+	part, err := k.showsPart(ctx, s.Look(), place)
+	if err != nil || !part {
+		return gone, err
+	}
+	return nil, k.note(s, "%s not shown by %s, a union, of which a remote may be away: %s", plural(len(gone), "backup is", "backups are"), place, strings.Join(gone, ", "))
+}
+
+// showsPart is Remote.ShowsPart, tried again where that may help.
+func (k *Kit) showsPart(ctx context.Context, w workflow.World, place remote.Remote) (part bool, err error) {
+	err = k.retry(ctx, func(ctx context.Context) error {
+		part, err = place.ShowsPart(ctx, w)
+		return err
+	})
+	return part, err
 }
 
 // noStranger is an error if the place shows a committed backup, newer than the job's newest, that the

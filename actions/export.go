@@ -167,6 +167,13 @@ func (k *Kit) exportChoice(ctx context.Context, s *workflow.Session, args []stri
 				canSend:   func(a zfs.SendArgs) error { return program.CanSend(ctx, a) }}
 			c, err := k.choose(q, k.wholeAt(ctx, s.Look(), place, s.View), k.opensAt(ctx, s.Look(), place))
 			c.Stamp = stampFor(t.Stamp, q)
+			if err != nil || len(c.Expired) == 0 {
+				return c, err
+			}
+			part, err := k.showsPart(ctx, s.Look(), place)
+			if part { // it may be whole again tomorrow
+				c.Expired = nil
+			}
 			return c, err
 		},
 		Result: func(tx *state.Tx, r *state.Run, c choice) error {

@@ -35,6 +35,9 @@ func (k *Kit) pruneRemote(ctx context.Context, s *workflow.Session, args []strin
 	if p.there, err = place.Backups(ctx, s.Look()); err != nil {
 		return err
 	}
+	if p.part, err = k.showsPart(ctx, s.Look(), place); err != nil {
+		return err
+	}
 	if p.catalog, err = k.OpenCatalog(ctx, s.Look(), place); err != nil {
 		return err
 	}
@@ -59,6 +62,7 @@ type remotePrune struct {
 	catalog  *catalog.Catalog
 	holdings holdings
 	there    []string // the folders at the place's root
+	part     bool     // the place may show a part of what is there
 	yes      bool
 
 	kept    []string // chains, by their fulls, of which something could not be deleted: no base of it goes
@@ -197,6 +201,8 @@ func (p *remotePrune) mayBeWorth(ctx context.Context, b state.Backup, e *catalog
 	switch {
 	case p.holdings.restorable(b):
 		return "", nil
+	case p.part && !workflow.BackupMachine.In(b.State, workflow.BackupAbandoned):
+		return fmt.Sprintf("%s is a union, and may show a part of it", p.place), nil
 	case errors.Is(e.Why, catalog.ErrNotCommitted):
 		return "", nil // nothing without a manifest is a backup
 	case workflow.BackupMachine.In(b.State, workflow.BackupAbandoned):

@@ -225,3 +225,5 @@ func (f *folder) Get(ctx context.Context, _ workflow.World, name string, limit i
 func (f *folder) HashKind(context.Context, workflow.World) (string, error) { return "sha256", nil }
 
 func (f *folder) KeepsHash(context.Context, workflow.World) (bool, error) { return false, nil }
+
+func (f *folder) ShowsPart(context.Context, workflow.World) (bool, error) { return false, nil }

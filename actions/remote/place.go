@@ -261,6 +261,11 @@ func (p *Place) KeepsHash(ctx context.Context, w workflow.World) (bool, error) {
 	return p.remote.KeepsHash(ctx, w)
 }
 
+// ShowsPart is Remote.ShowsPart.
+func (p *Place) ShowsPart(ctx context.Context, w workflow.World) (bool, error) {
+	return p.remote.ShowsPart(ctx, w)
+}
+
 // Put is Remote.Put where the marker is.
 func (p *Place) Put(ctx context.Context, w workflow.World, name string, from Source, progress func(int64)) error {
 	if err := p.guard(ctx, w); err != nil {

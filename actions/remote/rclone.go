@@ -260,6 +260,11 @@ func (r *rclone) KeepsHash(ctx context.Context, w workflow.World) (bool, error) 
 	return !known.Features.SlowHash, nil
 }
 
+func (r *rclone) ShowsPart(ctx context.Context, w workflow.World) (bool, error) {
+	known, err := r.features(ctx, w)
+	return err == nil && known.union(), err
+}
+
 // Delete: `deletefile` says the same of a missing object, a folder and a vanished remote, with exit code 1.
 func (r *rclone) Delete(ctx context.Context, w workflow.World, name string) error {
 	if err := errors.Join(ValidName(name), mayWrite(w, "delete", name)); err != nil {

@@ -89,6 +89,9 @@ func TestDamaged(t *testing.T) {
 		"its end": whole[:len(whole)-1], "all but a few bytes": whole[:20]}
 	for _, believed := range []bool{true, false} {
 		for what, object := range spoilt {
+			if !believed && what != "its first block" && what != "its last block" {
+				continue
+			}
 			if err := os.WriteFile(file, object, 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -64,6 +64,9 @@ func (f *features) hides() bool { return f.Features.BucketBased && !f.Features.C
 // encrypts tells whether it is rclone's crypt.
 func (f *features) encrypts() bool { return strings.HasPrefix(f.String, "Encrypted drive ") }
 
+// union tells whether it is rclone's union, which lists what its upstreams have, less those that are not there.
+func (f *features) union() bool { return strings.HasPrefix(f.String, "union root ") }
+
 // viaTemp tells whether an upload needs a temporary name of ours: rclone has none, the store doesn't
 // hide what isn't whole, and it can rename.
 func (f *features) viaTemp() bool {

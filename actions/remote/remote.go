@@ -57,6 +57,9 @@ type Remote interface {
 	// have the whole object read.
 	KeepsHash(ctx context.Context, w workflow.World) (bool, error)
 
+	// ShowsPart tells whether it may show a part of what is there, and say that it is all: a union of others, of which one is away.
+	ShowsPart(ctx context.Context, w workflow.World) (bool, error)
+
 	// Put stores a file under a name, and makes the folders above it, but never the root of a local
 	// folder. An object is seen under its name whole or not at all, also after SIGKILL, as far as the store
 	// can do that. Nothing is ever overwritten: if the name is taken by the same size and hash (size alone,

@@ -95,6 +95,8 @@ var (
 		"mount the disk, or put the remote's name or path right; nothing was written"}
 	noticeRemoteDiffers = notice{"remote-differs", "remote", isError, "$place: what was read back is not what was written$how",
 		"do not trust this store with a backup"}
+	noticeRemoteUnion = notice{"remote-union", "remote", isWarning, "$place is a union, which shows a part of what is there while one of its remotes is away",
+		"what it does not show is not taken for deleted; give backups a remote that is there as a whole, or not at all"}
 	noticeRemoteCold = notice{"remote-cold", "remote", isWarning, "$place: what is written there can't be read at once: $err",
 		"backups go there, known by size and hash alone; list, restore, verify and prune-remote need what the store has brought back"}
 	noticeRemoteLeft = notice{"remote-left", "remote", isWarning, "$place: could not remove $object: $err",
@@ -141,7 +143,7 @@ func notices() []notice {
 		noticeEncryptionNone, noticeGPG, noticePassphrase, noticePassphraseWarning, noticeCanary, noticeRclone,
 		noticeRemote, noticeRemoteUnknown, noticeRemoteRoot, noticeRemoteOnRoot, noticeStranger, noticeRemoteRenamed, noticeRemoteUnsure,
 		noticeRemoteLost, noticeMarkerGone,
-		noticeRemoteDiffers, noticeRemoteCold, noticeRemoteLeft,
+		noticeRemoteDiffers, noticeRemoteUnion, noticeRemoteCold, noticeRemoteLeft,
 		noticeBasedir, noticeBasedirReadonly, noticeBasedirOwner, noticeSpace,
 		noticeNoHooks, noticeLocked, noticeLockFile, noticeUnfinished, noticeStuck, noticeForeignRun, noticeAppStopped, noticeAppStoppedNoted,
 		noticePythonSnapshots, noticePythonFolders, noticePythonPieces, noticeNext,

@@ -219,6 +219,12 @@ func remoteCases() []noticeCase {
 		{"a remote that lost its marker", func(b *bench) { putJob(b, true) }, []string{"remote-marker"}, []string{"nothing was written"}},
 		{"a remote that gives back other bytes", func(b *bench) { b.viaRclone(`case "$*" in *" cat "*|"cat "*) rclone "$@" | tr c k; exit; esac`) },
 			[]string{"remote-differs"}, nil},
+		{"a remote of several", func(b *bench) {
+			b.viaRclone("")
+			b.write("rclone.conf", "[loc]\ntype = union\nupstreams = "+b.remote+" "+b.at("more")+"\n")
+			b.main["remote"] = "loc:"
+			b.must(os.Mkdir(b.at("more"), 0o700))
+		}, []string{"remote-union"}, []string{"is a union"}},
 		{"a remote that gives nothing back at once", func(b *bench) {
 			b.viaRclone(`case "$*" in *" cat "*|"cat "*) echo 'Failed to cat: Object in GLACIER, restore first: bucket="b"' >&2; exit 1; esac`)
 		}, []string{"remote-cold"}, []string{"can't be read at once", "rclone backend restore"}},

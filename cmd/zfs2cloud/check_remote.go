@@ -55,7 +55,7 @@ func (t *remoteTrial) run(ctx context.Context) []finding {
 	if found := t.strangers(ctx); found != nil {
 		return found
 	}
-	found := t.mounted()
+	found := slices.Concat(t.mounted(), t.union(ctx))
 	if t.app.DryRun {
 		return append([]finding{fine("remote", t.place+": listed; nothing written, because of --dry-run")}, found...)
 	}
@@ -142,6 +142,18 @@ func (t *remoteTrial) mounted() []finding {
 		return nil
 	}
 	return []finding{t.find(noticeRemoteOnRoot, args{"place": t.place})}
+}
+
+// union warns of a place that may show a part of what is there.
+func (t *remoteTrial) union(ctx context.Context) []finding {
+	part, err := t.remote.ShowsPart(ctx, t.reading())
+	switch {
+	case err != nil:
+		return t.fault(err)
+	case part:
+		return []finding{t.find(noticeRemoteUnion, args{"place": t.place})}
+	}
+	return nil
 }
 
 func deviceOf(info os.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Dev }
