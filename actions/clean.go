@@ -289,8 +289,16 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 			notes = append(notes, fmt.Sprintf("what it had uploaded to %s/%s could not be removed: %v%s", place, b.Name, err, next))
 		}
 	}
-	foreign, err := removeFolder(b, chunks, append(beside(b), manifestName(b))...)
+	var foreign []string
+	if !uploads(s.Run()) && len(b.Manifest) == 0 { // the record may be older than a backup there
+		err = hasNoManifest(b)
+	}
+	if err == nil {
+		foreign, err = removeFolder(b, chunks, append(beside(b), manifestName(b))...)
+	}
 	switch {
+	case errors.Is(err, errHasManifest):
+		notes = append(notes, fmt.Sprintf("what lies in %s was left there: %v", path.Join(b.Dir, b.Name), err))
 	case err != nil:
 		notes = append(notes, fmt.Sprintf("what it left in %s could not be removed: %v; prune-intermediates tries again", path.Join(b.Dir, b.Name), err))
 	case len(foreign) > 0:

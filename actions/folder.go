@@ -74,6 +74,11 @@ func (x *streamExport) openFolder(ctx context.Context) (*os.Root, error) {
 	}
 	defer root.Close()
 	folder, err := root.OpenRoot(x.backup.Name)
+	if err == nil && !uploads(x.run) && len(x.backup.Manifest) == 0 {
+		if err := holdsNoBackup(root, x.backup.Dir, x.backup.Name); err != nil { // the record is older than the backup
+			return nil, errors.Join(err, folder.Close())
+		}
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return folder, err
 	}

@@ -226,6 +226,17 @@ func notWhole(b state.Backup) error {
 	if !workflow.BackupMachine.In(b.State, workflow.BackupAbandoned) {
 		return nil
 	}
+	err := hasNoManifest(b)
+	if errors.Is(err, errHasManifest) {
+		err = fmt.Errorf("%s stays: it was given up, and %w", path.Join(b.Dir, b.Name), err)
+	}
+	return err
+}
+
+var errHasManifest = errors.New("it has a manifest all the same")
+
+// hasNoManifest is errHasManifest if a backup's folder in intermediate_basedir has one.
+func hasNoManifest(b state.Backup) error {
 	root, err := openDir(b.Dir)
 	if err != nil {
 		return err
@@ -233,7 +244,7 @@ func notWhole(b state.Backup) error {
 	defer root.Close()
 	holds, err := holdsManifest(root, b.Name)
 	if holds {
-		err = fmt.Errorf("%s stays: it was given up, and has a manifest all the same", path.Join(b.Dir, b.Name))
+		return errHasManifest
 	}
 	return err
 }
