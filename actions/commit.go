@@ -239,17 +239,17 @@ func (k *Kit) manifestThere(ctx context.Context, look workflow.World, place remo
 		got.Reset()
 		return place.Get(ctx, look, path.Join(b.Name, manifestName(b)), manifest.MaxSize, &got)
 	})
+	torn := errors.Is(err, remote.ErrDamaged)
 	switch {
 	case errors.Is(err, remote.ErrNotThere):
 		return false, nil
 	case errors.Is(err, remote.ErrArchived):
 		return k.manifestTold(ctx, look, place, b)
-	case err != nil && !errors.Is(err, remote.ErrDamaged):
+	case err != nil && !torn:
 		return false, err
 	case err == nil && bytes.Equal(got.Bytes(), b.Manifest):
 		return true, nil
 	}
-	torn := err != nil
 	if !torn {
 		torn, err = k.torn(ctx, look, b, got.Bytes())
 	}

@@ -11,7 +11,8 @@
 // # What is believed
 //
 // Whoever can write there chooses what lies there. So only what an opened manifest says is believed, and names count only if
-// they have the form of ours. A folder that could not be looked into is an error; one that holds no backup is an answer.
+// they have the form of ours. A folder that could not be looked into is an error; one that holds no backup, or one whose manifest is
+// in cold storage or damaged, is an answer.
 //
 // What an object said when it was opened before may be remembered (memory.go), for those who only show it.
 //
