@@ -241,15 +241,20 @@ func (k *Kit) dropMovedHold(ctx context.Context, s *workflow.Session, fx workflo
 		return err
 	}
 	moved, err := k.zfs(s.Look()).WithGUID(ctx, dataset.Pool(), guid)
+	if refused(err) {
+		return k.note(s, "a snapshot of %s is not there any more, and may be held by %s on another dataset: %v", dataset, tag, err)
+	}
 	if err != nil {
 		return err
 	}
 	for _, snap := range moved {
 		err := k.zfs(fx).Release(ctx, tag, snap)
-		if notHeld(err) {
+		switch {
+		case notHeld(err):
 			continue // a copy that was received
-		}
-		if err == nil {
+		case refused(err): // no backup waits for a right on another dataset
+			err = k.note(s, "a snapshot of %s is %s now, by zfs promote or rename, and stays held there (%v): zfs release %s %s", dataset, snap, err, tag, word(snap.String()))
+		case err == nil:
 			err = k.note(s, "a snapshot of %s is %s now, by zfs promote or rename: the hold %s was released there", dataset, snap, tag)
 		}
 		if err != nil {
