@@ -25,7 +25,8 @@ type holdings struct {
 	strategy settings.Strategy
 	mounted  map[string]string // where snapshots are mounted, by their whole names; nil: not looked for
 
-	clockIsRight bool // a person says so; see clockJump
+	clockIsRight bool     // a person says so; see clockJump
+	shown        []string // the backups that count as newer ones where the place may show a part of what is there; nil: all
 }
 
 func holdingsOf(view viewer, jobID string, strategy settings.Strategy) (h holdings, err error) {
@@ -262,7 +263,7 @@ func (h holdings) keepChain(root string, keep settings.Keep, now time.Time) stri
 	for _, o := range h.backups {
 		switch {
 		case !h.restorable(o):
-		case o.Full && o.Name > root && sound(h.backups, o):
+		case o.Full && o.Name > root && sound(h.backups, o) && (h.shown == nil || slices.Contains(h.shown, o.Name)):
 			newer++
 		case h.rootOf(o) == root:
 			last = o

@@ -196,6 +196,27 @@ func TestKeepBehindJump(t *testing.T) {
 	}
 }
 
+// What a union does not show makes no older chain one too many. (Of two fulls that were to stay, one lay on a disk that was gone.)
+func TestKeepWhereNotShown(t *testing.T) {
+	var fulls []state.Backup
+	for i, name := range []string{"20260101030000-full", "20260201030000-full", "20260301030000-full"} {
+		b := backupIn(t, state.Backup{Name: name, Full: true, SnapshotGUID: fmt.Sprint(i), Job: "j"}, toCommitted...)
+		committed, _ := manifest.StampOf(name)
+		b.Committed = &committed
+		fulls = append(fulls, b)
+	}
+	keep, now := settings.Keep{Fulls: 2}, at("20260302030000")
+	for _, c := range []struct {
+		shown []string
+		stays bool
+	}{{nil, false}, {[]string{fulls[0].Name, fulls[1].Name, fulls[2].Name}, false}, {[]string{fulls[0].Name, fulls[2].Name}, true}} {
+		h := holdings{job: state.Job{ID: "j"}, backups: fulls, strategy: settings.SinceLastFull, shown: c.shown}
+		if why := h.keepAtPlace(fulls[0], keep, now); (why != "") != c.stays {
+			t.Errorf("%v: %q", c.shown, why)
+		}
+	}
+}
+
 // Of what is on the remote only that goes which nothing needs: never the newest chain, never what something that stays
 // hangs on, no chain that no limit speaks of.
 func TestKeepAtPlace(t *testing.T) {

@@ -45,6 +45,9 @@ func (k *Kit) pruneRemote(ctx context.Context, s *workflow.Session, args []strin
 		return err
 	}
 	p.holdings.clockIsRight = saysClockIsRight(args)
+	if p.part {
+		p.holdings.shown = p.there
+	}
 	if err := p.all(ctx); err != nil {
 		return err
 	}
@@ -201,7 +204,7 @@ func (p *remotePrune) mayBeWorth(ctx context.Context, b state.Backup, e *catalog
 	switch {
 	case p.holdings.restorable(b):
 		return "", nil
-	case p.part && !workflow.BackupMachine.In(b.State, workflow.BackupAbandoned):
+	case p.part && !b.Going && !workflow.BackupMachine.In(b.State, workflow.BackupAbandoned):
 		return fmt.Sprintf("%s is a union, and may show a part of it", p.place), nil
 	case errors.Is(e.Why, catalog.ErrNotCommitted):
 		return "", nil // nothing without a manifest is a backup

@@ -92,6 +92,15 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 		}
 		err = nil
 	}
+	absent := len(verdict.Bad) > 0 && !slices.ContainsFunc(verdict.Bad, func(f Finding) bool { return f.What != catalog.Absent && f.What != catalog.ErrGone.Error() })
+	if err != nil || !absent {
+		return verdict, err
+	}
+	part, err := v.kit.showsPart(ctx, v.look, v.remote)
+	if part {
+		verdict.Bad, verdict.More = nil, 0
+		verdict.Skipped = fmt.Sprintf("not shown as a whole by %s, a union, of which a remote may be away", v.remote)
+	}
 	return verdict, err
 }
 
@@ -121,7 +130,7 @@ func (v *verifying) judge(ctx context.Context, name string, record *state.Backup
 		verdict.found("", "%v", e.Why)
 		return verdict, nil
 	case errors.Is(e.Why, catalog.ErrNotCommitted):
-		verdict.found(file, "is not there")
+		verdict.found(file, catalog.Absent)
 		return verdict, nil
 	case record != nil && e.SHA256 != "" && e.SHA256 != record.ManifestSHA256:
 		verdict.found(file, "is another than was stored: SHA-256 is %s instead of %s", e.SHA256, record.ManifestSHA256)
@@ -176,7 +185,7 @@ func (v *verifying) index(ctx context.Context, e *catalog.Entry) (wrong string, 
 	have, ok := e.Objects[x.Name]
 	switch {
 	case !ok:
-		return "is not there", nil
+		return catalog.Absent, nil
 	case have.Size >= 0 && have.Size != x.Size:
 		return fmt.Sprintf("has %d bytes instead of %d", have.Size, x.Size), nil
 	case v.level == Listed || v.only != nil:

@@ -247,6 +247,9 @@ type incomplete struct{ lacks string }
 func (e *incomplete) Error() string        { return e.lacks }
 func (e *incomplete) Is(target error) bool { return target == ErrIncomplete }
 
+// Absent is what Lacking says of a chunk that is not listed.
+const Absent = "is not there"
+
 // Lacking gives the chunks that are not listed as the manifest has them, and says in words what is.
 func (e *Entry) Lacking() iter.Seq2[manifest.Chunk, string] {
 	return func(yield func(manifest.Chunk, string) bool) {
@@ -255,7 +258,7 @@ func (e *Entry) Lacking() iter.Seq2[manifest.Chunk, string] {
 			lacks := ""
 			switch {
 			case !ok:
-				lacks = "is not there"
+				lacks = Absent
 			case have.Size >= 0 && have.Size != want.Size:
 				lacks = fmt.Sprintf("has %d bytes instead of %d", have.Size, want.Size)
 			}
