@@ -59,8 +59,8 @@ func (u *uploading) storeClaim(ctx context.Context, fx workflow.Fx, mine string)
 		return fmt.Errorf("%s was stored at %s and is not there", path.Join(u.backup.Name, mine), u.place)
 	}
 	if isCommitted(there) && len(u.backup.Manifest) == 0 {
-		return u.contested(fx, fmt.Errorf("%s is committed at %s already, and not by this run as it is on record: was the state database put back from an older copy, or does a clone of this host back up to the same place?",
-			u.backup.Name, u.place))
+		return u.contested(fx, fmt.Errorf("%s is committed at %s already, and not by this run as it is on record: was the state database put back from an older copy, or does a clone of this host back up to the same place? In the first case: %s",
+			u.backup.Name, u.place, u.kit.again("rebuild-state")))
 	}
 	for name := range there {
 		if strings.HasPrefix(name, claimPrefix) && !slices.Contains(u.backup.Claims, name) {

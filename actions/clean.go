@@ -283,7 +283,10 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 		}
 		if err != nil {
 			next := "; prune-remote -y tries again"
-			if b.Contested || errors.Is(err, remote.ErrDenied) { // what lies there is another host's as well, or has to stay
+			switch {
+			case errors.Is(err, errCommitted):
+				next = "; to put it on record: " + k.again("rebuild-state")
+			case b.Contested || errors.Is(err, remote.ErrDenied): // what lies there is another host's as well, or has to stay
 				next = ""
 			}
 			notes = append(notes, fmt.Sprintf("what it had uploaded to %s/%s could not be removed: %v%s", place, b.Name, err, next))
@@ -298,7 +301,7 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 	}
 	switch {
 	case errors.Is(err, errHasManifest):
-		notes = append(notes, fmt.Sprintf("what lies in %s was left there: %v", path.Join(b.Dir, b.Name), err))
+		notes = append(notes, fmt.Sprintf("what lies in %s was left there: %v; to put it on record: %s", path.Join(b.Dir, b.Name), errCommitted, k.again("rebuild-state")))
 	case err != nil:
 		notes = append(notes, fmt.Sprintf("what it left in %s could not be removed: %v; prune-intermediates tries again", path.Join(b.Dir, b.Name), err))
 	case len(foreign) > 0:
@@ -306,6 +309,8 @@ func (k *Kit) removeUncommitted(ctx context.Context, s *workflow.Session, fx wor
 	}
 	return notes, err == nil, nil
 }
+
+var errCommitted = errors.New("it is committed there, and not by this run as it is on record")
 
 // unclaimed stores that nothing of a backup that is given up is left at its place.
 func unclaimed(tx *state.Tx, b state.Backup) error {
@@ -327,7 +332,7 @@ func (k *Kit) removeObjects(ctx context.Context, fx workflow.Fx, place *remote.P
 		return err
 	}
 	if isCommitted(there) && len(b.Manifest) == 0 && !b.Contested {
-		return fmt.Errorf("%w: it is committed there, and not by this run as it is on record", remote.ErrDenied)
+		return errCommitted
 	}
 	names, claims := ownObjects(b, chunks)
 	for _, some := range [][]string{names, claims} {

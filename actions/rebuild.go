@@ -404,10 +404,14 @@ func (f *finding) others() error {
 // that the config ought to have, and a record without it would have each run see another host at work.
 func (f *finding) readsNewest(newest string) error {
 	for _, e := range f.entries {
-		if e.Name > newest && slices.Contains(f.unread(), e.Name) {
-			return fmt.Errorf("%s at %s, which is newer than %s, can't be read: %w. Is that the passphrase of today? If it is nobody's backup, remove it there",
-				e.Name, f.fresh.Place, newest, cmp.Or(e.Why, errNotOfDataset))
+		if e.Name <= newest || !slices.Contains(f.unread(), e.Name) {
+			continue
 		}
+		err := fmt.Errorf("%s at %s, which is newer than %s, can't be read: %w", e.Name, f.fresh.Place, newest, cmp.Or(e.Why, errNotOfDataset))
+		if errors.Is(err, remote.ErrArchived) {
+			return err // which says what to do
+		}
+		return fmt.Errorf("%w. Is that the passphrase of today? If it is nobody's backup, remove it there", err)
 	}
 	return nil
 }
