@@ -190,7 +190,14 @@ func (p *RestorePlan) NewRestore(from state.Source, config string) state.Run {
 		Steps: workflow.NewPlan(steps, nil, &workflow.Planned{Name: stepEndRestore, Shown: stepEndRestore, Kind: workflow.Plain})}
 }
 
-// MayBegin is an error if a prune has begun to delete what the plan reads, and is not over, or was not when that was found. One that
+// BeingDeleted is the error of a restore of what a prune has begun to delete.
+type BeingDeleted struct{ Run, Backup string }
+
+func (e *BeingDeleted) Error() string {
+	return fmt.Sprintf("run %s, which prunes, has begun to delete %s", e.Run, e.Backup)
+}
+
+// MayBegin is a *BeingDeleted if a prune has begun to delete what the plan reads, and is not over, or was not when that was found. One that
 // comes later finds the restore (see holdings.unlessRestoring).
 func (p *RestorePlan) MayBegin(tx *state.Tx) error {
 	backups, err := tx.Backups("")
@@ -207,16 +214,16 @@ func (p *RestorePlan) MayBegin(tx *state.Tx) error {
 		}
 		for _, r := range runs {
 			if r.Job == b.Job && prunedSince(r, p.looked) {
-				return refuse("run %s, which prunes, has begun to delete %s", r.ID, b.Name)
+				return &BeingDeleted{r.ID, b.Name}
 			}
 		}
 	}
 	return nil
 }
 
-// reads tells whether a backup on record is in the chain, and at its own place, which has its job's marker, and not in a copy.
+// reads tells whether a backup on record is in the chain, and is read at its own place, not in a copy.
 func (p *RestorePlan) reads(b state.Backup) bool {
-	return slices.Contains(p.catalog.Jobs, b.Job) && slices.ContainsFunc(p.Chain, func(m *manifest.Manifest) bool {
+	return b.Place == p.catalog.Remote.String() && slices.ContainsFunc(p.Chain, func(m *manifest.Manifest) bool {
 		return m.Name == b.Name && p.catalog.ManifestSHA256(m.Name) == b.ManifestSHA256
 	})
 }

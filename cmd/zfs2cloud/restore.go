@@ -102,10 +102,11 @@ func (c *RestoreCmd) Run(a *App) error {
 			return nil, &unrestored{a.unfinishedRestore(t.unfinished[0])}
 		}
 		return t.engine.Begin(b.plan.NewRestore(from, config), func(tx *state.Tx) error {
-			if err := b.plan.MayBegin(tx); err != nil {
-				return &unrestored{fmt.Errorf("%w\nOnce that is over, or given up, what there is: %s", err, a.again("list"))}
+			err := b.plan.MayBegin(tx)
+			if going, is := errors.AsType[*actions.BeingDeleted](err); is {
+				return &unrestored{&refusal{Err: fmt.Errorf("%w\nOnce that is over, or given up (%s), what there is: %s", err, a.again("abort "+going.Run), a.again("list"))}}
 			}
-			return nil
+			return err
 		})
 	})
 }
@@ -239,7 +240,7 @@ type bound struct {
 func (c *RestoreCmd) plan(a *App, old state.Run, unfinished bool) (*bound, error) {
 	ctx := a.Stop.Soft()
 	source := c.Source
-	if unfinished && old.Restore.From.Remote == "" && old.Config == a.Config {
+	if unfinished && c.Remote == "" && old.Restore.From.Remote == "" && old.Config == a.Config {
 		source.of = &old
 	}
 	from, err := source.open(ctx, a, func(from *readable) error {
