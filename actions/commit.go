@@ -353,13 +353,16 @@ func (u *uploading) allThere(ctx context.Context, fx workflow.Fx) (taken map[str
 	return namesOf(there), u.seeTexts(ctx, fx, there)
 }
 
-// missing are the chunks that are not there as they were stored. Of a folder in which nothing is no chunk is asked for.
+// askedFor is after how many chunks that a listing lacks, and that are not there, it is believed.
+const askedFor = 16
+
+// missing are the chunks that are not there as they were stored.
 func (u *uploading) missing(ctx context.Context, there map[string]remote.Object) (missing []state.Chunk, err error) {
 	err = u.eachBlock(func(block []state.Chunk) error {
 		for _, c := range block {
 			var o remote.Object
 			var ok bool
-			if len(there) > 0 {
+			if o, ok = there[c.Name]; !ok && len(missing) < askedFor {
 				if o, ok, err = u.found(ctx, there, c); err != nil {
 					return err
 				}
