@@ -23,6 +23,7 @@ import (
 // Forgetting is what there is to forget of a dataset.
 type Forgetting struct {
 	DatasetGUID string
+	Dataset     string // as it is named now, since it may have been renamed; empty: ZFS has not got it
 	Jobs        []state.Job
 	Runs        []state.Run // of these jobs
 	Backups     []state.Backup
@@ -83,6 +84,7 @@ func (f *Forgetting) readJobs(tx *state.Tx) error {
 
 // LookAt finds what the jobs hold of their dataset, which is there.
 func (f *Forgetting) LookAt(ctx context.Context, k *Kit, look workflow.Look, dataset zfs.Dataset) error {
+	f.Dataset = dataset.String()
 	snapshots, err := k.zfs(look).Snapshots(ctx, dataset)
 	if err != nil {
 		return err

@@ -80,23 +80,40 @@ func (p Program) Snapshot(ctx context.Context, s Snapshot) (SnapshotInfo, error)
 // WithGUID lists the snapshots with a GUID in a whole pool: one that zfs promote has taken to another dataset, or that was renamed, and
 // copies of it that were received. It asks for all that the pool has.
 func (p Program) WithGUID(ctx context.Context, pool Dataset, guid string) (found []Snapshot, err error) {
-	doing := "get snapshots of " + pool.name
-	out, err := p.look(ctx, doing, pool.subject(), p.zfs("get", "-Hp", "-r", "-o", "name,value", "guid", pool.name))
-	if err != nil {
-		return nil, err
-	}
-	for line := range strings.Lines(out) {
-		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		if value != guid || !strings.Contains(name, "@") {
+	names, err := p.named(ctx, pool, guid)
+	for _, name := range names {
+		if !strings.Contains(name, "@") {
 			continue
 		}
 		s, err := ParseSnapshot(name)
 		if err != nil {
-			return nil, &Error{Doing: doing, Err: err}
+			return nil, &Error{Doing: "get snapshots of " + pool.name, Err: err}
 		}
 		found = append(found, s)
 	}
-	return found, nil
+	return found, err
+}
+
+// DatasetWithGUID finds a dataset in a whole pool, whatever its name is now. It asks for all that the pool has.
+func (p Program) DatasetWithGUID(ctx context.Context, pool Dataset, guid string) (d Dataset, there bool, err error) {
+	names, err := p.named(ctx, pool, guid)
+	i := slices.IndexFunc(names, func(name string) bool { return !strings.ContainsAny(name, "@#") })
+	if err != nil || i < 0 {
+		return d, false, err
+	}
+	d, err = ParseDataset(names[i])
+	return d, err == nil, err
+}
+
+// named are the names in a pool of all that has a GUID.
+func (p Program) named(ctx context.Context, pool Dataset, guid string) (names []string, err error) {
+	out, err := p.look(ctx, "get GUIDs of "+pool.name, pool.subject(), p.zfs("get", "-Hp", "-r", "-o", "name,value", "guid", pool.name))
+	for line := range strings.Lines(out) {
+		if name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t"); value == guid {
+			names = append(names, name)
+		}
+	}
+	return names, err
 }
 
 // parseSnapshots reads lines of name, property, value and source. A value of a user property may hold tabs

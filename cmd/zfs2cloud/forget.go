@@ -92,14 +92,22 @@ func (t *taken) toForget() (*actions.Forgetting, error) {
 	if err := t.mayForget(f); err != nil {
 		return nil, err
 	}
-	if t.gone = t.gone || f.DatasetGUID != guid; t.gone {
-		return &f, nil
-	}
 	dataset, err := zfs.ParseDataset(t.dataset)
-	if err == nil {
-		err = f.LookAt(t.app.Stop.Soft(), t.kit, workflow.Look{World: t.app.World}, dataset)
+	if err != nil {
+		return nil, err
 	}
-	return &f, err
+	look, ctx := workflow.Look{World: t.app.World}, t.app.Stop.Soft()
+	if t.gone || f.DatasetGUID != guid {
+		var there bool
+		dataset, there, err = zfs.Program{World: look, Words: t.kit.ZFS}.DatasetWithGUID(ctx, dataset.Pool(), f.DatasetGUID)
+		if errors.Is(err, zfs.ErrNoPool) {
+			return &f, nil
+		}
+		if err != nil || !there {
+			return &f, err
+		}
+	}
+	return &f, f.LookAt(ctx, t.kit, look, dataset)
 }
 
 // mayForget is an error while a job is in use: what a run holds is let go of by that, or by its abort.
@@ -159,11 +167,11 @@ func (t *taken) sayForget(f *actions.Forgetting) {
 	if names := folders(f.Backups); len(names) > 0 {
 		row("stays", "chunk files, which no prune removes any more: %s", safe(someOf(names)))
 	}
-	if t.gone {
+	if f.Dataset == "" {
 		row("note", "ZFS has not got %s now. If it comes back with its pool, import that first: what holds it is let go of then", safe(t.dataset))
 	} else {
 		row("stays", "%s, each of which zfs destroy may remove then: zfs list -d 1 -t snapshot -o name,used,zfs2cloud:snapshot %s",
-			counted(f.Made, "snapshot"), shellQuote(t.dataset))
+			counted(f.Made, "snapshot"), shellQuote(f.Dataset))
 	}
 }
 
