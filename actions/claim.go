@@ -28,7 +28,10 @@ const claimText = "The run that this object is named by stores its backup in thi
 func (u *uploading) claimFolder(ctx context.Context) error {
 	run := u.s.Run()
 	mine := claimPrefix + run.ID + "-" + run.Owner.Nonce[:8]
-	if u.inPlace() || u.backup.Claimed == mine {
+	if u.inPlace() {
+		return u.notCommitted()
+	}
+	if u.backup.Claimed == mine {
 		return nil
 	}
 	_, err := workflow.Once(ctx, u.s, workflow.Effect[workflow.Nothing]{
@@ -45,6 +48,19 @@ func (u *uploading) claimFolder(ctx context.Context) error {
 		},
 	})
 	return err
+}
+
+// notCommitted is an error if the folder, which is the place, holds a backup that is on record as not yet sealed: the record is older.
+func (u *uploading) notCommitted() error {
+	if len(u.backup.Manifest) > 0 {
+		return nil
+	}
+	root, err := openDir(u.backup.Dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return holdsNoBackup(root, u.backup.Dir, u.backup.Name)
 }
 
 func (u *uploading) storeClaim(ctx context.Context, fx workflow.Fx, mine string) error {
