@@ -66,8 +66,8 @@ func (k *Kit) claimFirst(ctx context.Context, s *workflow.Session, place *remote
 // said.
 func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote.Place, backups []state.Backup, there []string) error {
 	gone, begun, err := k.gone(ctx, s, place, backups, there)
-	if err == nil && len(gone) > 0 {
-		gone, err = k.reallyGone(ctx, s, place, gone)
+	if err == nil && len(gone)+len(begun) > 0 {
+		gone, begun, err = k.reallyGone(ctx, s, place, gone, begun)
 	}
 	if err != nil || len(gone)+len(begun) == 0 {
 		return err
@@ -97,12 +97,15 @@ func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote
 }
 
 // reallyGone are those of some backups that a place does not show that are gone: none, where it may show a part.
-func (k *Kit) reallyGone(ctx context.Context, s *workflow.Session, place *remote.Place, gone []string) ([]string, error) {
+func (k *Kit) reallyGone(ctx context.Context, s *workflow.Session, place *remote.Place, gone, begun []string) (_, _ []string, err error) {
 	part, err := k.showsPart(ctx, s.Look(), place)
 	if err != nil || !part {
-		return gone, err
+		return gone, begun, err
 	}
-	return nil, k.note(s, "%s not shown by %s, a union, of which a remote may be away: %s", plural(len(gone), "backup is", "backups are"), place, strings.Join(gone, ", "))
+	if len(gone) > 0 {
+		err = k.note(s, "%s not shown by %s, a union, of which a remote may be away: %s", plural(len(gone), "backup is", "backups are"), place, strings.Join(gone, ", "))
+	}
+	return nil, nil, err
 }
 
 // showsPart is Remote.ShowsPart, tried again where that may help.

@@ -229,6 +229,7 @@ func expire(tx *state.Tx, job, name string) error {
 	if err := workflow.BackupMachine.Fire(tx, &b.State, workflow.BackupExpire); err != nil {
 		return err
 	}
+	b.Going = false
 	// While its files lie here, their names are needed to remove them.
 	if b.Pruned {
 		if err := tx.DropChunks(job, name); err != nil {

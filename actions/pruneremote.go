@@ -45,8 +45,8 @@ func (k *Kit) pruneRemote(ctx context.Context, s *workflow.Session, args []strin
 		return err
 	}
 	p.holdings.clockIsRight = saysClockIsRight(args)
-	if p.part {
-		p.holdings.shown = p.there
+	if p.part && k.Settings.Keep.Fulls > 0 {
+		p.holdings.shown = p.shown(ctx)
 	}
 	if err := p.all(ctx); err != nil {
 		return err
@@ -71,6 +71,20 @@ type remotePrune struct {
 	kept    []string // chains, by their fulls, of which something could not be deleted: no base of it goes
 	folders int      // that were, or would be, deleted
 	bytes   int64    // of the objects in them
+}
+
+// shown are the fulls that the place shows as a whole.
+func (p *remotePrune) shown(ctx context.Context) []string {
+	names := []string{}
+	for _, b := range p.holdings.backups {
+		if !b.Full || !slices.Contains(p.there, b.Name) {
+			continue
+		}
+		if _, err := p.catalog.Chain(ctx, b.Name); err == nil {
+			names = append(names, b.Name)
+		}
+	}
+	return names
 }
 
 // all goes through the backups, what hangs on a base before it, and of whole chains the oldest first: a prune that is
@@ -204,7 +218,7 @@ func (p *remotePrune) mayBeWorth(ctx context.Context, b state.Backup, e *catalog
 	switch {
 	case p.holdings.restorable(b):
 		return "", nil
-	case p.part && !b.Going && !workflow.BackupMachine.In(b.State, workflow.BackupAbandoned):
+	case p.part && !b.Unmade && !workflow.BackupMachine.In(b.State, workflow.BackupAbandoned):
 		return fmt.Sprintf("%s is a union, and may show a part of it", p.place), nil
 	case errors.Is(e.Why, catalog.ErrNotCommitted):
 		return "", nil // nothing without a manifest is a backup
@@ -255,7 +269,7 @@ func (p *remotePrune) delete(ctx context.Context, b state.Backup, own []string) 
 				if stays != "" { // it may be gone all the same, if only the answer was lost: who claims the place next looks
 					return nil
 				}
-				return expire(tx, b.Job, b.Name)
+				return unmade(tx, b.Job, b.Name)
 			},
 		})
 		if stays != "" || err != nil {
@@ -275,6 +289,16 @@ func (p *remotePrune) delete(ctx context.Context, b state.Backup, own []string) 
 			return "", nil
 		},
 	})
+}
+
+// unmade stores that a backup's manifest was deleted.
+func unmade(tx *state.Tx, job, name string) error {
+	if err := expire(tx, job, name); err != nil {
+		return err
+	}
+	b, err := tx.MustBackup(job, name)
+	b.Unmade = true
+	return errors.Join(err, tx.PutBackup(b))
 }
 
 // going stores that a committed backup's manifest is being deleted.

@@ -83,7 +83,8 @@ func (v *verifying) openSpool(dir, prefix string) (err error) {
 func (v *verifying) close() error { return v.scratch.close() }
 
 // backup verifies one. RECORD is what this host knows of it, or nil; L is where it stands what is proved already.
-// What is wrong is in the verdict; an error means that it could not be looked at. Of what is in cold storage nothing is known.
+// What is wrong is in the verdict; an error means that it could not be looked at. Of what is in cold storage nothing is known,
+// nor, where that would be kept, of what a union does not show.
 func (v *verifying) backup(ctx context.Context, name string, record *state.Backup, l *ledgerOf) (Verdict, error) {
 	verdict, err := v.judge(ctx, name, record, l)
 	if errors.Is(err, remote.ErrArchived) {
@@ -92,8 +93,7 @@ func (v *verifying) backup(ctx context.Context, name string, record *state.Backu
 		}
 		err = nil
 	}
-	absent := len(verdict.Bad) > 0 && !slices.ContainsFunc(verdict.Bad, func(f Finding) bool { return f.What != catalog.Absent && f.What != catalog.ErrGone.Error() })
-	if err != nil || !absent {
+	if err != nil || l == nil || len(verdict.Bad) == 0 || verdict.present > 0 {
 		return verdict, err
 	}
 	part, err := v.kit.showsPart(ctx, v.look, v.remote)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"zfs2cloud/actions/catalog"
 	"zfs2cloud/actions/units"
 	"zfs2cloud/state"
 )
@@ -53,14 +54,19 @@ type Verdict struct {
 	Skipped string `json:"skipped,omitempty"`
 	// Gone: it was skipped since it is no backup any more, which is nothing to complain of.
 	Gone bool `json:"gone,omitempty"`
+
+	present int // how many findings are of what is there
 }
 
 func (v *Verdict) found(file, format string, args ...any) {
+	what := units.ShortDigests(fmt.Sprintf(format, args...))
+	if what != catalog.Absent && what != catalog.ErrGone.Error() {
+		v.present++
+	}
 	if len(v.Bad) == maxFindings {
 		v.More++
 		return
 	}
-	what := units.ShortDigests(fmt.Sprintf(format, args...))
 	v.Bad = append(v.Bad, Finding{File: file, What: what})
 }
 

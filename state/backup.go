@@ -62,6 +62,8 @@ type Backup struct {
 	Committed *time.Time `json:"committed,omitempty"`
 	// Going: its manifest is being deleted from its place. If who did that died, a listing tells whether it still is there.
 	Going bool `json:"going,omitempty"`
+	// Unmade: it was, by a prune. What is there still is left over.
+	Unmade bool `json:"unmade,omitempty"`
 	// Seen is when a listing last showed it whole at its place.
 	Seen *time.Time `json:"seen,omitempty"`
 	// Verified is what the last verification at each level found: what the ledger says of the whole, for those who ask of
