@@ -96,7 +96,8 @@ func (k *Kit) expireGone(ctx context.Context, s *workflow.Session, place *remote
 	return nil
 }
 
-// reallyGone are those of some backups that a place does not show that are gone: none, where it may show a part.
+// reallyGone are those of some backups that a place does not show that are gone, and those that a prune had begun to delete: none, where it
+// may show a part.
 func (k *Kit) reallyGone(ctx context.Context, s *workflow.Session, place *remote.Place, gone, begun []string) (_, _ []string, err error) {
 	part, err := k.showsPart(ctx, s.Look(), place)
 	if err != nil || !part {
