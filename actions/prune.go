@@ -233,7 +233,7 @@ func notWhole(b state.Backup) error {
 	return err
 }
 
-var errHasManifest = errors.New("it has a manifest all the same")
+var errHasManifest = errors.New("has a manifest all the same")
 
 // hasNoManifest is errHasManifest if a backup's folder in intermediate_basedir has one.
 func hasNoManifest(b state.Backup) error {
