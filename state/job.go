@@ -71,13 +71,20 @@ func (tx *Tx) DropJobWhole(id string) error {
 		if err != nil {
 			return err
 		}
-		for _, key := range keys {
-			if err := Delete(tx, bucket, key); err != nil {
-				return err
-			}
+		if err := tx.deleteAll(bucket, keys); err != nil {
+			return err
 		}
 	}
 	return tx.DropJob(id)
+}
+
+func (tx *Tx) deleteAll(bucket string, keys []string) error {
+	for _, key := range keys {
+		if err := Delete(tx, bucket, key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // values is List without the keys, which the records carry themselves.

@@ -93,10 +93,5 @@ func (tx *Tx) dropVerified(prefix string, which func(Verified) bool) error {
 	if err != nil {
 		return err
 	}
-	for _, key := range keys {
-		if err := Delete(tx, BucketVerified, key); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.deleteAll(BucketVerified, keys)
 }
