@@ -360,10 +360,9 @@ const askedFor = 16
 func (u *uploading) missing(ctx context.Context, there map[string]remote.Object) (missing []state.Chunk, err error) {
 	err = u.eachBlock(func(block []state.Chunk) error {
 		for _, c := range block {
-			var o remote.Object
-			var ok bool
-			if o, ok = there[c.Name]; !ok && len(missing) < askedFor {
-				if o, ok, err = u.found(ctx, there, c); err != nil {
+			o, ok := there[c.Name]
+			if !ok && len(missing) < askedFor { // it may be too new for a listing
+				if o, ok, err = u.stat(ctx, c); err != nil {
 					return err
 				}
 			}

@@ -343,15 +343,6 @@ func (u *uploading) clear(ctx context.Context, fx workflow.Fx, name string) erro
 // errStays is the error of an object that is in the way at a store that lets nothing be deleted.
 var errStays = errors.New("something else lies under its name, and stays there")
 
-// found is what THERE shows of a chunk. One that it does not show is not there, was not looked for, or is too new for a store's
-// listing: only asking for it by itself tells.
-func (u *uploading) found(ctx context.Context, there map[string]remote.Object, c state.Chunk) (o remote.Object, ok bool, err error) {
-	if o, ok = there[c.Name]; ok {
-		return o, true, nil
-	}
-	return u.stat(ctx, c)
-}
-
 // stat looks for one chunk by itself.
 func (u *uploading) stat(ctx context.Context, c state.Chunk) (o remote.Object, there bool, err error) {
 	err = u.kit.retry(ctx, func(ctx context.Context) (err error) {

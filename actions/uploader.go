@@ -353,9 +353,12 @@ func (p *uploader) see(ctx context.Context, batch []state.Chunk) error {
 		return err
 	}
 	for _, c := range batch {
-		o, ok, err := p.found(ctx, there, c)
-		if err != nil {
-			return err
+		o, ok := there[c.Name]
+		if !ok {
+			// Not there, or not looked for: only asking for it by itself tells.
+			if o, ok, err = p.stat(ctx, c); err != nil {
+				return err
+			}
 		}
 		if ok {
 			if ok, err = p.arrived(ctx, o, c); err != nil {
