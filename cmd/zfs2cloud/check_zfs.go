@@ -39,8 +39,7 @@ func (c *checkup) lookZFS(ctx context.Context, f facts) (facts, []finding) {
 	}
 	f.info = info
 	var found []finding
-	for _, err := range []error{c.app.fewChunks(c.settings, info.Referenced), c.app.unknownFlags(ctx, c.zfs(), c.settings),
-		c.app.unsendable(ctx, c.zfs(), c.settings)} {
+	for _, err := range c.app.exportFaults(ctx, c.zfs(), c.settings, info.Referenced) {
 		if bad, ok := errors.AsType[*config.Errors](err); ok {
 			found = append(found, c.problem(noticeConfigError, bad.Problems[0]))
 		} else if err != nil {

@@ -39,6 +39,11 @@ func (a *App) unknownFlags(ctx context.Context, program zfs.Program, c *settings
 	return config.At(a.Config, a.Env, "zfs_send_flags", "this zfs send has no "+strings.Join(lacks, ", "), "leave it out")
 }
 
+// exportFaults are what keeps the next export from being made, as far as that is known before it; a nil says that one thing does not.
+func (a *App) exportFaults(ctx context.Context, program zfs.Program, c *settings.Settings, referenced int64, chain ...[]string) []error {
+	return []error{a.fewChunks(c, referenced), a.unknownFlags(ctx, program, c), a.unsendable(ctx, program, c, chain...)}
+}
+
 func exports(c *settings.Settings) bool {
 	return slices.ContainsFunc(c.Steps, func(s settings.Step) bool { return s.Name == actions.StepExport })
 }

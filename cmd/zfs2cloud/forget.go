@@ -42,11 +42,7 @@ func (c *ForgetCmd) Run(a *App) error {
 		return nil
 	}
 	if !c.Yes {
-		yes, err := a.confirm(a.Stop.Soft())
-		if err == nil && !yes {
-			err = &refusal{Err: errors.New("not confirmed; nothing was changed")}
-		}
-		if err != nil {
+		if err := a.confirm(a.Stop.Soft(), "not confirmed; nothing was changed"); err != nil {
 			return err
 		}
 	}

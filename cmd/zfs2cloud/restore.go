@@ -75,11 +75,7 @@ func (c *RestoreCmd) Run(a *App) error {
 		return nil
 	}
 	if !c.Yes {
-		yes, err := a.confirm(a.Stop.Soft())
-		if err == nil && !yes {
-			err = &refusal{Err: errors.New("not confirmed")}
-		}
-		if err != nil {
+		if err := a.confirm(a.Stop.Soft(), "not confirmed"); err != nil {
 			return &unrestored{err}
 		}
 	}

@@ -104,8 +104,7 @@ func (t *taken) canExport() error {
 	if err != nil {
 		return err
 	}
-	for _, err := range []error{t.app.fewChunks(t.settings, t.info.Referenced), t.app.unknownFlags(t.app.Stop.Soft(), program, t.settings),
-		t.app.unsendable(t.app.Stop.Soft(), program, t.settings, actions.ChainFlags(backups)...)} {
+	for _, err := range t.app.exportFaults(t.app.Stop.Soft(), program, t.settings, t.info.Referenced, actions.ChainFlags(backups)...) {
 		if err != nil {
 			return &refusal{Err: err, Next: t.app.again("check")}
 		}

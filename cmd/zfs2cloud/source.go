@@ -313,19 +313,19 @@ func (e *olderFileError) ExitCode() int { return exitRefused }
 // canAsk tells whether a person sits there.
 func (a *App) canAsk() bool { return a.Terminal && term.IsTerminal(int(a.In.Fd())) }
 
-// confirm asks whether to go on.
-func (a *App) confirm(ctx context.Context) (bool, error) {
+// confirm asks whether to go on. NOT is the refusal's text if not.
+func (a *App) confirm(ctx context.Context, not string) error {
 	fmt.Fprint(a.Err, "Go on? [y/N] ")
 	line, err := a.answer(ctx, func(int) ([]byte, error) { return bufio.NewReader(a.In).ReadBytes('\n') })
 	if err != nil {
 		fmt.Fprintln(a.Err)
-		return false, err
+		return err
 	}
 	switch strings.ToLower(strings.TrimSpace(string(line))) {
 	case "y", "yes":
-		return true, nil
+		return nil
 	}
-	return false, nil
+	return &refusal{Err: errors.New(not)}
 }
 
 // answer waits for what a person types, or for a stop signal, after which the terminal is as it was.
