@@ -8,7 +8,8 @@
 //
 //	machine.go   what a machine is; machines.go has all tables
 //	step.go      what a step is, and the plan that a run freezes
-//	engine.go    Begin, Drive, Abort: a run from its start to its end
+//	engine.go    Begin, Drive: a run from its start to its last step
+//	end.go       how a step fails, and a run that is stopped, fails or is given up: Abort
 //	session.go   Once, the only door to effects, and the only writer of checkpoints
 //	bracket.go   the scripts around the snapshot: once the application was stopped, it comes back
 //	takeover.go  what the death of a process left: orphans, open brackets, runs to be resumed
